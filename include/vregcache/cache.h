@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0
+// The register cache: a vCPU's registers in memory, in front of its VMCS.
+//
+// Two bits for each register:
+//
+//	available  dirty
+//	    0        0    in the VMCS only
+//	    1        0    in memory, and the VMCS agrees
+//	    1        1    in memory, and must be stored into the VMCS before VM-entry
+//	    0        1    impossible
+//
+// A read of an available register touches no field.  A miss reads the register's field once and marks it available
+// after the value is stored, so that whoever interrupts in between sees a register that is not there, never a stale
+// value that claims to be.  A failed VMREAD or VMWRITE changes no bit, and the caller sees it.
+//
+// The cycle is: write_back(), VM-entry, VM-exit, vm_exit(), reads and writes, write_back(), ...
+#pragma once
+
+#include "context_token.h"
+#include "policy.h"
+#include "register.h"
+#include "result.h"
+
+namespace vregcache {
+
+template <class Layout, class Access, ContextPolicy Context, CacheObserver Observer>
+class Cache {
+ public:
+	using Loaded = LoadedVmcs<Access>;
+	using Pinned = PinnedVmcs<Access>;
+
+	template <Reg kReg>
+	using Value = typename Layout::template Value<kReg>;
+
+	// Makes the cache belong to a VMCS.  Nothing is known of a VMCS that it did not belong to before.
+	// Error::kDirty: a register still has a value for the VMCS that it belongs to.
+	Result<void> bind(const Loaded&, VmcsId vmcs)
+	{
+		context_.check(Operation::kBind);
+		if (vmcs == vmcs_)
+			return {};
+		if (!dirty_.empty())
+			return Error::kDirty;
+		forget(RegSet::all());
+		vmcs_ = vmcs;
+		return {};
+	}
+
+	// The register's value, from memory if it is there and else from the VMCS.
+	// Error::kVmFail*, kFault: the VMREAD failed.  kNotCurrent: another VMCS is current.
+	template <Reg kReg>
+		requires(is_register(kReg))
+	[[gnu::always_inline]] Result<Value<kReg>> read(const Loaded& vmcs)
+	{
+		context_.check(Operation::kRead);
+		if (!available_.contains(kReg)) [[unlikely]] {
+			u64 value = VREGCACHE_TRY(miss(vmcs, kReg));
+			return static_cast<Value<kReg>>(value);
+		}
+		observer_.hit(kReg);
+		return static_cast<Value<kReg>>(value_[index(kReg)]);
+	}
+
+	// The same for a register whose number is only known at run time.  Error::kNoRegister: there is none of it.
+	Result<u64> read(const Loaded& vmcs, Reg reg)
+	{
+		context_.check(Operation::kRead);
+		if (!is_register(reg)) [[unlikely]]
+			return Error::kNoRegister;
+		if (!available_.contains(reg))
+			return miss(vmcs, reg);
+		observer_.hit(reg);
+		return value_[index(reg)];
+	}
+
+	// Sets the register; the VMCS gets it at the next write_back(), unless it is known to have that value.
+	template <Reg kReg, std::same_as<Value<kReg>> V>
+		requires(is_register(kReg) && Layout::writable(kReg))
+	[[gnu::always_inline]] void write(const Loaded&, V value)
+	{
+		context_.check(Operation::kWrite);
+		set(kReg, value);
+	}
+
+	// Error::kNoRegister: there is no register of that number, or the VMCS does not allow to write it.
+	// The value is cut to the width of the field.
+	Result<void> write(const Loaded&, Reg reg, u64 value)
+	{
+		context_.check(Operation::kWrite);
+		if (!is_register(reg) || !Layout::writable(reg)) [[unlikely]]
+			return Error::kNoRegister;
+		set(reg, value & width_mask(reg));
+		return {};
+	}
+
+	// Stores each dirty register into the VMCS, once.  On error the register that failed and those that were not
+	// reached stay dirty, and VM-entry must not follow.
+	Result<void> write_back(const Pinned& vmcs)
+	{
+		context_.check(Operation::kWriteBack);
+		if (dirty_.empty())
+			return {};
+		VREGCACHE_TRY(check_current(vmcs));
+		while (!dirty_.empty()) {
+			Reg reg = dirty_.first();
+			u64 value = value_[index(reg)];
+			VREGCACHE_TRY(vmcs.access().vmwrite(Layout::encoding(reg), value));
+			dirty_ -= reg;
+			observer_.write_back(reg, value);
+		}
+		return {};
+	}
+
+	// A VM-exit happened: the guest may have changed what it owns.  Call it before anything is read.
+	// Error::kDirty: a register was set after write_back(), so the guest ran without it.  It stays dirty.
+	[[gnu::always_inline]] Result<void> vm_exit(const Pinned&)
+	{
+		context_.check(Operation::kVmExit);
+		forget(Layout::lazy() - dirty_);
+		return dirty_.empty() ? Result<void>() : Result<void>(Error::kDirty);
+	}
+
+	// VMLAUNCH or VMRESUME failed and the guest did not run (VMfail): the guest state in memory is as good as before.
+	void vm_entry_failed(const Pinned&)
+	{
+		context_.check(Operation::kVmEntryFailed);
+		forget(Layout::exit_information());
+	}
+
+	// VM-entry loaded guest state and then failed (exit reason bit 31).  It is a VM-exit that saves no guest state and
+	// writes no IDT-vectoring information (SDM Vol. 3C, 27.8), so none is read: no event was being delivered.
+	void vm_entry_failure_exit(const Pinned&)
+	{
+		context_.check(Operation::kVmEntryFailed);
+		forget(Layout::exit_information());
+		fill(Reg::kIdtVectoringInformation, 0);
+	}
+
+	// State, for checks and tests.
+	RegSet available() const { return available_; }
+	RegSet dirty() const { return dirty_; }
+	VmcsId vmcs() const { return vmcs_; }
+	Observer& observer() { return observer_; }
+	Context& context() { return context_; }
+
+ private:
+	static constexpr u64 width_mask(Reg reg)
+	{
+		switch (field_width(Layout::encoding(reg))) {
+		case FieldWidth::k16:
+			return 0xffff;
+		case FieldWidth::k32:
+			return 0xffffffff;
+		default:
+			return ~u64{0};
+		}
+	}
+
+	// The store to memory before it comes before the one after it, for an interrupt on this CPU.
+	[[gnu::always_inline]] static void compiler_barrier() { __atomic_signal_fence(__ATOMIC_SEQ_CST); }
+
+	[[gnu::always_inline]] Result<void> check_current(const Loaded& vmcs) const
+	{
+		if (vmcs_ == VmcsId::kNone) [[unlikely]]
+			return Error::kNotBound;
+		if (!vmcs.access().is_current(vmcs_)) [[unlikely]]
+			return Error::kNotCurrent;
+		return {};
+	}
+
+	VREGCACHE_COLD Result<u64> miss(const Loaded& vmcs, Reg reg)
+	{
+		VREGCACHE_TRY(check_current(vmcs));
+		u64 value = VREGCACHE_TRY(vmcs.access().vmread(Layout::encoding(reg)));
+		fill(reg, value);
+		observer_.miss(reg, value);
+		return value;
+	}
+
+	[[gnu::always_inline]] void fill(Reg reg, u64 value)
+	{
+		value_[index(reg)] = value;
+		compiler_barrier();
+		available_ |= reg;
+	}
+
+	[[gnu::always_inline]] void set(Reg reg, u64 value)
+	{
+		if (available_.contains(reg) && value_[index(reg)] == value)
+			return;
+		fill(reg, value);
+		compiler_barrier();
+		dirty_ |= reg;
+	}
+
+	[[gnu::always_inline]] void forget(RegSet set)
+	{
+		available_ -= set;
+		compiler_barrier();
+		observer_.invalidate(set);
+	}
+
+	RegSet available_;
+	RegSet dirty_;
+	u64 value_[index(Reg::kEnd)] = {};
+	VmcsId vmcs_ = VmcsId::kNone;
+	[[no_unique_address]] Context context_;
+	[[no_unique_address]] Observer observer_;
+};
+
+}  // namespace vregcache

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0
+// Permission to touch a VMCS, as a type.
+//
+// LoadedVmcs: this task owns the vCPU, and its VMCS is current wherever the task runs.  May sleep.
+// PinnedVmcs: interrupts are off as well, which write-back and VM-entry need.
+//
+// Whoever loads the VMCS makes the token; every operation of the cache asks for one.  Access is what stands below:
+// raw VMREAD and VMWRITE in the module, a model that counts in host tests.
+#pragma once
+
+#include <concepts>
+
+#include "result.h"
+#include "vmcs_field.h"
+
+namespace vregcache {
+
+// Names a VMCS: the physical address of its region.
+enum class VmcsId : u64 { kNone = ~u64{0} };
+
+template <class A>
+concept VmcsAccess = requires(const A& access, u32 encoding, u64 value, VmcsId id) {
+	{ access.vmread(encoding) } -> std::same_as<Result<u64>>;
+	{ access.vmwrite(encoding, value) } -> std::same_as<Result<void>>;
+	// Is this VMCS the current one of this CPU?
+	{ access.is_current(id) } -> std::same_as<bool>;
+};
+
+template <VmcsAccess A>
+class LoadedVmcs {
+ public:
+	VREGCACHE_INLINE explicit LoadedVmcs(A access) : access_(access) {}
+
+	// Reads and writes of fields that are no register of the cache.  The type of the value is the field's.
+	template <u32 kEncoding>
+	VREGCACHE_INLINE Result<typename Field<kEncoding>::Value> read(Field<kEncoding>) const
+	{
+		u64 value = VREGCACHE_TRY(access_.vmread(kEncoding));
+		return static_cast<typename Field<kEncoding>::Value>(value);
+	}
+
+	template <u32 kEncoding, std::same_as<typename Field<kEncoding>::Value> V>
+		requires Field<kEncoding>::kWritable
+	VREGCACHE_INLINE Result<void> write(Field<kEncoding>, V value) const
+	{
+		return access_.vmwrite(kEncoding, value);
+	}
+
+	VREGCACHE_INLINE const A& access() const { return access_; }
+
+ private:
+	[[no_unique_address]] A access_;
+};
+
+template <VmcsAccess A>
+class PinnedVmcs : public LoadedVmcs<A> {
+ public:
+	using LoadedVmcs<A>::LoadedVmcs;
+};
+
+}  // namespace vregcache

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0
+// The general-purpose registers.  VM-entry and VM-exit leave them alone, so the entry code moves every one of them
+// each time, and they have no bits in the cache.  The numbers are those of instruction encodings; RSP's slot is unused,
+// because hardware keeps RSP in the VMCS.  Numbers 16 to 31 (APX) are reserved.
+#pragma once
+
+#include "types.h"
+
+namespace vregcache {
+
+enum class Gpr : u8 {
+	kRax, kRcx, kRdx, kRbx, kRsp, kRbp, kRsi, kRdi,
+	kR8, kR9, kR10, kR11, kR12, kR13, kR14, kR15,
+};
+
+constexpr u32 kGprSlots = 32;
+
+struct GprFile {
+	u64 value[kGprSlots] = {};
+
+	VREGCACHE_INLINE u64& operator[](Gpr gpr) { return value[static_cast<u8>(gpr)]; }
+	VREGCACHE_INLINE u64 operator[](Gpr gpr) const { return value[static_cast<u8>(gpr)]; }
+};
+
+// The entry code in assembly knows this layout.
+static_assert(sizeof(GprFile) == 8 * kGprSlots);
+
+}  // namespace vregcache

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-2.0
+// What a cache is told about its surroundings: who may use it (Context) and who watches (Observer).
+// The ones here do nothing and cost nothing.
+#pragma once
+
+#include "register.h"
+
+namespace vregcache {
+
+enum class Operation : u8 { kBind, kRead, kWrite, kWriteBack, kVmExit, kVmEntryFailed };
+
+template <class C>
+concept ContextPolicy = requires(const C& context, Operation operation) {
+	// Complains when the calling context may not use the cache.  The operation goes on: it is a check, not a lock.
+	context.check(operation);
+};
+
+template <class O>
+concept CacheObserver = requires(O& observer, Reg reg, RegSet set, u64 value) {
+	observer.hit(reg);                // a read was served from memory
+	observer.miss(reg, value);        // a read took its value from the VMCS
+	observer.write_back(reg, value);  // a dirty register was stored into the VMCS
+	observer.invalidate(set);         // these registers are in the VMCS only
+};
+
+struct AnyContext {
+	VREGCACHE_INLINE void check(Operation) const {}
+};
+
+struct NoObserver {
+	VREGCACHE_INLINE void hit(Reg) {}
+	VREGCACHE_INLINE void miss(Reg, u64) {}
+	VREGCACHE_INLINE void write_back(Reg, u64) {}
+	VREGCACHE_INLINE void invalidate(RegSet) {}
+};
+
+}  // namespace vregcache

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What differs between kernels, and nothing else. */
+#ifndef VREGCACHE_GLUE_COMPAT_H
+#define VREGCACHE_GLUE_COMPAT_H
+
+#include <linux/version.h>
+#include <asm/cpufeature.h>
+#include <asm/fpu/api.h>
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
+#error "vregcache needs Linux 6.1 or newer"
+#endif
+/* There cr4_update_irqsoff() and what else keeps CR4.VMXE consistent is exported to KVM alone. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 0, 0)
+#error "vregcache does not support Linux 7 yet: the kernel's functions for CR4.VMXE are exported to KVM only"
+#endif
+#ifndef CONFIG_SMP
+#error "vregcache needs CONFIG_SMP"
+#endif
+#ifndef CONFIG_PREEMPT_NOTIFIERS
+#error "vregcache needs CONFIG_PREEMPT_NOTIFIERS, which CONFIG_KVM selects"
+#endif
+
+/* FRED came with 6.9. */
+static inline bool vrc_compat_fred(void)
+{
+#ifdef X86_FEATURE_FRED
+	return cpu_feature_enabled(X86_FEATURE_FRED);
+#else
+	return false;
+#endif
+}
+
+#endif

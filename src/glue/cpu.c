@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Processors: VMX operation on each, interrupts, the scheduler, and facts of this CPU. */
+#include <linux/cpu.h>
+#include <linux/cpuhotplug.h>
+#include <linux/module.h>
+#include <linux/namei.h>
+#include <linux/percpu.h>
+#include <linux/sched/signal.h>
+#include <linux/smp.h>
+#include <asm/cpufeature.h>
+#include <asm/debugreg.h>
+#include <asm/desc.h>
+#include <asm/fpu/api.h>
+#include <asm/fpu/types.h>
+#include <asm/mmu_context.h>
+#include <asm/msr.h>
+#include <asm/tlbflush.h>
+
+#include "compat.h"
+#include "objects.h"
+
+/* The VMCS that is current on this CPU; the machine reads and writes it by name. */
+DECLARE_PER_CPU(vrc_u64, vrc_current_vmcs);
+DEFINE_PER_CPU(vrc_u64, vrc_current_vmcs) = ~0ULL;
+
+static enum cpuhp_state hotplug_state;
+
+static int cpu_up(unsigned int cpu)
+{
+	unsigned long flags;
+	int error;
+
+	local_irq_save(flags);
+	error = vrc_cpu_enable();
+	local_irq_restore(flags);
+	return error;
+}
+
+static int cpu_down(unsigned int cpu)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	vrc_cpu_disable();
+	local_irq_restore(flags);
+	return 0;
+}
+
+/* On every CPU that is up or comes up; a failure undoes those that were done. */
+int vrc_cpus_start(void)
+{
+	int state = cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "virt/vregcache:online", cpu_up, cpu_down);
+
+	if (state < 0)
+		return state;
+	hotplug_state = state;
+	return 0;
+}
+
+void vrc_cpus_stop(void)
+{
+	cpuhp_remove_state(hotplug_state);
+}
+
+unsigned int vrc_host_cpu_limit(void)
+{
+	return nr_cpu_ids;
+}
+
+unsigned int vrc_host_cpu(void)
+{
+	return raw_smp_processor_id();
+}
+
+void vrc_host_irq_disable(void)
+{
+	local_irq_disable();
+}
+
+void vrc_host_irq_enable(void)
+{
+	local_irq_enable();
+}
+
+void vrc_host_on_cpu(unsigned int cpu, void (*function)(void *), void *argument)
+{
+	/* A CPU that is down has cleared its VMCSs on the way. */
+	smp_call_function_single(cpu, function, argument, true);
+}
+
+void vrc_host_on_each_cpu(void (*function)(void *), void *argument)
+{
+	on_each_cpu(function, argument, true);
+}
+
+void vrc_host_set_cr4_vmxe(vrc_bool on)
+{
+	if (on)
+		cr4_set_bits(X86_CR4_VMXE);
+	else
+		cr4_clear_bits(X86_CR4_VMXE);
+}
+
+unsigned long vrc_host_cr3(void)
+{
+	return __get_current_cr3_fast();
+}
+
+unsigned long vrc_host_cr4(void)
+{
+	return cr4_read_shadow();
+}
+
+vrc_bool vrc_host_signal_pending(void)
+{
+	return signal_pending(current);
+}
+
+vrc_bool vrc_host_need_resched(void)
+{
+	return need_resched();
+}
+
+void vrc_host_reschedule(void)
+{
+	cond_resched();
+}
+
+/*
+ * The VM-exit has acknowledged the NMI and blocks further ones until an IRET.  INT 2 goes through the kernel's own NMI
+ * entry, whose IRET ends the blocking.
+ */
+noinstr void vrc_host_handle_nmi(void)
+{
+	asm volatile("int $2");
+}
+
+noinstr void vrc_host_handle_machine_check(void)
+{
+	asm volatile("int $18");
+}
+
+void vrc_host_restore_descriptor_limits(void)
+{
+	invalidate_tss_limit();
+	load_fixmap_gdt(raw_smp_processor_id());
+}
+
+void vrc_host_load_selectors(vrc_u16 ds, vrc_u16 es, vrc_u16 fs, vrc_u16 gs)
+{
+	loadsegment(ds, ds);
+	loadsegment(es, es);
+	if (fs)
+		loadsegment(fs, fs);
+	if (gs)
+		load_gs_index(gs);
+}
+
+/* ---- facts ---- */
+
+static vrc_u64 guest_fpu_features(void)
+{
+	struct fpu_guest fpu = {};
+	vrc_u64 features;
+
+	if (!fpu_alloc_guest_fpstate(&fpu))
+		return XFEATURE_MASK_FPSSE;
+	features = fpu.xfeatures;
+	fpu_free_guest_fpstate(&fpu);
+	return features;
+}
+
+/*
+ * What a guest could do to the host or to other guests on an affected CPU.  Mitigated here: MDS, TAA, MMIO stale data and
+ * RFDS (VERW before VM-entry), L1TF (L1D flush before VM-entry), Spectre v2 (return stack buffer filled after VM-exit).
+ */
+static const char *open_mitigation(void)
+{
+	if (boot_cpu_has_bug(X86_BUG_L1TF) && !boot_cpu_has(X86_FEATURE_FLUSH_L1D))
+		return "L1 Terminal Fault (and its microcode has no L1D flush)";
+	if ((boot_cpu_has_bug(X86_BUG_MDS) || boot_cpu_has_bug(X86_BUG_TAA)) && !boot_cpu_has(X86_FEATURE_MD_CLEAR))
+		return "Microarchitectural Data Sampling (and its microcode has no VERW clearing)";
+	if (boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT))
+		return "iTLB multihit";
+	if (cpu_feature_enabled(X86_FEATURE_KERNEL_IBRS))
+		return "Retbleed (the kernel uses IBRS)";
+#ifdef X86_BUG_BHI
+	if (boot_cpu_has_bug(X86_BUG_BHI) && boot_cpu_data.x86_vendor == X86_VENDOR_INTEL)
+		return "Branch History Injection";
+#endif
+#ifdef X86_BUG_VMSCAPE
+	if (boot_cpu_has_bug(X86_BUG_VMSCAPE) && boot_cpu_data.x86_vendor == X86_VENDOR_INTEL)
+		return "VMSCAPE";
+#endif
+	return NULL;
+}
+
+void vrc_host_cpu_facts(struct vrc_cpu_facts *facts)
+{
+	facts->fred = vrc_compat_fred();
+	facts->flush_l1d = boot_cpu_has_bug(X86_BUG_L1TF) && boot_cpu_has(X86_FEATURE_FLUSH_L1D);
+	facts->rdtscp = boot_cpu_has(X86_FEATURE_RDTSCP);
+	facts->pku = cpu_feature_enabled(X86_FEATURE_OSPKE);
+	facts->xsave = boot_cpu_has(X86_FEATURE_XSAVE);
+	facts->fpu_features = guest_fpu_features();
+	facts->open_mitigation = open_mitigation();
+}
+
+const char *vrc_host_vmx_owner(void)
+{
+	static const char *const known[] = { "kvm_intel", "vboxdrv", "vmmon", "acrn" };
+	char path[40];
+	struct path found;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(known); i++) {
+		snprintf(path, sizeof(path), "/sys/module/%s", known[i]);
+		if (!kern_path(path, LOOKUP_FOLLOW, &found)) {
+			path_put(&found);
+			return known[i];
+		}
+	}
+	return NULL;
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0
+/* /sys/kernel/debug/vregcache: accesses to VMCSs, by the VM-exit that asked. */
+#include <linux/debugfs.h>
+#include <linux/module.h>
+#include <linux/seq_file.h>
+
+#include "objects.h"
+
+static struct dentry *directory;
+
+static int exits_show(struct seq_file *output, void *unused)
+{
+	struct vrc_counter_row row;
+	unsigned int i;
+
+	seq_puts(output, "reason exits hits vmreads vmwrites eager\n");
+	for (i = 0; vrc_counter_row(i, &row); i++) {
+		if (!row.exits && !row.hits && !row.vmreads && !row.vmwrites)
+			continue;
+		seq_printf(output, "%s %llu %llu %llu %llu %llu\n", row.reason, row.exits, row.hits, row.vmreads,
+			   row.vmwrites, row.eager);
+	}
+	return 0;
+}
+
+static int exits_open(struct inode *inode, struct file *file)
+{
+	return single_open(file, exits_show, NULL);
+}
+
+/* Only 0 can be written: it starts the counting anew. */
+static ssize_t exits_write(struct file *file, const char __user *buffer, size_t bytes, loff_t *offset)
+{
+	int value;
+	int error = kstrtoint_from_user(buffer, bytes, 0, &value);
+
+	if (error)
+		return error;
+	if (value)
+		return -EINVAL;
+	vrc_counters_reset();
+	return bytes;
+}
+
+static const struct file_operations exits_operations = {
+	.owner = THIS_MODULE,
+	.open = exits_open,
+	.read = seq_read,
+	.write = exits_write,
+	.llseek = seq_lseek,
+	.release = single_release,
+};
+
+void vrc_debugfs_register(void)
+{
+	directory = debugfs_create_dir("vregcache", NULL);
+	debugfs_create_file("exits", 0600, directory, NULL, &exits_operations);
+}
+
+void vrc_debugfs_unregister(void)
+{
+	debugfs_remove_recursive(directory);
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The boundary between the machine (C++, no kernel header) and the kernel (C, src/glue/).
+ * Both sides include this file; what stands here is all that they know of each other.
+ *
+ * vrc_host_*   services of the kernel, implemented in src/glue/
+ * vrc_*        the machine, implemented in src/vregcache.cc
+ *
+ * Functions that return int return 0 or a negative errno.
+ */
+#ifndef VREGCACHE_GLUE_KERNEL_H
+#define VREGCACHE_GLUE_KERNEL_H
+
+#ifdef __cplusplus
+extern "C" {
+typedef unsigned long long vrc_u64;
+typedef unsigned int vrc_u32;
+typedef unsigned short vrc_u16;
+typedef bool vrc_bool;
+#define VRC_PRINTF
+#else
+#include <linux/types.h>
+typedef u64 vrc_u64;
+typedef u32 vrc_u32;
+typedef u16 vrc_u16;
+typedef bool vrc_bool;
+#define VRC_PRINTF __printf(1, 2)
+#endif
+
+struct vrc_vm;
+struct vrc_vcpu;
+
+/* Opaque to the machine: what the glue keeps for a VM and for a vCPU. */
+struct vrc_host_vm;
+struct vrc_host_vcpu;
+
+/* ---- log ---- */
+/* One line to the kernel log, with a prefix. */
+void VRC_PRINTF vrc_host_error(const char *format, ...);
+void VRC_PRINTF vrc_host_info(const char *format, ...);
+/* A WARN that names a broken promise of our own code; @what is a full sentence. */
+void vrc_host_warn(const char *what);
+
+/* ---- memory ---- */
+/* Zeroed memory, charged to the caller's memory cgroup; NULL when there is none.  May sleep. */
+void *vrc_host_alloc(unsigned long bytes);
+void vrc_host_free(void *memory);
+/* A zeroed page in the direct map; NULL when there is none.  May sleep. */
+void *vrc_host_alloc_page(void);
+void vrc_host_free_page(void *page);
+vrc_u64 vrc_host_physical(const void *direct_map);
+void *vrc_host_direct_map(vrc_u64 physical);
+/* Copies to or from the calling process; -EFAULT.  May sleep. */
+int vrc_host_copy_from_user(void *to, vrc_u64 user_address, unsigned long bytes);
+int vrc_host_copy_to_user(vrc_u64 user_address, const void *from, unsigned long bytes);
+
+/*
+ * Pins @page_count pages of the calling process from @user_address on and charges them to RLIMIT_MEMLOCK.
+ * -ENOMEM: over the limit, or no memory.  -EFAULT: not mapped, or not writable where @writable asks for it.
+ */
+struct vrc_host_pinned;
+int vrc_host_pin(struct vrc_host_vm *vm, vrc_u64 user_address, vrc_u64 page_count, vrc_bool writable,
+		 struct vrc_host_pinned **pinned);
+void vrc_host_unpin(struct vrc_host_vm *vm, struct vrc_host_pinned *pinned);
+vrc_u64 vrc_host_pinned_physical(const struct vrc_host_pinned *pinned, vrc_u64 page);
+
+/* ---- processors ---- */
+unsigned int vrc_host_cpu_limit(void); /* one more than the greatest CPU number */
+unsigned int vrc_host_cpu(void);       /* this CPU; only a hint where preemption is on */
+void vrc_host_irq_disable(void);
+void vrc_host_irq_enable(void);
+void vrc_host_preempt_disable(void);
+void vrc_host_preempt_enable(void);
+/* Runs @function on @cpu, or on every online CPU, with interrupts off, and waits for it. */
+void vrc_host_on_cpu(unsigned int cpu, void (*function)(void *), void *argument);
+void vrc_host_on_each_cpu(void (*function)(void *), void *argument);
+/* Sets or clears CR4.VMXE on this CPU through the kernel's own record of CR4. */
+void vrc_host_set_cr4_vmxe(vrc_bool on);
+/* CR3 as it is now, PCID included; CR4 as the kernel means it to be. */
+unsigned long vrc_host_cr3(void);
+unsigned long vrc_host_cr4(void);
+/* May the calling task go on, or has it a signal; ought it to call vrc_host_reschedule()? */
+vrc_bool vrc_host_signal_pending(void);
+vrc_bool vrc_host_need_resched(void);
+void vrc_host_reschedule(void);
+/* Runs the host's handlers of what made the CPU leave the guest. */
+void vrc_host_handle_nmi(void);
+void vrc_host_handle_machine_check(void);
+
+/* ---- locks of the glue's objects ---- */
+void vrc_host_memory_lock(struct vrc_host_vm *vm);
+void vrc_host_memory_unlock(struct vrc_host_vm *vm);
+void vrc_host_global_lock(void);
+void vrc_host_global_unlock(void);
+
+/* ---- host state that a VM-exit loses (SDM Vol. 3C, 28.5) ---- */
+/* Marks TR's limit stale, reloads GDTR with its own limit. */
+void vrc_host_restore_descriptor_limits(void);
+/* Loads the selectors of a user task; those of FS and GS change FS_BASE and KERNEL_GS_BASE. */
+void vrc_host_load_selectors(vrc_u16 ds, vrc_u16 es, vrc_u16 fs, vrc_u16 gs);
+
+/* ---- the FPU ---- */
+/* Guest FPU registers in, the task's out; and back.  Between the two the task may be preempted. */
+void vrc_host_fpu_enter(struct vrc_host_vcpu *vcpu);
+void vrc_host_fpu_leave(struct vrc_host_vcpu *vcpu);
+/* Interrupts off: the guest's registers are in the CPU, also after a preemption. */
+void vrc_host_fpu_before_entry(void);
+/* The 512-byte FXSAVE image of the guest; outside vrc_host_fpu_enter/leave. */
+void *vrc_host_fpu_image(struct vrc_host_vcpu *vcpu);
+/* The image was written: its x87 and SSE parts count, also where the CPU thought them initial. */
+void vrc_host_fpu_image_changed(struct vrc_host_vcpu *vcpu);
+
+/* ---- vCPU residency ---- */
+/*
+ * From vrc_host_vcpu_get() to vrc_host_vcpu_put() the scheduler tells the machine when the calling task leaves a CPU
+ * and comes to one, with vrc_vcpu_sched_out() and vrc_vcpu_sched_in().
+ */
+void vrc_host_vcpu_get(struct vrc_host_vcpu *vcpu);
+void vrc_host_vcpu_put(struct vrc_host_vcpu *vcpu);
+
+/* ---- the CPU that the module runs on: facts that only kernel headers know ---- */
+struct vrc_cpu_facts {
+	vrc_bool fred;             /* the kernel uses FRED event delivery */
+	vrc_bool flush_l1d;        /* IA32_FLUSH_CMD is there and must be used at VM-entry (L1TF) */
+	vrc_bool rdtscp;
+	vrc_bool pku;              /* the kernel has CR4.PKE set */
+	vrc_bool xsave;
+	vrc_u64 fpu_features;      /* XCR0 bits that the kernel saves for a guest */
+	const char *open_mitigation; /* a vulnerability of this CPU that the module does not mitigate, or NULL */
+};
+void vrc_host_cpu_facts(struct vrc_cpu_facts *facts);
+/* The module that most likely owns VMX, or NULL. */
+const char *vrc_host_vmx_owner(void);
+
+/* ---- the machine ---- */
+/* Checks this CPU and prepares; the reason for a refusal is logged. */
+int vrc_init(vrc_bool unsafe_allowed);
+void vrc_exit(void);
+/* On the CPU itself, interrupts off.  Logs why not. */
+int vrc_cpu_enable(void);
+void vrc_cpu_disable(void);
+
+struct vrc_vm *vrc_vm_create(struct vrc_host_vm *host);
+void vrc_vm_destroy(struct vrc_vm *vm);
+/* Creates a vCPU in @vm; @run is the page that userspace maps, followed by the page for port I/O data. */
+int vrc_vcpu_create(struct vrc_vm *vm, vrc_u32 id, struct vrc_host_vcpu *host, void *run, struct vrc_vcpu **vcpu);
+/* Fills its VMCS; the glue must be able to go from @vcpu's host object to @vcpu by now. */
+int vrc_vcpu_set_up(struct vrc_vcpu *vcpu);
+void vrc_vcpu_destroy(struct vrc_vcpu *vcpu);
+#define VRC_RUN_PAGES 2
+#define VRC_MAX_VCPUS 64
+
+/* ioctls; what they do not know is -ENOTTY.  Creation of files is the glue's. */
+long vrc_device_ioctl(unsigned int command, unsigned long argument);
+long vrc_vm_ioctl(struct vrc_vm *vm, unsigned int command, unsigned long argument);
+long vrc_vcpu_ioctl(struct vrc_vcpu *vcpu, unsigned int command, unsigned long argument);
+
+/* From the scheduler's notifiers; they never touch the register cache. */
+void vrc_vcpu_sched_in(struct vrc_vcpu *vcpu);
+void vrc_vcpu_sched_out(struct vrc_vcpu *vcpu);
+
+/* The debugfs table: row @index, or false behind the last. */
+struct vrc_counter_row {
+	const char *reason;
+	vrc_u64 exits;
+	vrc_u64 hits;
+	vrc_u64 vmreads;
+	vrc_u64 vmwrites;
+	vrc_u64 eager;
+};
+vrc_bool vrc_counter_row(unsigned int index, struct vrc_counter_row *row);
+void vrc_counters_reset(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Loading and unloading the module. */
+#include <linux/module.h>
+
+#include "objects.h"
+
+static bool unsafe;
+module_param(unsafe, bool, 0444);
+MODULE_PARM_DESC(unsafe, "run on a CPU with a vulnerability that the module does not mitigate (default: refuse)");
+
+static int __init vregcache_init(void)
+{
+	int error = vrc_init(unsafe);
+
+	if (error)
+		return error;
+	error = vrc_cpus_start();
+	if (error)
+		goto exit_machine;
+	error = vrc_device_register();
+	if (error)
+		goto stop_cpus;
+	vrc_debugfs_register();
+	return 0;
+
+stop_cpus:
+	vrc_cpus_stop();
+exit_machine:
+	vrc_exit();
+	return error;
+}
+
+/* No file is open: each holds the module. */
+static void __exit vregcache_exit(void)
+{
+	vrc_debugfs_unregister();
+	vrc_device_unregister();
+	vrc_cpus_stop();
+	vrc_exit();
+}
+
+module_init(vregcache_init);
+module_exit(vregcache_exit);
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("A register cache in front of the VMCS, on raw VMREAD and VMWRITE");
+MODULE_AUTHOR("The vregcache developers");

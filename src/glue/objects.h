@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the glue keeps for a virtual machine and for a vCPU. */
+#ifndef VREGCACHE_GLUE_OBJECTS_H
+#define VREGCACHE_GLUE_OBJECTS_H
+
+#include <linux/kref.h>
+#include <linux/mutex.h>
+#include <linux/preempt.h>
+#include <asm/fpu/api.h>
+
+#include "kernel.h"
+
+struct vrc_host_vm {
+	struct kref references;   /* one for its file, one for each vCPU */
+	struct mutex memory_lock; /* slots, EPT, vCPU numbers */
+	struct mm_struct *mm;     /* whose memory the guest has; only this process may use the files */
+	struct vrc_vm *machine;
+};
+
+struct vrc_host_vcpu {
+	struct vrc_host_vm *vm;
+	struct mutex lock; /* serialises the ioctls */
+	struct preempt_notifier notifier;
+	struct fpu_guest fpu;
+	void *run; /* VRC_RUN_PAGES pages, shared with userspace */
+	struct vrc_vcpu *machine;
+};
+
+int vrc_device_register(void);
+void vrc_device_unregister(void);
+void vrc_debugfs_register(void);
+void vrc_debugfs_unregister(void);
+int vrc_cpus_start(void);
+void vrc_cpus_stop(void);
+
+#endif

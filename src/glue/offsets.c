@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Constants of kernel headers that the C++ side needs; the build turns them into offsets_generated.h. */
+#define COMPILE_OFFSETS
+#include <linux/kbuild.h>
+#include <asm/extable_fixup_types.h>
+#include <asm/segment.h>
+
+int main(void)
+{
+	DEFINE(VRC_EX_TYPE_DEFAULT, EX_TYPE_DEFAULT);
+	DEFINE(VRC_KERNEL_CS, __KERNEL_CS);
+	DEFINE(VRC_KERNEL_DS, __KERNEL_DS);
+	DEFINE(VRC_TSS_SELECTOR, GDT_ENTRY_TSS * 8);
+	return 0;
+}

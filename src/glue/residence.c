@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0
+/* A vCPU on a CPU: the scheduler's notifiers, and the FPU. */
+#include <linux/preempt.h>
+#include <linux/sched.h>
+#include <asm/fpu/api.h>
+#include <asm/fpu/types.h>
+
+#include "objects.h"
+
+static void sched_in(struct preempt_notifier *notifier, int cpu)
+{
+	vrc_vcpu_sched_in(container_of(notifier, struct vrc_host_vcpu, notifier)->machine);
+}
+
+static void sched_out(struct preempt_notifier *notifier, struct task_struct *next)
+{
+	vrc_vcpu_sched_out(container_of(notifier, struct vrc_host_vcpu, notifier)->machine);
+}
+
+static struct preempt_ops notifier_operations = {
+	.sched_in = sched_in,
+	.sched_out = sched_out,
+};
+
+void vrc_host_vcpu_get(struct vrc_host_vcpu *vcpu)
+{
+	preempt_disable();
+	preempt_notifier_init(&vcpu->notifier, &notifier_operations);
+	preempt_notifier_register(&vcpu->notifier);
+	vrc_vcpu_sched_in(vcpu->machine);
+	preempt_enable();
+}
+
+void vrc_host_vcpu_put(struct vrc_host_vcpu *vcpu)
+{
+	preempt_disable();
+	vrc_vcpu_sched_out(vcpu->machine);
+	preempt_notifier_unregister(&vcpu->notifier);
+	preempt_enable();
+}
+
+void vrc_host_fpu_enter(struct vrc_host_vcpu *vcpu)
+{
+	fpu_swap_kvm_fpstate(&vcpu->fpu, true);
+}
+
+void vrc_host_fpu_leave(struct vrc_host_vcpu *vcpu)
+{
+	fpu_swap_kvm_fpstate(&vcpu->fpu, false);
+}
+
+void vrc_host_fpu_before_entry(void)
+{
+	fpregs_assert_state_consistent();
+	if (test_thread_flag(TIF_NEED_FPU_LOAD))
+		switch_fpu_return();
+}
+
+void *vrc_host_fpu_image(struct vrc_host_vcpu *vcpu)
+{
+	return &vcpu->fpu.fpstate->regs.fxsave;
+}
+
+void vrc_host_fpu_image_changed(struct vrc_host_vcpu *vcpu)
+{
+	if (boot_cpu_has(X86_FEATURE_XSAVE))
+		vcpu->fpu.fpstate->regs.xsave.header.xfeatures |= XFEATURE_MASK_FPSSE;
+}

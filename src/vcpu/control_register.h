@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0
+// CR0, CR4 and EFER of the guest: which values it may load, and what a change brings with it.
+#pragma once
+
+#include "cpuid.h"
+#include "page_walk.h"
+
+namespace {
+
+constexpr u64 kEferSupported = efer::kSce | efer::kLme | efer::kLma | efer::kNxe;
+
+inline bool is_valid_cr0(u64 value)
+{
+	if (value >> 32)
+		return false;
+	if ((value & cr0::kNw) && !(value & cr0::kCd))
+		return false;
+	return !(value & cr0::kPg) || (value & cr0::kPe);
+}
+
+// The CR4 bits that a guest may set: what VMX allows, the module switches, and the guest's CPUID announces.
+inline u64 supported_cr4(const Vcpu& vcpu)
+{
+	u64 bits = cr4::kVme | cr4::kPvi | cr4::kTsd | cr4::kDe | cr4::kPse | cr4::kPae | cr4::kMce | cr4::kPge |
+		   cr4::kPce | cr4::kOsfxsr | cr4::kOsxmmexcpt | cr4::kUmip | cr4::kFsgsbase | cr4::kOsxsave |
+		   cr4::kSmep | cr4::kSmap | cr4::kPke;
+	bits &= g_vmx.cr4_fixed1;
+	const CpuidResult features = guest_cpuid(vcpu, 1, 0);
+	const CpuidResult extended = guest_cpuid(vcpu, 7, 0);
+	auto drop = [&bits](bool present, u64 bit) {
+		if (!present)
+			bits &= ~bit;
+	};
+	drop(features.ecx & cpuid_bit::kXsave, cr4::kOsxsave);
+	drop(extended.ebx & cpuid_bit::kFsgsbase, cr4::kFsgsbase);
+	drop(extended.ebx & cpuid_bit::kSmep, cr4::kSmep);
+	drop(extended.ebx & cpuid_bit::kSmap, cr4::kSmap);
+	drop(extended.ecx & cpuid_bit::kUmip, cr4::kUmip);
+	drop(extended.ecx & cpuid_bit::kPku, cr4::kPke);
+	return bits;
+}
+
+inline Result<void> set_long_mode(Vcpu& vcpu, const LoadedVmcs& vmcs, bool on)
+{
+	u64 value = VREGCACHE_TRY(vcpu.cache.read<Reg::kEfer>(vmcs));
+	vcpu.cache.write<Reg::kEfer>(vmcs, on ? value | efer::kLma : value & ~efer::kLma);
+	u32 controls = on ? vcpu.entry_controls | entry_control::kIa32eMode
+			  : vcpu.entry_controls & ~entry_control::kIa32eMode;
+	if (controls == vcpu.entry_controls)
+		return {};
+	VREGCACHE_TRY(vmcs.write(vregcache::kVmEntryControls, controls));
+	vcpu.entry_controls = controls;
+	return {};
+}
+
+// PAE paging keeps four entries in registers, which MOV to CR0 and CR4 load from memory (SDM Vol. 3A, 4.4.1).
+// False: one of them has a reserved bit set, or is not in memory; nothing has changed.  Takes the memory lock.
+inline Result<bool> load_pdptes(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	constexpr u64 kPresent = 1, kReserved = 0x1e6;
+	u64 cr3 = VREGCACHE_TRY(vcpu.cache.read<Reg::kCr3>(vmcs));
+	u64 entry[4];
+	MemoryGuard guard(vcpu.vm->host);
+	for (u32 i = 0; i < 4; i++) {
+		const u8* memory = vcpu.vm->memory.at((cr3 & 0xffffffe0) + 8 * i, false);
+		if (!memory)
+			return false;
+		__builtin_memcpy(&entry[i], memory, sizeof(entry[i]));
+		if ((entry[i] & kPresent) && (entry[i] & (kReserved | ~u64{0} << kGuestPhysicalBits)))
+			return false;
+	}
+	vcpu.cache.write<Reg::kPdpte0>(vmcs, entry[0]);
+	vcpu.cache.write<Reg::kPdpte1>(vmcs, entry[1]);
+	vcpu.cache.write<Reg::kPdpte2>(vmcs, entry[2]);
+	vcpu.cache.write<Reg::kPdpte3>(vmcs, entry[3]);
+	return true;
+}
+
+// MOV to CR0, LMSW.  False: #GP(0), and nothing has changed.
+inline Result<bool> load_cr0(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)
+{
+	if (!is_valid_cr0(value))
+		return false;
+	u64 old = VREGCACHE_TRY(guest_cr0(vcpu, vmcs));
+	value = (value & cr0::kDefined) | cr0::kEt;
+	u64 changed = old ^ value;
+	if (changed & cr0::kPg) {
+		u64 features = VREGCACHE_TRY(vcpu.cache.read<Reg::kEfer>(vmcs));
+		u64 control = VREGCACHE_TRY(guest_cr4(vcpu, vmcs));
+		bool paging = value & cr0::kPg;
+		if (features & efer::kLme) {
+			u64 cs = VREGCACHE_TRY(vcpu.cache.read(
+				vmcs, segment_register(Segment::kCs, SegmentPart::kAccessRights)));
+			// SDM Vol. 3A, 4.1.2: PAE is needed, and a 64-bit code segment is allowed on neither side.
+			if ((paging && !(control & cr4::kPae)) || (cs & vregcache::access_rights::kLong))
+				return false;
+			VREGCACHE_TRY(set_long_mode(vcpu, vmcs, paging));
+		} else if (paging && (control & cr4::kPae) && !VREGCACHE_TRY(load_pdptes(vcpu, vmcs))) {
+			return false;
+		}
+	}
+	GuestCr0::write(vcpu.cache, vmcs, cr0_share(), value);
+	return true;
+}
+
+// CR4 decides which state the guest can reach besides the VMCS's.
+inline void follow_cr4(Vcpu& vcpu, u64 value)
+{
+	vcpu.entry.xcr0_in_use = g_vmx.facts.xsave && (value & cr4::kOsxsave);
+	// XRSTOR reaches PKRU without CR4.PKE.
+	vcpu.entry.pkru_in_use =
+		g_vmx.facts.pku && ((value & cr4::kPke) || (vcpu.entry.xcr0_in_use && (vcpu.entry.xcr0 & xcr0::kPkru)));
+}
+
+// MOV to CR4.  False: #GP(0), and nothing has changed.
+inline Result<bool> load_cr4(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)
+{
+	if (value & ~supported_cr4(vcpu))
+		return false;
+	u64 old = VREGCACHE_TRY(guest_cr4(vcpu, vmcs));
+	u64 changed = old ^ value;
+	if (vcpu.entry_controls & entry_control::kIa32eMode) {
+		if (!(value & cr4::kPae))
+			return false;
+	} else if ((value & cr4::kPae) && (changed & (cr4::kPae | cr4::kPse | cr4::kPge | cr4::kSmep)) &&
+		   (VREGCACHE_TRY(guest_cr0(vcpu, vmcs)) & cr0::kPg) && !VREGCACHE_TRY(load_pdptes(vcpu, vmcs))) {
+		return false;
+	}
+	GuestCr4::write(vcpu.cache, vmcs, cr4_share(), value);
+	follow_cr4(vcpu, value);
+	return true;
+}
+
+// WRMSR of EFER.  False: #GP(0), and nothing has changed.
+inline Result<bool> load_efer(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)
+{
+	if (value & ~kEferSupported)
+		return false;
+	u64 old = VREGCACHE_TRY(vcpu.cache.read<Reg::kEfer>(vmcs));
+	if (((old ^ value) & efer::kLme) && (VREGCACHE_TRY(guest_cr0(vcpu, vmcs)) & cr0::kPg))
+		return false;
+	// Software cannot write LMA.
+	vcpu.cache.write<Reg::kEfer>(vmcs, (value & ~efer::kLma) | (old & efer::kLma));
+	return true;
+}
+
+}  // namespace

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0
+// What follows after an exit was handled, and the ways to tell userspace.
+#pragma once
+
+#include "vcpu.h"
+
+namespace {
+
+enum class Next : u8 {
+	kResume,       // enter the guest again
+	kUserspace,    // kvm_run says why
+	kOutOfMemory,  // KVM_RUN fails with ENOMEM; running again tries again
+};
+
+// An instruction that the module does not carry out: userspace gets what it needs to find out which.
+inline Result<Next> give_up(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason)
+{
+	vcpu.run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
+	vcpu.run->internal.suberror = KVM_INTERNAL_ERROR_EMULATION;
+	vcpu.run->internal.ndata = 4;
+	vcpu.run->internal.data[0] = 0;  // no flags: no instruction bytes
+	vcpu.run->internal.data[1] = static_cast<u64>(reason);
+	vcpu.run->internal.data[2] = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs));
+	vcpu.run->internal.data[3] = VREGCACHE_TRY(vcpu.cache.read<Reg::kGuestPhysicalAddress>(vmcs));
+	return Next::kUserspace;
+}
+
+}  // namespace

@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: GPL-2.0
+// What the module does for the guest at each VM-exit.
+#pragma once
+
+#include "port_io.h"
+
+namespace {
+
+inline Result<Next> handle_cpuid(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	auto& gpr = vcpu.gpr();
+	CpuidResult r = VREGCACHE_TRY(execute_cpuid(vcpu, vmcs, static_cast<u32>(gpr[Gpr::kRax]),
+						    static_cast<u32>(gpr[Gpr::kRcx])));
+	gpr[Gpr::kRax] = r.eax;
+	gpr[Gpr::kRbx] = r.ebx;
+	gpr[Gpr::kRcx] = r.ecx;
+	gpr[Gpr::kRdx] = r.edx;
+	VREGCACHE_TRY(skip_instruction(vcpu, vmcs));
+	return Next::kResume;
+}
+
+inline Result<Next> handle_hlt(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	VREGCACHE_TRY(skip_instruction(vcpu, vmcs));
+	vcpu.run->exit_reason = KVM_EXIT_HLT;
+	return Next::kUserspace;
+}
+
+// Instructions that change nothing the module models.
+inline Result<Next> handle_nothing_to_do(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	VREGCACHE_TRY(skip_instruction(vcpu, vmcs));
+	return Next::kResume;
+}
+
+inline Result<Next> handle_invalid_opcode(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	VREGCACHE_TRY(raise_invalid_opcode(vcpu, vmcs));
+	return Next::kResume;
+}
+
+inline Result<Next> handle_general_protection(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	VREGCACHE_TRY(raise_general_protection(vcpu, vmcs));
+	return Next::kResume;
+}
+
+// No hypercall is offered, which is what KVM's clients ask RAX for.
+inline Result<Next> handle_vmcall(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	constexpr u64 kNoSuchHypercall = static_cast<u64>(-1000);
+	vcpu.gpr()[Gpr::kRax] = kNoSuchHypercall;
+	return handle_nothing_to_do(vcpu, vmcs);
+}
+
+inline Result<Next> handle_rdmsr(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	MsrValue read = VREGCACHE_TRY(read_msr(vcpu, vmcs, static_cast<u32>(vcpu.gpr()[Gpr::kRcx])));
+	if (!read.known)
+		return handle_general_protection(vcpu, vmcs);
+	vcpu.gpr()[Gpr::kRax] = static_cast<u32>(read.value);
+	vcpu.gpr()[Gpr::kRdx] = read.value >> 32;
+	return handle_nothing_to_do(vcpu, vmcs);
+}
+
+inline Result<Next> handle_wrmsr(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	u64 value = static_cast<u32>(vcpu.gpr()[Gpr::kRax]) | vcpu.gpr()[Gpr::kRdx] << 32;
+	if (!VREGCACHE_TRY(write_msr(vcpu, vmcs, static_cast<u32>(vcpu.gpr()[Gpr::kRcx]), value, false)))
+		return handle_general_protection(vcpu, vmcs);
+	return handle_nothing_to_do(vcpu, vmcs);
+}
+
+// The exit qualification of a control-register access (SDM Vol. 3C, table 28-3).
+struct ControlRegisterQualification {
+	enum class Type : u8 { kMovTo, kMovFrom, kClts, kLmsw };
+
+	u64 word;
+
+	u8 number() const { return word & 0xf; }
+	Type type() const { return static_cast<Type>(word >> 4 & 3); }
+	Gpr gpr() const { return static_cast<Gpr>(word >> 8 & 0xf); }
+	u16 lmsw_source() const { return static_cast<u16>(word >> 16); }
+};
+
+// The operand of MOV to and from control and debug registers is 64 bits in 64-bit mode and else 32.
+inline Result<u64> read_operand(Vcpu& vcpu, const LoadedVmcs& vmcs, Gpr gpr)
+{
+	u64 value = VREGCACHE_TRY(read_gpr(vcpu, vmcs, gpr));
+	if (value >> 32 && !VREGCACHE_TRY(in_64bit_mode(vcpu, vmcs)))
+		value = static_cast<u32>(value);
+	return value;
+}
+
+inline Result<bool> load_control_register(Vcpu& vcpu, const LoadedVmcs& vmcs, u8 number, u64 value)
+{
+	switch (number) {
+	case 0:
+		return load_cr0(vcpu, vmcs, value);
+	case 4:
+		return load_cr4(vcpu, vmcs, value);
+	default:  // CR8
+		if (value > 15)
+			return false;
+		vcpu.cr8 = value;
+		return true;
+	}
+}
+
+inline Result<Next> handle_control_register(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	using Type = ControlRegisterQualification::Type;
+	ControlRegisterQualification access{VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs))};
+	bool allowed = true;
+	switch (access.type()) {
+	case Type::kMovTo: {
+		u64 value = VREGCACHE_TRY(read_operand(vcpu, vmcs, access.gpr()));
+		allowed = VREGCACHE_TRY(load_control_register(vcpu, vmcs, access.number(), value));
+		break;
+	}
+	case Type::kMovFrom:
+		// Only CR8 exits: CR0 and CR4 are read from their shadows, and CR3 is the guest's.
+		write_gpr(vcpu, vmcs, access.gpr(), vcpu.cr8);
+		break;
+	case Type::kClts: {
+		u64 value = VREGCACHE_TRY(guest_cr0(vcpu, vmcs));
+		allowed = VREGCACHE_TRY(load_cr0(vcpu, vmcs, value & ~cr0::kTs));
+		break;
+	}
+	case Type::kLmsw: {
+		// LMSW loads bits 3:0, and cannot clear PE.
+		u64 value = VREGCACHE_TRY(guest_cr0(vcpu, vmcs));
+		u64 source = access.lmsw_source() & 0xf;
+		allowed = VREGCACHE_TRY(load_cr0(vcpu, vmcs, (value & ~u64{0xe}) | source));
+		break;
+	}
+	}
+	return allowed ? handle_nothing_to_do(vcpu, vmcs) : handle_general_protection(vcpu, vmcs);
+}
+
+// DR7 decides whether the guest's breakpoints are in the CPU.
+inline void set_dr7(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)
+{
+	constexpr u64 kEnableAny = 0xff, kFixedOnes = 1u << 10;
+	vcpu.cache.write<Reg::kDr7>(vmcs, (value & 0xffff2bff) | kFixedOnes);
+	vcpu.breakpoints_armed = value & kEnableAny;
+}
+
+constexpr u64 kDr6FixedOnes = 0xfffe0ff0, kDr6Writable = 0x1e00f, kDr6Rtm = 1u << 16;
+
+inline u64 dr6_from(u64 value)
+{
+	// RTM is one where transactional memory has no debugging, which is everywhere here.
+	return (value & kDr6Writable) | kDr6FixedOnes | kDr6Rtm;
+}
+
+inline Result<Next> handle_mov_dr(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	u64 qualification = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs));
+	u32 number = qualification & 7;
+	bool from = qualification & 1u << 4;
+	Gpr gpr = static_cast<Gpr>(qualification >> 8 & 0xf);
+
+	u64 dr7 = VREGCACHE_TRY(vcpu.cache.read<Reg::kDr7>(vmcs));
+	constexpr u64 kGeneralDetect = 1u << 13;
+	if (dr7 & kGeneralDetect) {
+		set_dr7(vcpu, vmcs, dr7 & ~kGeneralDetect);
+		raise_debug(vcpu, kDr6AccessDetected);
+		return Next::kResume;
+	}
+	// DR4 and DR5 are other names for DR6 and DR7, unless debug extensions are on.
+	if (number == 4 || number == 5) {
+		if (VREGCACHE_TRY(guest_cr4(vcpu, vmcs)) & cr4::kDe)
+			return handle_invalid_opcode(vcpu, vmcs);
+		number += 2;
+	}
+	if (from) {
+		write_gpr(vcpu, vmcs, gpr, number < 4 ? vcpu.entry.dr[number] : number == 6 ? vcpu.entry.dr6 : dr7);
+		return handle_nothing_to_do(vcpu, vmcs);
+	}
+	u64 value = VREGCACHE_TRY(read_operand(vcpu, vmcs, gpr));
+	if (number < 4) {
+		if (!is_canonical(value, 48))
+			return handle_general_protection(vcpu, vmcs);
+		vcpu.entry.dr[number] = value;
+	} else if (value >> 32) {
+		return handle_general_protection(vcpu, vmcs);
+	} else if (number == 6) {
+		vcpu.entry.dr6 = dr6_from(value);
+	} else {
+		set_dr7(vcpu, vmcs, value);
+	}
+	return handle_nothing_to_do(vcpu, vmcs);
+}
+
+// XCR0 values that XSETBV takes (SDM Vol. 1, 13.3).
+inline bool is_valid_xcr0(u64 value)
+{
+	if ((value & ~supported_xcr0()) || !(value & xcr0::kX87))
+		return false;
+	if ((value & xcr0::kAvx) && !(value & xcr0::kSse))
+		return false;
+	u64 avx512 = value & xcr0::kAvx512;
+	return !avx512 || (avx512 == xcr0::kAvx512 && (value & xcr0::kAvx));
+}
+
+inline Result<Next> handle_xsetbv(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	u64 value = static_cast<u32>(vcpu.gpr()[Gpr::kRax]) | vcpu.gpr()[Gpr::kRdx] << 32;
+	if (static_cast<u32>(vcpu.gpr()[Gpr::kRcx]) != 0 || !is_valid_xcr0(value))
+		return handle_general_protection(vcpu, vmcs);
+	vcpu.entry.xcr0 = value;
+	follow_cr4(vcpu, VREGCACHE_TRY(vcpu.cache.read<Reg::kCr4ReadShadow>(vmcs)));
+	return handle_nothing_to_do(vcpu, vmcs);
+}
+
+// An event whose delivery the exit interrupted must be delivered again (SDM Vol. 3C, 28.2.4).
+inline Result<void> requeue_interrupted_event(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	InterruptionInformation vectoring{VREGCACHE_TRY(vcpu.cache.read<Reg::kIdtVectoringInformation>(vmcs))};
+	if (!vectoring.valid())
+		return {};
+	vcpu.event.information.word = vectoring.word;
+	if (vectoring.has_error_code())
+		vcpu.event.error_code = VREGCACHE_TRY(vcpu.cache.read<Reg::kIdtVectoringErrorCode>(vmcs));
+	if (vectoring.is_software())
+		vcpu.event.instruction_length = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitInstructionLength>(vmcs));
+	return {};
+}
+
+constexpr u32 kBlockingByNmi = 1u << 3;
+
+// The exit came while IRET had already ended blocking by NMI, but IRET will execute again (SDM Vol. 3C, 28.2.3).
+inline Result<void> restore_nmi_blocking(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	u32 interruptibility = VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs));
+	vcpu.cache.write<Reg::kInterruptibility>(vmcs, interruptibility | kBlockingByNmi);
+	return {};
+}
+
+inline Result<Next> handle_ept_violation(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	constexpr u64 kWrite = 1u << 1, kNmiUnblockedByIret = 1u << 12;
+	u64 qualification = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs));
+	u64 address = VREGCACHE_TRY(vcpu.cache.read<Reg::kGuestPhysicalAddress>(vmcs));
+	VREGCACHE_TRY(requeue_interrupted_event(vcpu, vmcs));
+	if ((qualification & kNmiUnblockedByIret) && !vcpu.event.pending())
+		VREGCACHE_TRY(restore_nmi_blocking(vcpu, vmcs));
+
+	GuestMemory::Fault fault;
+	{
+		MemoryGuard guard(vcpu.vm->host);
+		fault = vcpu.vm->memory.handle_violation(address, qualification & kWrite);
+	}
+	switch (fault) {
+	case GuestMemory::Fault::kMapped:
+		return Next::kResume;
+	case GuestMemory::Fault::kOutOfMemory:
+		return Next::kOutOfMemory;
+	default:
+		return give_up(vcpu, vmcs, ExitReason::kEptViolation);
+	}
+}
+
+// NMI and #MC were given to the host before interrupts were on again.
+inline Result<Next> handle_exception_or_nmi(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	InterruptionInformation what{VREGCACHE_TRY(vcpu.cache.read<Reg::kExitInterruptionInformation>(vmcs))};
+	if (what.is_nmi())
+		return Next::kResume;
+	VREGCACHE_TRY(requeue_interrupted_event(vcpu, vmcs));
+	if (what.vector() == vector::kMachineCheck)
+		return Next::kResume;
+	if ((what.word & InterruptionInformation::kNmiUnblockedByIret) && !vcpu.event.pending() &&
+	    what.vector() != vector::kDoubleFault)
+		VREGCACHE_TRY(restore_nmi_blocking(vcpu, vmcs));
+	// The guest gets it.  #DB and #AC are benign, so an exception that was being delivered is dropped and will come
+	// again when its instruction does (SDM Vol. 3A, table 6-5).
+	if (what.vector() == vector::kDebug) {
+		raise_debug(vcpu, VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs)) &
+					  (kDr6Breakpoints | kDr6AccessDetected | kDr6SingleStep));
+		return Next::kResume;
+	}
+	vcpu.event.information.word = what.word & ~InterruptionInformation::kNmiUnblockedByIret;
+	if (what.has_error_code())
+		vcpu.event.error_code = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitInterruptionErrorCode>(vmcs));
+	if (what.is_software())
+		vcpu.event.instruction_length = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitInstructionLength>(vmcs));
+	return Next::kResume;
+}
+
+// Could handling this exit sleep?  Then the guest's FPU registers must be out of the CPU first.
+inline Result<bool> exit_may_sleep(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason)
+{
+	switch (reason) {
+	case ExitReason::kEptViolation:
+		return true;
+	case ExitReason::kIo:
+		return IoQualification{VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs))}.string();
+	case ExitReason::kControlRegister:
+		// PAE paging may come into force, whose page-directory pointers are loaded from guest memory.
+		return !(vcpu.entry_controls & entry_control::kIa32eMode);
+	default:
+		return false;
+	}
+}
+
+inline Result<Next> handle_exit(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason)
+{
+	switch (reason) {
+	case ExitReason::kExceptionOrNmi:
+		return handle_exception_or_nmi(vcpu, vmcs);
+	case ExitReason::kExternalInterrupt:
+		// Interrupts were enabled since, and the host has taken it.
+		return Next::kResume;
+	case ExitReason::kTripleFault:
+		vcpu.run->exit_reason = KVM_EXIT_SHUTDOWN;
+		return Next::kUserspace;
+	case ExitReason::kCpuid:
+		return handle_cpuid(vcpu, vmcs);
+	case ExitReason::kHlt:
+		return handle_hlt(vcpu, vmcs);
+	case ExitReason::kInvd:
+	case ExitReason::kWbinvd:
+		return handle_nothing_to_do(vcpu, vmcs);
+	case ExitReason::kRdpmc:
+		return handle_general_protection(vcpu, vmcs);
+	case ExitReason::kVmcall:
+		return handle_vmcall(vcpu, vmcs);
+	case ExitReason::kControlRegister:
+		return handle_control_register(vcpu, vmcs);
+	case ExitReason::kMovDr:
+		return handle_mov_dr(vcpu, vmcs);
+	case ExitReason::kIo:
+		return handle_io(vcpu, vmcs);
+	case ExitReason::kRdmsr:
+		return handle_rdmsr(vcpu, vmcs);
+	case ExitReason::kWrmsr:
+		return handle_wrmsr(vcpu, vmcs);
+	case ExitReason::kEptViolation:
+		return handle_ept_violation(vcpu, vmcs);
+	case ExitReason::kXsetbv:
+		return handle_xsetbv(vcpu, vmcs);
+	case ExitReason::kMwait:
+	case ExitReason::kMonitor:
+	case ExitReason::kInvept:
+	case ExitReason::kInvvpid:
+		return handle_invalid_opcode(vcpu, vmcs);
+	default:
+		// The VMX instructions have reasons 18 to 27; the guest's CPUID has no VMX.
+		if (reason > ExitReason::kVmcall && reason <= ExitReason::kVmxon)
+			return handle_invalid_opcode(vcpu, vmcs);
+		return give_up(vcpu, vmcs, reason);
+	}
+}
+
+}  // namespace

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0
+// Guest-physical memory: slots of pinned user memory, and the EPT that maps them.
+//
+// Everything here is called with the memory lock of the virtual machine held.
+#pragma once
+
+#include "../vmx/ept.h"
+#include "uapi.h"
+
+namespace {
+
+class GuestMemory {
+ public:
+	static constexpr u32 kSlotLimit = 64;
+
+	int create() { return ept_.create() ? 0 : -ENOMEM; }
+
+	void destroy(vrc_host_vm* host)
+	{
+		for (Slot& slot : slots_)
+			release(host, slot);
+		ept_.destroy();
+	}
+
+	u64 ept_pointer() const { return ept_.pointer(); }
+
+	// KVM_SET_USER_MEMORY_REGION.  A size of zero deletes; a slot that exists may change its flags or place, not its
+	// size or memory.
+	int set_slot(vrc_host_vm* host, const kvm_userspace_memory_region& region)
+	{
+		if (region.slot >= kSlotLimit || (region.flags & ~u32{KVM_MEM_READONLY}))
+			return -EINVAL;
+		if ((region.guest_phys_addr | region.memory_size | region.userspace_addr) & ~kPageMask)
+			return -EINVAL;
+		u64 pages = region.memory_size / kPageSize;
+		constexpr u64 kAddressLimit = u64{1} << kGuestPhysicalBits;
+		if (pages > kPageLimit || region.guest_phys_addr > kAddressLimit - region.memory_size)
+			return -EINVAL;
+
+		Slot& slot = slots_[region.slot];
+		if (!pages) {
+			if (!slot.pages)
+				return -EINVAL;
+			release(host, slot);
+			return 0;
+		}
+		bool read_only = region.flags & KVM_MEM_READONLY;
+		if (slot.pages && (slot.pages != pages || slot.user_address != region.userspace_addr ||
+				   slot.read_only != read_only))
+			return -EINVAL;
+		for (const Slot& other : slots_) {
+			if (&other != &slot && other.pages && region.guest_phys_addr < other.end() &&
+			    other.base < region.guest_phys_addr + region.memory_size)
+				return -EEXIST;
+		}
+		if (slot.pages) {
+			unmap(slot);
+			slot.base = region.guest_phys_addr;
+			return 0;
+		}
+		vrc_host_pinned* pinned;
+		if (int error = vrc_host_pin(host, region.userspace_addr, pages, !read_only, &pinned))
+			return error;
+		slot = {region.guest_phys_addr, pages, region.userspace_addr, read_only, pinned};
+		return 0;
+	}
+
+	enum class Fault : u8 { kMapped, kNoMemoryThere, kReadOnly, kOutOfMemory };
+
+	// An EPT violation at @guest_physical: maps the page if a slot has it.
+	Fault handle_violation(u64 guest_physical, bool write)
+	{
+		const Slot* slot = find(guest_physical);
+		if (!slot)
+			return Fault::kNoMemoryThere;
+		if (write && slot->read_only)
+			return Fault::kReadOnly;
+		u64 page = (guest_physical - slot->base) / kPageSize;
+		int error = ept_.map(guest_physical & kPageMask, vrc_host_pinned_physical(slot->pinned, page),
+				     !slot->read_only);
+		return error ? Fault::kOutOfMemory : Fault::kMapped;
+	}
+
+	// The host's view of the byte at @guest_physical, good to the end of its page; nullptr where there is no memory, or
+	// none that may be written.
+	u8* at(u64 guest_physical, bool write) const
+	{
+		const Slot* slot = find(guest_physical);
+		if (!slot || (write && slot->read_only))
+			return nullptr;
+		u64 page = (guest_physical - slot->base) / kPageSize;
+		u8* memory = static_cast<u8*>(vrc_host_direct_map(vrc_host_pinned_physical(slot->pinned, page)));
+		return memory + (guest_physical & ~kPageMask);
+	}
+
+ private:
+	static constexpr u64 kPageLimit = u64{1} << 31;
+
+	struct Slot {
+		u64 base = 0;
+		u64 pages = 0;  // zero: the slot is free
+		u64 user_address = 0;
+		bool read_only = false;
+		vrc_host_pinned* pinned = nullptr;
+
+		u64 end() const { return base + pages * kPageSize; }
+	};
+
+	const Slot* find(u64 guest_physical) const
+	{
+		for (const Slot& slot : slots_) {
+			if (slot.pages && guest_physical >= slot.base && guest_physical < slot.end())
+				return &slot;
+		}
+		return nullptr;
+	}
+
+	void unmap(const Slot& slot)
+	{
+		ept_.zap(slot.base, slot.pages);
+		ept_.flush();
+	}
+
+	void release(vrc_host_vm* host, Slot& slot)
+	{
+		if (!slot.pages)
+			return;
+		unmap(slot);
+		vrc_host_unpin(host, slot.pinned);
+		slot = {};
+	}
+
+	Slot slots_[kSlotLimit];
+	Ept ept_;
+};
+
+}  // namespace

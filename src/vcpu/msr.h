@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0
+// MSRs of the guest, for RDMSR and WRMSR exits and for KVM_GET_MSRS and KVM_SET_MSRS.
+#pragma once
+
+#include "control_register.h"
+
+namespace {
+
+// Listed by KVM_GET_MSR_INDEX_LIST: the state that migration must carry.
+constexpr u32 kMsrIndexList[] = {
+	msr::kTimeStampCounter, msr::kSysenterCs, msr::kSysenterEsp, msr::kSysenterEip, msr::kDebugctl, msr::kPat, msr::kEfer,
+	msr::kStar, msr::kLstar, msr::kCstar, msr::kSfmask, msr::kFsBase, msr::kGsBase, msr::kKernelGsBase, msr::kTscAux,
+	msr::kApicBase,
+};
+
+// The guest's copy of a switched MSR, or nullptr.
+inline u64* switched_msr(Vcpu& vcpu, u32 index)
+{
+	switch (index) {
+	case msr::kStar: return &vcpu.msrs.star;
+	case msr::kLstar: return &vcpu.msrs.lstar;
+	case msr::kCstar: return &vcpu.msrs.cstar;
+	case msr::kSfmask: return &vcpu.msrs.sfmask;
+	case msr::kKernelGsBase: return &vcpu.msrs.kernel_gs_base;
+	case msr::kTscAux: return g_vmx.facts.rdtscp ? &vcpu.msrs.tsc_aux : nullptr;
+	default: return nullptr;
+	}
+}
+
+struct MsrValue {
+	bool known = false;
+	u64 value = 0;
+};
+
+inline Result<MsrValue> read_msr(Vcpu& vcpu, const LoadedVmcs& vmcs, u32 index)
+{
+	auto known = [](u64 value) { return MsrValue{true, value}; };
+	if (u64* copy = switched_msr(vcpu, index)) {
+		take_guest_msrs(vcpu);
+		return known(*copy);
+	}
+	switch (index) {
+	case msr::kTimeStampCounter: return known(rdtsc() + vcpu.tsc_offset);
+	case msr::kApicBase: return known(vcpu.apic_base);
+	case msr::kSysenterCs: return known(vcpu.sysenter_cs);
+	case msr::kSysenterEsp: return known(vcpu.sysenter_esp);
+	case msr::kSysenterEip: return known(vcpu.sysenter_eip);
+	case msr::kDebugctl: return known(VREGCACHE_TRY(vmcs.read(vregcache::kGuestIa32Debugctl)));
+	case msr::kPat: return known(vcpu.pat);
+	case msr::kEfer: return known(VREGCACHE_TRY(vcpu.cache.read<Reg::kEfer>(vmcs)));
+	case msr::kFsBase:
+		return known(VREGCACHE_TRY(vcpu.cache.read(vmcs, segment_register(Segment::kFs, SegmentPart::kBase))));
+	case msr::kGsBase:
+		return known(VREGCACHE_TRY(vcpu.cache.read(vmcs, segment_register(Segment::kGs, SegmentPart::kBase))));
+	default: return MsrValue{};
+	}
+}
+
+// Memory types are 0, 1 and 4 to 7 (SDM Vol. 3A, table 12-10).
+inline bool is_valid_pat(u64 value)
+{
+	for (u32 i = 0; i < 8; i++) {
+		u32 type = value >> (8 * i) & 0xff;
+		if (type > 7 || type == 2 || type == 3)
+			return false;
+	}
+	return true;
+}
+
+// False: there is no such MSR, or the value is not allowed; WRMSR raises #GP(0), and nothing has changed.
+// @host: userspace writes, which may set what the guest may not.
+inline Result<bool> write_msr(Vcpu& vcpu, const LoadedVmcs& vmcs, u32 index, u64 value, bool host)
+{
+	constexpr u32 kLinearAddressBits = 48;
+	const bool canonical = is_canonical(value, kLinearAddressBits);
+	auto is_address = [](u32 number) {
+		return number == msr::kLstar || number == msr::kCstar || number == msr::kKernelGsBase ||
+		       number == msr::kFsBase || number == msr::kGsBase || number == msr::kSysenterEsp ||
+		       number == msr::kSysenterEip;
+	};
+	if (is_address(index) && !canonical)
+		return false;
+
+	if (u64* copy = switched_msr(vcpu, index)) {
+		if (((index == msr::kSfmask) || (index == msr::kTscAux)) && value >> 32)
+			return false;
+		take_guest_msrs(vcpu);
+		*copy = value;
+		return true;
+	}
+	switch (index) {
+	case msr::kTimeStampCounter: {
+		u64 offset = value - rdtsc();
+		VREGCACHE_TRY(vmcs.write(vregcache::kTscOffset, offset));
+		vcpu.tsc_offset = offset;
+		return true;
+	}
+	case msr::kApicBase: {
+		// There is no local APIC in the module: the base is remembered, x2APIC is refused.
+		constexpr u64 kReserved = 0x6ff, kX2apic = 1u << 10;
+		if ((value & (kReserved | kX2apic)) || value >> kGuestPhysicalBits)
+			return false;
+		vcpu.apic_base = value;
+		return true;
+	}
+	case msr::kSysenterCs:
+		VREGCACHE_TRY(vmcs.write(vregcache::kGuestIa32SysenterCs, static_cast<u32>(value)));
+		vcpu.sysenter_cs = static_cast<u32>(value);
+		return true;
+	case msr::kSysenterEsp:
+		VREGCACHE_TRY(vmcs.write(vregcache::kGuestIa32SysenterEsp, value));
+		vcpu.sysenter_esp = value;
+		return true;
+	case msr::kSysenterEip:
+		VREGCACHE_TRY(vmcs.write(vregcache::kGuestIa32SysenterEip, value));
+		vcpu.sysenter_eip = value;
+		return true;
+	case msr::kDebugctl: {
+		constexpr u64 kLbr = 1u << 0, kBtf = 1u << 1;
+		if (value & ~(kLbr | kBtf))
+			return false;
+		VREGCACHE_TRY(vmcs.write(vregcache::kGuestIa32Debugctl, value));
+		return true;
+	}
+	case msr::kPat:
+		if (!is_valid_pat(value))
+			return false;
+		VREGCACHE_TRY(vmcs.write(vregcache::kGuestIa32Pat, value));
+		vcpu.pat = value;
+		return true;
+	case msr::kEfer:
+		return load_efer(vcpu, vmcs, value);
+	case msr::kFsBase:
+		VREGCACHE_TRY(vcpu.cache.write(vmcs, segment_register(Segment::kFs, SegmentPart::kBase), value));
+		return true;
+	case msr::kGsBase:
+		VREGCACHE_TRY(vcpu.cache.write(vmcs, segment_register(Segment::kGs, SegmentPart::kBase), value));
+		return true;
+	default:
+		return false;
+	}
+}
+
+}  // namespace

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0
+// KVM_RUN: enter the guest, handle what it exits for, and so on until userspace is needed.
+#pragma once
+
+#include "exits.h"
+
+namespace {
+
+// How one VM-entry ended.
+struct Exit {
+	bool entered = false;  // false: it was not tried, because the task has something else to do first
+	bool failed = false;   // the guest did not run
+	u64 failure = 0;       // then: the exit reason with bit 31, or the VM-instruction error
+	ExitReason reason = {};
+};
+
+inline Result<void> prepare_entry(Vcpu& vcpu, const PinnedVmcs& vmcs)
+{
+	VREGCACHE_TRY(vcpu.host_control_registers.update(vmcs));
+	VREGCACHE_TRY(vcpu.resident.to_guest(vmcs, vcpu.msrs));
+	VREGCACHE_TRY(vcpu.cache.write_back(vmcs));
+	if (vcpu.event.pending())
+		VREGCACHE_TRY(vcpu.event.inject(vmcs));
+	return {};
+}
+
+// The guest did not run, and the VMCS says why in its VM-instruction error.
+inline Result<Exit> entry_failed(Vcpu& vcpu, const PinnedVmcs& vmcs, EntryResult result)
+{
+	vcpu.cache.vm_entry_failed(vmcs);
+	if (result == EntryResult::kFault)
+		return Error::kFault;
+	if (result == EntryResult::kVmFailInvalid)
+		return Error::kVmFailInvalid;
+	u32 error = VREGCACHE_TRY(vmcs.read(vregcache::kVmInstructionError));
+	return Exit{true, true, error, {}};
+}
+
+// Interrupts are off from before the last look at signals until the host state is whole again.
+inline Result<Exit> enter_once(Vcpu& vcpu)
+{
+	PinnedScope pinned;
+	PinnedVmcs vmcs = pinned.vmcs(vcpu);
+	if (vrc_host_signal_pending() || vrc_host_need_resched())
+		return Exit{};
+	// The CPU is leaving VMX operation; the task will be moved off it.
+	if (!vmcs.access().is_current(vcpu.vmcs.id()))
+		return Exit{};
+	VREGCACHE_TRY(prepare_entry(vcpu, vmcs));
+	vrc_host_fpu_before_entry();
+	if (g_vmx.facts.flush_l1d)
+		wrmsr(msr::kFlushCommand, 1);
+
+	vcpu.entry.to_guest(vcpu.breakpoints_armed);
+	EntryResult result = static_cast<EntryResult>(vrc_vmx_enter(&vcpu.frame, vcpu.vmcs.launched()));
+	vcpu.entry.to_host();
+	vcpu.cache.observer().close_exit();
+	if (result != EntryResult::kExited)
+		return entry_failed(vcpu, vmcs, result);
+
+	VREGCACHE_TRY(vcpu.cache.vm_exit(vmcs));
+	u32 reason = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitReason>(vmcs));
+	vcpu.cache.observer().begin_exit(reason & kBasicExitReasonMask);
+	if (reason & kEntryFailure) {
+		vcpu.cache.vm_entry_failure_exit(vmcs);
+		return Exit{true, true, reason, {}};
+	}
+	vcpu.vmcs.set_launched();
+	vcpu.event = {};
+	Exit exit{true, false, 0, static_cast<ExitReason>(reason & kBasicExitReasonMask)};
+	if (exit.reason == ExitReason::kExceptionOrNmi) {
+		InterruptionInformation what{VREGCACHE_TRY(vcpu.cache.read<Reg::kExitInterruptionInformation>(vmcs))};
+		// NMIs stay blocked until the host's handler returns, so it runs at once.
+		if (what.is_nmi())
+			vrc_host_handle_nmi();
+		else if (what.vector() == vector::kMachineCheck)
+			vrc_host_handle_machine_check();
+	}
+	return exit;
+}
+
+// Runs the guest with its FPU registers in the CPU, until an exit needs to sleep or userspace.
+// The task may be preempted in here, but never waits.
+inline Result<Next> run_burst(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason& sleeping_exit, bool& sleeps)
+{
+	for (;;) {
+		if (vrc_host_signal_pending()) {
+			vcpu.run->exit_reason = KVM_EXIT_INTR;
+			return Next::kUserspace;
+		}
+		if (vrc_host_need_resched())
+			vrc_host_reschedule();
+		Exit exit = VREGCACHE_TRY(enter_once(vcpu));
+		if (!exit.entered) {
+			vrc_host_reschedule();
+			continue;
+		}
+		if (exit.failed) {
+			vcpu.run->exit_reason = KVM_EXIT_FAIL_ENTRY;
+			vcpu.run->fail_entry.hardware_entry_failure_reason = exit.failure;
+			vcpu.run->fail_entry.cpu = vrc_host_cpu();
+			return Next::kUserspace;
+		}
+		sleeps = VREGCACHE_TRY(exit_may_sleep(vcpu, vmcs, exit.reason));
+		if (sleeps) {
+			sleeping_exit = exit.reason;
+			return Next::kResume;
+		}
+		Next next = VREGCACHE_TRY(handle_exit(vcpu, vmcs, exit.reason));
+		if (next != Next::kResume)
+			return next;
+	}
+}
+
+inline Result<Next> run_until_userspace(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	for (;;) {
+		ExitReason reason{};
+		bool sleeps = false;
+		vrc_host_fpu_enter(vcpu.host);
+		Result<Next> burst = run_burst(vcpu, vmcs, reason, sleeps);
+		vrc_host_fpu_leave(vcpu.host);
+		Next next = VREGCACHE_TRY(burst);
+		if (sleeps)
+			next = VREGCACHE_TRY(handle_exit(vcpu, vmcs, reason));
+		if (next != Next::kResume)
+			return next;
+	}
+}
+
+// What kvm_run tells at every return.
+inline Result<void> report_state(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	vcpu.run->if_flag = (VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs)) & rflags::kIf) != 0;
+	vcpu.run->cr8 = vcpu.cr8;
+	vcpu.run->apic_base = vcpu.apic_base;
+	// Interrupts cannot be injected yet, so none is asked for.
+	vcpu.run->ready_for_interrupt_injection = 0;
+	return {};
+}
+
+inline Result<long> run_vcpu(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	VREGCACHE_TRY(complete_io(vcpu, vmcs));
+	if (vcpu.run->immediate_exit) {
+		vcpu.run->exit_reason = KVM_EXIT_INTR;
+		return long{-EINTR};
+	}
+	vcpu.run->exit_reason = KVM_EXIT_UNKNOWN;
+	Next next = VREGCACHE_TRY(run_until_userspace(vcpu, vmcs));
+	VREGCACHE_TRY(report_state(vcpu, vmcs));
+	if (next == Next::kOutOfMemory)
+		return long{-ENOMEM};
+	return vcpu.run->exit_reason == KVM_EXIT_INTR ? long{-EINTR} : 0L;
+}
+
+}  // namespace

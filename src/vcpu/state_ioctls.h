@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: GPL-2.0
+// The vCPU's state in KVM's structures: KVM_GET_* and KVM_SET_*.
+#pragma once
+
+#include "run.h"
+
+namespace {
+
+inline Result<long> get_regs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument)
+{
+	const auto& gpr = vcpu.gpr();
+	kvm_regs regs = {};
+	regs.rax = gpr[Gpr::kRax];
+	regs.rbx = gpr[Gpr::kRbx];
+	regs.rcx = gpr[Gpr::kRcx];
+	regs.rdx = gpr[Gpr::kRdx];
+	regs.rsi = gpr[Gpr::kRsi];
+	regs.rdi = gpr[Gpr::kRdi];
+	regs.rbp = gpr[Gpr::kRbp];
+	regs.r8 = gpr[Gpr::kR8];
+	regs.r9 = gpr[Gpr::kR9];
+	regs.r10 = gpr[Gpr::kR10];
+	regs.r11 = gpr[Gpr::kR11];
+	regs.r12 = gpr[Gpr::kR12];
+	regs.r13 = gpr[Gpr::kR13];
+	regs.r14 = gpr[Gpr::kR14];
+	regs.r15 = gpr[Gpr::kR15];
+	regs.rsp = VREGCACHE_TRY(vcpu.cache.read<Reg::kRsp>(vmcs));
+	regs.rip = VREGCACHE_TRY(vcpu.cache.read<Reg::kRip>(vmcs));
+	regs.rflags = VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs));
+	return long{copy_to_user(argument, regs)};
+}
+
+inline Result<long> set_regs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument)
+{
+	kvm_regs regs;
+	if (int error = copy_from_user(regs, argument))
+		return long{error};
+	auto& gpr = vcpu.gpr();
+	gpr[Gpr::kRax] = regs.rax;
+	gpr[Gpr::kRbx] = regs.rbx;
+	gpr[Gpr::kRcx] = regs.rcx;
+	gpr[Gpr::kRdx] = regs.rdx;
+	gpr[Gpr::kRsi] = regs.rsi;
+	gpr[Gpr::kRdi] = regs.rdi;
+	gpr[Gpr::kRbp] = regs.rbp;
+	gpr[Gpr::kR8] = regs.r8;
+	gpr[Gpr::kR9] = regs.r9;
+	gpr[Gpr::kR10] = regs.r10;
+	gpr[Gpr::kR11] = regs.r11;
+	gpr[Gpr::kR12] = regs.r12;
+	gpr[Gpr::kR13] = regs.r13;
+	gpr[Gpr::kR14] = regs.r14;
+	gpr[Gpr::kR15] = regs.r15;
+	vcpu.cache.write<Reg::kRsp>(vmcs, u64{regs.rsp});
+	vcpu.cache.write<Reg::kRip>(vmcs, u64{regs.rip});
+	vcpu.cache.write<Reg::kRflags>(vmcs, u64{regs.rflags} | rflags::kFixed);
+	// Whatever was to be delivered belonged to the state that is gone.
+	vcpu.event = {};
+	return 0L;
+}
+
+inline kvm_segment to_kvm(const SegmentState& state)
+{
+	using namespace vregcache::access_rights;
+	kvm_segment segment = {};
+	u32 rights = state.access_rights;
+	segment.base = state.base;
+	segment.limit = state.limit;
+	segment.selector = state.selector;
+	segment.type = rights & kTypeMask;
+	segment.s = (rights & kCodeOrData) != 0;
+	segment.dpl = (rights & kDplMask) >> kDplShift;
+	segment.unusable = (rights & kUnusable) != 0;
+	segment.present = !segment.unusable;
+	segment.avl = (rights & kAvailable) != 0;
+	segment.l = (rights & kLong) != 0;
+	segment.db = (rights & kDefaultBig) != 0;
+	segment.g = (rights & kGranularity) != 0;
+	return segment;
+}
+
+inline SegmentState from_kvm(const kvm_segment& segment)
+{
+	using namespace vregcache::access_rights;
+	SegmentState state;
+	state.base = segment.base;
+	state.limit = segment.limit;
+	state.selector = segment.selector;
+	auto flag = [](u32 value, u32 bit) { return value & 1 ? bit : 0; };
+	state.access_rights = (segment.type & kTypeMask) | flag(segment.s, kCodeOrData) | (segment.dpl & 3u) << kDplShift |
+			      flag(segment.present, kPresent) | flag(segment.avl, kAvailable) | flag(segment.l, kLong) |
+			      flag(segment.db, kDefaultBig) | flag(segment.g, kGranularity);
+	if (segment.unusable || !segment.present)
+		state.access_rights |= kUnusable;
+	else if (segment.s)
+		state.access_rights |= 1;  // VM-entry asks for accessed descriptors (SDM Vol. 3C, 27.3.1.2)
+	return state;
+}
+
+struct NamedSegment {
+	Segment segment;
+	kvm_segment kvm_sregs::*member;
+};
+
+constexpr NamedSegment kSregsSegments[] = {
+	{Segment::kEs, &kvm_sregs::es}, {Segment::kCs, &kvm_sregs::cs}, {Segment::kSs, &kvm_sregs::ss},
+	{Segment::kDs, &kvm_sregs::ds}, {Segment::kFs, &kvm_sregs::fs}, {Segment::kGs, &kvm_sregs::gs},
+	{Segment::kLdtr, &kvm_sregs::ldt}, {Segment::kTr, &kvm_sregs::tr},
+};
+
+inline Result<long> get_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument)
+{
+	auto& cache = vcpu.cache;
+	kvm_sregs sregs = {};
+	for (const NamedSegment& named : kSregsSegments)
+		sregs.*named.member = to_kvm(VREGCACHE_TRY(read_segment(cache, vmcs, named.segment)));
+	sregs.gdt.base = VREGCACHE_TRY(cache.read<Reg::kGdtrBase>(vmcs));
+	sregs.gdt.limit = static_cast<u16>(VREGCACHE_TRY(cache.read<Reg::kGdtrLimit>(vmcs)));
+	sregs.idt.base = VREGCACHE_TRY(cache.read<Reg::kIdtrBase>(vmcs));
+	sregs.idt.limit = static_cast<u16>(VREGCACHE_TRY(cache.read<Reg::kIdtrLimit>(vmcs)));
+	sregs.cr0 = VREGCACHE_TRY(guest_cr0(vcpu, vmcs));
+	sregs.cr2 = vcpu.entry.cr2;
+	sregs.cr3 = VREGCACHE_TRY(cache.read<Reg::kCr3>(vmcs));
+	sregs.cr4 = VREGCACHE_TRY(guest_cr4(vcpu, vmcs));
+	sregs.cr8 = vcpu.cr8;
+	sregs.efer = VREGCACHE_TRY(cache.read<Reg::kEfer>(vmcs));
+	sregs.apic_base = vcpu.apic_base;
+	return long{copy_to_user(argument, sregs)};
+}
+
+// Could a CPU be in this state?  Whatever is refused here changes nothing.
+inline bool are_valid(const Vcpu& vcpu, const kvm_sregs& sregs)
+{
+	if (!is_valid_cr0(sregs.cr0) || (sregs.cr4 & ~supported_cr4(vcpu)) || (sregs.efer & ~kEferSupported))
+		return false;
+	if (sregs.cr8 > 15 || (sregs.apic_base & 0x6ff) || sregs.apic_base >> kGuestPhysicalBits)
+		return false;
+	for (u64 word : sregs.interrupt_bitmap) {
+		if (word)
+			return false;
+	}
+	if (sregs.cr3 >> kGuestPhysicalBits && (sregs.efer & efer::kLma))
+		return false;
+	bool long_mode = (sregs.efer & efer::kLme) && (sregs.cr0 & cr0::kPg);
+	if (long_mode)
+		return (sregs.cr4 & cr4::kPae) && (sregs.efer & efer::kLma) && !(sregs.cs.l && sregs.cs.db);
+	return !(sregs.efer & efer::kLma) && !sregs.cs.l;
+}
+
+inline Result<long> set_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument)
+{
+	kvm_sregs sregs;
+	if (int error = copy_from_user(sregs, argument))
+		return long{error};
+	if (!are_valid(vcpu, sregs))
+		return long{-EINVAL};
+	auto& cache = vcpu.cache;
+	for (const NamedSegment& named : kSregsSegments)
+		VREGCACHE_TRY(write_segment(cache, vmcs, named.segment, from_kvm(sregs.*named.member)));
+	cache.write<Reg::kGdtrBase>(vmcs, u64{sregs.gdt.base});
+	cache.write<Reg::kGdtrLimit>(vmcs, u32{sregs.gdt.limit});
+	cache.write<Reg::kIdtrBase>(vmcs, u64{sregs.idt.base});
+	cache.write<Reg::kIdtrLimit>(vmcs, u32{sregs.idt.limit});
+	GuestCr0::write(cache, vmcs, cr0_share(), (u64{sregs.cr0} & cr0::kDefined) | cr0::kEt);
+	cache.write<Reg::kCr3>(vmcs, u64{sregs.cr3});
+	GuestCr4::write(cache, vmcs, cr4_share(), u64{sregs.cr4});
+	cache.write<Reg::kEfer>(vmcs, u64{sregs.efer});
+	VREGCACHE_TRY(set_long_mode(vcpu, vmcs, sregs.efer & efer::kLma));
+	follow_cr4(vcpu, sregs.cr4);
+	vcpu.entry.cr2 = sregs.cr2;
+	vcpu.cr8 = sregs.cr8;
+	vcpu.apic_base = sregs.apic_base;
+	bool pae = (sregs.cr0 & cr0::kPg) && (sregs.cr4 & cr4::kPae) && !(sregs.efer & efer::kLma);
+	if (pae && !VREGCACHE_TRY(load_pdptes(vcpu, vmcs)))
+		return long{-EINVAL};
+	return 0L;
+}
+
+// KVM_GET_MSRS and KVM_SET_MSRS return how many were done; they stop at the first that is not known or not allowed.
+inline Result<long> transfer_msrs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument, bool set)
+{
+	constexpr u32 kLimit = 256;
+	kvm_msrs header;
+	if (int error = copy_from_user(header, argument))
+		return long{error};
+	if (header.nmsrs > kLimit)
+		return long{-E2BIG};
+	for (u32 i = 0; i < header.nmsrs; i++) {
+		unsigned long place = argument + sizeof(header) + i * sizeof(kvm_msr_entry);
+		kvm_msr_entry entry;
+		if (int error = copy_from_user(entry, place))
+			return long{error};
+		if (set) {
+			if (!VREGCACHE_TRY(write_msr(vcpu, vmcs, entry.index, entry.data, true)))
+				return long{i};
+			continue;
+		}
+		MsrValue read = VREGCACHE_TRY(read_msr(vcpu, vmcs, entry.index));
+		if (!read.known)
+			return long{i};
+		entry.data = read.value;
+		if (int error = copy_to_user(place, entry))
+			return long{error};
+	}
+	return long{header.nmsrs};
+}
+
+// The FXSAVE image (SDM Vol. 1, table 10-2) in KVM's order.
+struct [[gnu::packed]] FxsaveImage {
+	u16 fcw, fsw;
+	u8 ftwx, reserved1;
+	u16 last_opcode;
+	u64 last_ip, last_dp;
+	u32 mxcsr, mxcsr_mask;
+	u8 fpr[8][16];
+	u8 xmm[16][16];
+	u8 reserved2[96];
+};
+static_assert(sizeof(FxsaveImage) == 512);
+
+inline long get_fpu(Vcpu& vcpu, unsigned long argument)
+{
+	const FxsaveImage& image = *static_cast<FxsaveImage*>(vrc_host_fpu_image(vcpu.host));
+	kvm_fpu fpu = {};
+	__builtin_memcpy(fpu.fpr, image.fpr, sizeof(fpu.fpr));
+	fpu.fcw = image.fcw;
+	fpu.fsw = image.fsw;
+	fpu.ftwx = image.ftwx;
+	fpu.last_opcode = image.last_opcode;
+	fpu.last_ip = image.last_ip;
+	fpu.last_dp = image.last_dp;
+	__builtin_memcpy(fpu.xmm, image.xmm, sizeof(fpu.xmm));
+	fpu.mxcsr = image.mxcsr;
+	return copy_to_user(argument, fpu);
+}
+
+inline long set_fpu(Vcpu& vcpu, unsigned long argument)
+{
+	kvm_fpu fpu;
+	if (int error = copy_from_user(fpu, argument))
+		return error;
+	FxsaveImage& image = *static_cast<FxsaveImage*>(vrc_host_fpu_image(vcpu.host));
+	// A reserved bit of MXCSR would fault when the image is loaded.
+	constexpr u32 kMxcsrDefault = 0xffbf;
+	if (fpu.mxcsr & ~(image.mxcsr_mask ? image.mxcsr_mask : kMxcsrDefault))
+		return -EINVAL;
+	__builtin_memcpy(image.fpr, fpu.fpr, sizeof(fpu.fpr));
+	image.fcw = fpu.fcw;
+	image.fsw = fpu.fsw;
+	image.ftwx = fpu.ftwx;
+	image.last_opcode = fpu.last_opcode;
+	image.last_ip = fpu.last_ip;
+	image.last_dp = fpu.last_dp;
+	__builtin_memcpy(image.xmm, fpu.xmm, sizeof(fpu.xmm));
+	image.mxcsr = fpu.mxcsr;
+	vrc_host_fpu_image_changed(vcpu.host);
+	return 0;
+}
+
+inline Result<long> get_debugregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument)
+{
+	kvm_debugregs registers = {};
+	for (u32 i = 0; i < 4; i++)
+		registers.db[i] = vcpu.entry.dr[i];
+	registers.dr6 = vcpu.entry.dr6;
+	registers.dr7 = VREGCACHE_TRY(vcpu.cache.read<Reg::kDr7>(vmcs));
+	return long{copy_to_user(argument, registers)};
+}
+
+inline long set_debugregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument)
+{
+	kvm_debugregs registers;
+	if (int error = copy_from_user(registers, argument))
+		return error;
+	if (registers.flags || registers.dr6 >> 32 || registers.dr7 >> 32)
+		return -EINVAL;
+	for (u64 reserved : registers.reserved) {
+		if (reserved)
+			return -EINVAL;
+	}
+	for (u32 i = 0; i < 4; i++) {
+		if (!is_canonical(registers.db[i], 48))
+			return -EINVAL;
+	}
+	for (u32 i = 0; i < 4; i++)
+		vcpu.entry.dr[i] = registers.db[i];
+	vcpu.entry.dr6 = dr6_from(registers.dr6);
+	set_dr7(vcpu, vmcs, registers.dr7);
+	return 0;
+}
+
+inline long get_xcrs(Vcpu& vcpu, unsigned long argument)
+{
+	kvm_xcrs xcrs = {};
+	xcrs.nr_xcrs = g_vmx.facts.xsave ? 1 : 0;
+	xcrs.xcrs[0].value = vcpu.entry.xcr0;
+	return copy_to_user(argument, xcrs);
+}
+
+inline Result<long> set_xcrs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument)
+{
+	kvm_xcrs xcrs;
+	if (int error = copy_from_user(xcrs, argument))
+		return long{error};
+	if (xcrs.nr_xcrs > KVM_MAX_XCRS || xcrs.flags)
+		return long{-EINVAL};
+	for (u32 i = 0; i < xcrs.nr_xcrs; i++) {
+		if (xcrs.xcrs[i].xcr != 0 || xcrs.xcrs[i].reserved || !is_valid_xcr0(xcrs.xcrs[i].value))
+			return long{-EINVAL};
+		vcpu.entry.xcr0 = xcrs.xcrs[i].value;
+	}
+	follow_cr4(vcpu, VREGCACHE_TRY(vcpu.cache.read<Reg::kCr4ReadShadow>(vmcs)));
+	return 0L;
+}
+
+inline long set_cpuid(Vcpu& vcpu, unsigned long argument)
+{
+	kvm_cpuid2 header;
+	if (int error = copy_from_user(header, argument))
+		return error;
+	if (header.nent > kCpuidLimit)
+		return -E2BIG;
+	// Both copies before either counts: a bad address leaves the old table.
+	kvm_cpuid_entry2* entries = static_cast<kvm_cpuid_entry2*>(vrc_host_alloc(sizeof(vcpu.cpuid)));
+	if (!entries)
+		return -ENOMEM;
+	int error = vrc_host_copy_from_user(entries, argument + sizeof(header), header.nent * sizeof(*entries));
+	if (!error) {
+		__builtin_memcpy(vcpu.cpuid, entries, header.nent * sizeof(*entries));
+		vcpu.cpuid_count = header.nent;
+	}
+	vrc_host_free(entries);
+	return error;
+}
+
+// Copies a CPUID table out: -E2BIG when userspace has room for fewer than @count.  Either way it learns the count.
+inline long put_cpuid(unsigned long argument, const kvm_cpuid_entry2* entries, u32 count)
+{
+	kvm_cpuid2 header;
+	if (int error = copy_from_user(header, argument))
+		return error;
+	bool fits = header.nent >= count;
+	header.nent = count;
+	if (int error = copy_to_user(argument, header))
+		return error;
+	if (!fits)
+		return -E2BIG;
+	return vrc_host_copy_to_user(argument + sizeof(header), entries, count * sizeof(*entries));
+}
+
+inline long get_supported_cpuid(unsigned long argument)
+{
+	kvm_cpuid_entry2* entries = static_cast<kvm_cpuid_entry2*>(vrc_host_alloc(kCpuidLimit * sizeof(kvm_cpuid_entry2)));
+	if (!entries)
+		return -ENOMEM;
+	long result = put_cpuid(argument, entries, supported_cpuid(entries, kCpuidLimit));
+	vrc_host_free(entries);
+	return result;
+}
+
+inline long get_msr_index_list(unsigned long argument)
+{
+	constexpr u32 kCount = sizeof(kMsrIndexList) / sizeof(kMsrIndexList[0]);
+	kvm_msr_list list;
+	if (int error = copy_from_user(list, argument))
+		return error;
+	bool fits = list.nmsrs >= kCount;
+	list.nmsrs = kCount;
+	if (int error = copy_to_user(argument, list))
+		return error;
+	return fits ? vrc_host_copy_to_user(argument + sizeof(list), kMsrIndexList, sizeof(kMsrIndexList)) : -E2BIG;
+}
+
+inline long set_mp_state(unsigned long argument)
+{
+	kvm_mp_state state;
+	if (int error = copy_from_user(state, argument))
+		return error;
+	return state.mp_state == KVM_MP_STATE_RUNNABLE ? 0 : -EINVAL;
+}
+
+}  // namespace

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: GPL-2.0
+// A virtual CPU: its VMCS, the register cache in front of it, and what hardware does not keep for it.
+//
+// Everything but residency (sched_in, sched_out) is called with the vCPU's mutex held.
+#pragma once
+
+#include <vregcache/cache.h>
+#include <vregcache/guest_control_register.h>
+#include <vregcache/segment.h>
+
+#include "../vmx/vmcs_setup.h"
+#include "event.h"
+#include "vm.h"
+
+namespace {
+
+using vregcache::ControlRegisterShare;
+using vregcache::Gpr;
+using vregcache::GuestCr0;
+using vregcache::GuestCr4;
+using vregcache::Reg;
+using vregcache::Segment;
+using vregcache::SegmentPart;
+using vregcache::SegmentState;
+using RegisterCache = vregcache::Cache<vregcache::VmxLayout, RawVmx, vregcache::AnyContext, Counters>;
+
+constexpr u32 kCpuidLimit = 80;
+
+// Port I/O that userspace finishes.
+struct PortIo {
+	bool active = false;
+	bool in = false;
+	bool string = false;
+	bool repeat = false;
+	u8 size = 0;
+	u32 count = 0;        // elements in the data page
+	u64 rip = 0;          // of the instruction
+	u64 linear = 0;       // of the first element in guest memory
+	u64 address_mask = 0; // what the instruction's address size leaves of RCX, RSI and RDI
+};
+
+struct Vcpu {
+	Vm* vm = nullptr;
+	u32 id = 0;
+	vrc_host_vcpu* host = nullptr;
+	kvm_run* run = nullptr;  // shared with userspace, which may write it at any time
+	u8* io_data = nullptr;   // the page behind it, likewise
+
+	RegisterCache cache;
+	EntryFrame frame;
+	Vmcs vmcs;
+	ResidentSwitch resident;
+	EntrySwitch entry;
+	HostControlRegisters host_control_registers;
+	GuestMsrs msrs;
+
+	u32 entry_controls = 0;         // VM-entry controls as the VMCS has them
+	bool breakpoints_armed = false;  // the guest's DR7 enables one
+
+	Event event;           // for the next VM-entry
+	PortIo io;             // unfinished
+	u64 apic_base = 0;
+	u64 cr8 = 0;           // task-priority class
+	u64 pat = 0;
+	u64 sysenter_cs = 0;
+	u64 sysenter_esp = 0;
+	u64 sysenter_eip = 0;
+	u64 tsc_offset = 0;
+
+	u32 cpuid_count = 0;
+	kvm_cpuid_entry2 cpuid[kCpuidLimit] = {};
+
+	vregcache::GprFile& gpr() { return frame.gpr; }
+	RawVmx access() { return RawVmx(cache.observer().accesses()); }
+};
+
+inline Vcpu& vcpu_of(vrc_vcpu* vcpu)
+{
+	return *reinterpret_cast<Vcpu*>(vcpu);
+}
+
+// CR0 and CR4: what VMX demands of them, less what unrestricted guest waives (SDM Vol. 3C, 24.8).
+inline ControlRegisterShare cr0_share()
+{
+	return {kCr0GuestOwned, g_vmx.cr0_fixed0 & ~(cr0::kPe | cr0::kPg)};
+}
+
+inline ControlRegisterShare cr4_share()
+{
+	return {kCr4GuestOwned, g_vmx.cr4_fixed0};
+}
+
+inline Result<u64> guest_cr0(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	return GuestCr0::read(vcpu.cache, vmcs, cr0_share());
+}
+
+inline Result<u64> guest_cr4(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	return GuestCr4::read(vcpu.cache, vmcs, cr4_share());
+}
+
+// Is the guest in 64-bit mode: IA-32e mode, and code of a 64-bit segment?
+inline Result<bool> in_64bit_mode(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	if (!(vcpu.entry_controls & entry_control::kIa32eMode))
+		return false;
+	u64 rights = VREGCACHE_TRY(vcpu.cache.read(vmcs, segment_register(Segment::kCs, SegmentPart::kAccessRights)));
+	return (rights & vregcache::access_rights::kLong) != 0;
+}
+
+// The privilege level is SS's DPL (SDM Vol. 3C, 25.4.1).
+inline Result<u32> privilege_level(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	u64 rights = VREGCACHE_TRY(vcpu.cache.read(vmcs, segment_register(Segment::kSs, SegmentPart::kAccessRights)));
+	return static_cast<u32>(rights & vregcache::access_rights::kDplMask) >> vregcache::access_rights::kDplShift;
+}
+
+// A general-purpose register as a MOV names it: RSP is the VMCS's.
+inline Result<u64> read_gpr(Vcpu& vcpu, const LoadedVmcs& vmcs, Gpr gpr)
+{
+	if (gpr == Gpr::kRsp)
+		return vcpu.cache.read<Reg::kRsp>(vmcs);
+	return vcpu.gpr()[gpr];
+}
+
+inline void write_gpr(Vcpu& vcpu, const LoadedVmcs& vmcs, Gpr gpr, u64 value)
+{
+	if (gpr == Gpr::kRsp)
+		vcpu.cache.write<Reg::kRsp>(vmcs, value);
+	else
+		vcpu.gpr()[gpr] = value;
+}
+
+// A fault of the instruction at RIP.  Fault-class exceptions push RFLAGS with RF set, so that a breakpoint on the
+// instruction does not fire twice (SDM Vol. 3B, 18.3.1.1).
+inline Result<void> raise_fault(Vcpu& vcpu, const LoadedVmcs& vmcs, Event event)
+{
+	constexpr u64 kResume = 1u << 16;
+	u64 flags = VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs));
+	vcpu.cache.write<Reg::kRflags>(vmcs, flags | kResume);
+	vcpu.event = event;
+	return {};
+}
+
+inline Result<void> raise_general_protection(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	return raise_fault(vcpu, vmcs, Event::exception(vector::kGeneralProtection, 0));
+}
+
+inline Result<void> raise_invalid_opcode(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	return raise_fault(vcpu, vmcs, Event::exception(vector::kInvalidOpcode));
+}
+
+// DR6 bits that a debug exception reports; the others are sticky or constant.
+constexpr u64 kDr6Breakpoints = 0xf, kDr6AccessDetected = 1u << 13, kDr6SingleStep = 1u << 14;
+
+inline void raise_debug(Vcpu& vcpu, u64 dr6_bits)
+{
+	vcpu.entry.dr6 = (vcpu.entry.dr6 & ~kDr6Breakpoints) | dr6_bits;
+	vcpu.event = Event::exception(vector::kDebug);
+}
+
+// The instruction at RIP was carried out for the guest: goes behind it, with all that a completed instruction does.
+inline Result<void> skip_instruction(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	u64 rip = VREGCACHE_TRY(vcpu.cache.read<Reg::kRip>(vmcs));
+	u64 next = rip + VREGCACHE_TRY(vcpu.cache.read<Reg::kExitInstructionLength>(vmcs));
+	// EIP wraps at 32 bits outside 64-bit mode; who asks only when it matters saves a VMREAD.
+	if ((rip ^ next) >> 32 && !VREGCACHE_TRY(in_64bit_mode(vcpu, vmcs)))
+		next = static_cast<u32>(next);
+	vcpu.cache.write<Reg::kRip>(vmcs, next);
+
+	// Blocking by STI and by MOV SS lasts for one instruction (SDM Vol. 3C, table 25-3).
+	constexpr u32 kBlockingBySti = 1u << 0, kBlockingByMovSs = 1u << 1;
+	u32 interruptibility = VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs));
+	vcpu.cache.write<Reg::kInterruptibility>(vmcs, interruptibility & ~(kBlockingBySti | kBlockingByMovSs));
+
+	if (VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs)) & rflags::kTf)
+		raise_debug(vcpu, kDr6SingleStep);
+	return {};
+}
+
+// Makes this task's VMCS accesses go to the vCPU's VMCS, for a scope.
+class VcpuResidence {
+ public:
+	explicit VcpuResidence(Vcpu& vcpu) : vcpu_(vcpu) { vrc_host_vcpu_get(vcpu.host); }
+	~VcpuResidence() { vrc_host_vcpu_put(vcpu_.host); }
+	VcpuResidence(const VcpuResidence&) = delete;
+	VcpuResidence& operator=(const VcpuResidence&) = delete;
+
+	LoadedVmcs vmcs() const { return LoadedVmcs(vcpu_.access()); }
+
+ private:
+	Vcpu& vcpu_;
+};
+
+// Interrupts off, for a scope.
+class PinnedScope {
+ public:
+	PinnedScope() { vrc_host_irq_disable(); }
+	~PinnedScope() { vrc_host_irq_enable(); }
+	PinnedScope(const PinnedScope&) = delete;
+	PinnedScope& operator=(const PinnedScope&) = delete;
+
+	PinnedVmcs vmcs(Vcpu& vcpu) const { return PinnedVmcs(vcpu.access()); }
+};
+
+// Brings the guest's own copies of switched MSRs up to date; the next VM-entry loads them again.
+inline void take_guest_msrs(Vcpu& vcpu)
+{
+	PinnedScope pinned;
+	vcpu.resident.to_host(vcpu.msrs);
+}
+
+}  // namespace
+
+extern "C" void vrc_vcpu_sched_in(struct vrc_vcpu* handle)
+{
+	Vcpu& vcpu = vcpu_of(handle);
+	Result<bool> moved = vcpu.vmcs.load();
+	// A CPU without VMX operation is on its way down.  Every access then fails with kNotCurrent until the task moves.
+	if (!moved.ok() || !moved.value())
+		return;
+	if (!write_host_cpu_state(LoadedVmcs(vcpu.access())).ok())
+		vrc_host_warn("a VMCS that was just loaded refuses VMWRITE");
+}
+
+extern "C" void vrc_vcpu_sched_out(struct vrc_vcpu* handle)
+{
+	Vcpu& vcpu = vcpu_of(handle);
+	if (vcpu.resident.guest_is_in())
+		take_guest_msrs(vcpu);
+}

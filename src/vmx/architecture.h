@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0
+// Numbers of the architecture by the SDM's names: MSRs, control register bits, exception vectors.
+#pragma once
+
+#include "types.h"
+
+namespace {
+
+namespace msr {
+enum : u32 {
+	kTimeStampCounter = 0x10,
+	kApicBase = 0x1b,
+	kFeatureControl = 0x3a,
+	kFlushCommand = 0x10b,
+	kSysenterCs = 0x174,
+	kSysenterEsp = 0x175,
+	kSysenterEip = 0x176,
+	kMiscEnable = 0x1a0,
+	kDebugctl = 0x1d9,
+	kPat = 0x277,
+	kVmxBasic = 0x480,
+	kVmxPinbased = 0x481,
+	kVmxProcbased = 0x482,
+	kVmxExit = 0x483,
+	kVmxEntry = 0x484,
+	kVmxMisc = 0x485,
+	kVmxCr0Fixed0 = 0x486,
+	kVmxCr0Fixed1 = 0x487,
+	kVmxCr4Fixed0 = 0x488,
+	kVmxCr4Fixed1 = 0x489,
+	kVmxProcbased2 = 0x48b,
+	kVmxEptVpid = 0x48c,
+	kVmxTruePinbased = 0x48d,
+	kVmxTrueProcbased = 0x48e,
+	kVmxTrueExit = 0x48f,
+	kVmxTrueEntry = 0x490,
+	kXss = 0xda0,
+	kEfer = 0xc0000080,
+	kStar = 0xc0000081,
+	kLstar = 0xc0000082,
+	kCstar = 0xc0000083,
+	kSfmask = 0xc0000084,
+	kFsBase = 0xc0000100,
+	kGsBase = 0xc0000101,
+	kKernelGsBase = 0xc0000102,
+	kTscAux = 0xc0000103,
+};
+}  // namespace msr
+
+namespace cr0 {
+constexpr u64 kPe = 1u << 0, kMp = 1u << 1, kEm = 1u << 2, kTs = 1u << 3, kEt = 1u << 4, kNe = 1u << 5,
+	      kWp = 1u << 16, kAm = 1u << 18, kNw = 1u << 29, kCd = 1u << 30, kPg = 1u << 31;
+constexpr u64 kDefined = kPe | kMp | kEm | kTs | kEt | kNe | kWp | kAm | kNw | kCd | kPg;
+}  // namespace cr0
+
+namespace cr4 {
+constexpr u64 kVme = 1u << 0, kPvi = 1u << 1, kTsd = 1u << 2, kDe = 1u << 3, kPse = 1u << 4, kPae = 1u << 5,
+	      kMce = 1u << 6, kPge = 1u << 7, kPce = 1u << 8, kOsfxsr = 1u << 9, kOsxmmexcpt = 1u << 10,
+	      kUmip = 1u << 11, kLa57 = 1u << 12, kVmxe = 1u << 13, kFsgsbase = 1u << 16, kPcide = 1u << 17,
+	      kOsxsave = 1u << 18, kSmep = 1u << 20, kSmap = 1u << 21, kPke = 1u << 22;
+}  // namespace cr4
+
+namespace efer {
+constexpr u64 kSce = 1u << 0, kLme = 1u << 8, kLma = 1u << 10, kNxe = 1u << 11;
+}  // namespace efer
+
+namespace rflags {
+constexpr u64 kFixed = 1u << 1, kTf = 1u << 8, kIf = 1u << 9, kDf = 1u << 10, kVm = 1u << 17, kAc = 1u << 18;
+}  // namespace rflags
+
+namespace xcr0 {
+constexpr u64 kX87 = 1u << 0, kSse = 1u << 1, kAvx = 1u << 2, kOpmask = 1u << 5, kZmmHigh256 = 1u << 6,
+	      kHigh16Zmm = 1u << 7, kPkru = 1u << 9;
+constexpr u64 kAvx512 = kOpmask | kZmmHigh256 | kHigh16Zmm;
+}  // namespace xcr0
+
+namespace vector {
+enum : u8 {
+	kDivideError = 0, kDebug = 1, kNmi = 2, kBreakpoint = 3, kOverflow = 4, kInvalidOpcode = 6, kDoubleFault = 8,
+	kInvalidTss = 10, kSegmentNotPresent = 11, kStackFault = 12, kGeneralProtection = 13, kPageFault = 14,
+	kAlignmentCheck = 17, kMachineCheck = 18,
+};
+}  // namespace vector
+
+// Exceptions that push an error code (SDM Vol. 3A, table 6-1).
+constexpr bool has_error_code(u8 number)
+{
+	return number == vector::kDoubleFault || (number >= vector::kInvalidTss && number <= vector::kPageFault) ||
+	       number == vector::kAlignmentCheck;
+}
+
+// Is a linear address canonical for @width bits (48, or 57 with CR4.LA57)?
+constexpr bool is_canonical(u64 address, u32 width)
+{
+	u32 shift = 64 - width;
+	return static_cast<u64>(static_cast<long long>(address << shift) >> shift) == address;
+}
+
+}  // namespace

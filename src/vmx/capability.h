@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0
+// What VMX offers on this machine, and the reasons why the module cannot use it, each with its own errno and message.
+#pragma once
+
+#include <asm/errno.h>
+
+#include "controls.h"
+
+namespace {
+
+struct VmxCapability {
+	u32 revision = 0;
+	bool string_io_information = false;  // INS and OUTS exits fill the instruction information
+	VmxControls controls;
+	u64 cr0_fixed0 = 0;
+	u64 cr0_fixed1 = 0;
+	u64 cr4_fixed0 = 0;
+	u64 cr4_fixed1 = 0;
+	bool invept_single = false;
+	u64 host_xcr0 = 0;
+	u32 xsave_end[64] = {};  // where each component of the XSAVE area ends; CPUID is too slow to ask each time
+	vrc_cpu_facts facts = {};
+};
+
+VmxCapability g_vmx;
+
+// EPT capabilities (SDM Vol. 3D, A.10)
+constexpr u64 kEptPageWalk4 = 1u << 6, kEptWriteBack = 1u << 14, kInvept = 1u << 20, kInveptSingle = 1u << 25,
+	      kInveptAll = 1u << 26;
+
+inline int check_cpu_has_vmx()
+{
+	constexpr u32 kCpuidVmx = 1u << 5;
+	if (!(cpuid(1).ecx & kCpuidVmx)) {
+		vrc_host_error("this CPU has no VMX: it is no Intel CPU, or a hypervisor hides VMX (needs nested "
+			       "virtualisation, or vmx_on_svm in a QEMU guest)");
+		return -ENODEV;
+	}
+	constexpr u64 kLocked = 1u << 0, kVmxOutsideSmx = 1u << 2;
+	u64 feature_control = rdmsr(msr::kFeatureControl);
+	if (!(feature_control & kLocked)) {
+		vrc_host_error("firmware left IA32_FEATURE_CONTROL unlocked with VMX disabled; enable VMX in its setup");
+		return -EPERM;
+	}
+	if (!(feature_control & kVmxOutsideSmx)) {
+		vrc_host_error("firmware has disabled VMX and locked IA32_FEATURE_CONTROL (%#llx); enable VMX in its setup",
+			       feature_control);
+		return -EPERM;
+	}
+	return 0;
+}
+
+// Only a hint: who else on Linux sets CR4.VMXE.
+inline int refuse_vmx_in_use()
+{
+	const char* owner = vrc_host_vmx_owner();
+	vrc_host_error("VMX is in use on this CPU (CR4.VMXE is set), most likely by %s; unload it first",
+		       owner ? owner : "a hypervisor that is not a module");
+	return -EBUSY;
+}
+
+inline int check_ept()
+{
+	u64 ept = rdmsr(msr::kVmxEptVpid);
+	const char* absent = !(ept & kEptPageWalk4)			    ? "page walks of length 4"
+			     : !(ept & kEptWriteBack)			    ? "write-back paging structures"
+			     : !(ept & kInvept) || !(ept & kInveptAll) ? "INVEPT of all contexts"
+									    : nullptr;
+	if (absent) {
+		vrc_host_error("EPT of this CPU lacks %s; the module cannot run here", absent);
+		return -EOPNOTSUPP;
+	}
+	g_vmx.invept_single = ept & kInveptSingle;
+	return 0;
+}
+
+// Fills g_vmx.  On the CPU that loads the module; the others are taken to be alike, and VMXON fails on one that is not.
+inline int detect_vmx(bool unsafe_allowed)
+{
+	if (int error = check_cpu_has_vmx())
+		return error;
+	vrc_host_cpu_facts(&g_vmx.facts);
+	if (g_vmx.facts.fred) {
+		vrc_host_error("the kernel uses FRED, which the module does not support; boot with fred=off");
+		return -EOPNOTSUPP;
+	}
+	if (read_hardware_cr4() & cr4::kVmxe)
+		return refuse_vmx_in_use();
+	if (g_vmx.facts.open_mitigation) {
+		if (!unsafe_allowed) {
+			vrc_host_error("this CPU is affected by %s, which the module does not mitigate; load it with "
+				       "unsafe=1 if its guests are trusted",
+				       g_vmx.facts.open_mitigation);
+			return -EACCES;
+		}
+		vrc_host_info("unsafe=1: guests may exploit %s on this CPU", g_vmx.facts.open_mitigation);
+	}
+
+	u64 basic = rdmsr(msr::kVmxBasic);
+	constexpr u64 kInsOutsInformation = u64{1} << 54, kTrueControls = u64{1} << 55;
+	g_vmx.revision = static_cast<u32>(basic) & 0x7fffffff;
+	g_vmx.string_io_information = basic & kInsOutsInformation;
+	if (!choose_all_controls(basic & kTrueControls, g_vmx.facts.rdtscp, g_vmx.controls))
+		return -EOPNOTSUPP;
+	if (int error = check_ept())
+		return error;
+	g_vmx.cr0_fixed0 = rdmsr(msr::kVmxCr0Fixed0);
+	g_vmx.cr0_fixed1 = rdmsr(msr::kVmxCr0Fixed1);
+	g_vmx.cr4_fixed0 = rdmsr(msr::kVmxCr4Fixed0);
+	g_vmx.cr4_fixed1 = rdmsr(msr::kVmxCr4Fixed1);
+	if (g_vmx.facts.xsave) {
+		g_vmx.host_xcr0 = xgetbv(0);
+		for (u32 component = 2; component < 63; component++) {
+			CpuidResult place = cpuid(0xd, component);
+			g_vmx.xsave_end[component] = place.eax + place.ebx;
+		}
+	}
+	return 0;
+}
+
+}  // namespace

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0
+// What the entry code in assembly needs.
+#pragma once
+
+#include <vregcache/gpr.h>
+
+#include "types.h"
+
+namespace {
+
+// Known to entry.S by offset.
+struct EntryFrame {
+	vregcache::GprFile gpr;
+	u64 host_rsp = 0;  // what HOST_RSP of the VMCS holds
+};
+static_assert(__builtin_offsetof(EntryFrame, gpr) == 0);
+static_assert(__builtin_offsetof(EntryFrame, host_rsp) == 256);
+
+enum class EntryResult : u32 { kExited = 0, kVmFailInvalid = 1, kVmFailValid = 2, kFault = 3 };
+
+}  // namespace
+
+extern "C" u32 vrc_vmx_enter(EntryFrame* frame, bool resume);
+extern "C" const char vrc_vmx_exit[];

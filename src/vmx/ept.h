@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0
+// Extended page tables of one virtual machine (SDM Vol. 3C, 29.3): four levels, 4 KiB pages, filled on demand.
+//
+// The caller holds the memory lock of the virtual machine.  Pages go from absent to present without a flush, because
+// the CPU caches no absent entry; whoever takes a page away calls flush() before the page is reused.
+#pragma once
+
+#include "operation.h"
+
+namespace {
+
+constexpr u64 kPageSize = 4096;
+constexpr u64 kPageMask = ~(kPageSize - 1);
+constexpr u32 kGuestPhysicalBits = 48;  // what four levels reach
+
+class Ept {
+ public:
+	bool create() { return (root_ = static_cast<u64*>(vrc_host_alloc_page())); }
+
+	void destroy()
+	{
+		if (root_)
+			free_table(root_, kLevels);
+		root_ = nullptr;
+	}
+
+	// Write-back memory, page walks of length 4 (SDM Vol. 3C, 25.6.11).
+	u64 pointer() const { return vrc_host_physical(root_) | kMemoryTypeWriteBack | (kLevels - 1) << 3; }
+
+	// Maps one page.  -ENOMEM.  May sleep.
+	int map(u64 guest_physical, u64 host_physical, bool writable)
+	{
+		u64* table = root_;
+		for (u32 level = kLevels; level > 1; level--) {
+			u64& entry = table[slot(guest_physical, level)];
+			if (!entry) {
+				void* page = vrc_host_alloc_page();
+				if (!page)
+					return -ENOMEM;
+				entry = vrc_host_physical(page) | kRead | kWrite | kExecute;
+			}
+			table = table_of(entry);
+		}
+		u64 entry = host_physical | kRead | kExecute | kMemoryTypeWriteBack << 3 | (writable ? kWrite : 0);
+		__atomic_store_n(&table[slot(guest_physical, 1)], entry, __ATOMIC_RELAXED);
+		return 0;
+	}
+
+	// Takes a range of pages away.  No vCPU sees them any more when flush() has returned.
+	void zap(u64 guest_physical, u64 page_count)
+	{
+		for (u64 page = 0; page < page_count; page++) {
+			u64 address = guest_physical + page * kPageSize;
+			u64* table = root_;
+			u32 level = kLevels;
+			while (level > 1 && table[slot(address, level)])
+				table = table_of(table[slot(address, level--)]);
+			if (level == 1)
+				__atomic_store_n(&table[slot(address, 1)], 0, __ATOMIC_RELAXED);
+			else
+				page = next_table(address, level, guest_physical) - 1;
+		}
+	}
+
+	// Interrupts every CPU, which takes it out of the guest, and has it forget what it cached of these tables.
+	void flush()
+	{
+		vrc_host_on_each_cpu(flush_this_cpu, this);
+	}
+
+ private:
+	static constexpr u64 kRead = 1, kWrite = 2, kExecute = 4;
+	static constexpr u64 kMemoryTypeWriteBack = 6;
+	static constexpr u32 kLevels = 4;
+	static constexpr u64 kAddressMask = 0x000ffffffffff000;
+
+	static u32 slot(u64 address, u32 level) { return address >> (12 + 9 * (level - 1)) & 511; }
+	static u64* table_of(u64 entry) { return static_cast<u64*>(vrc_host_direct_map(entry & kAddressMask)); }
+
+	// Nothing is mapped by the entry of @level for @address: the number of the first page behind that entry's reach.
+	static u64 next_table(u64 address, u32 level, u64 first_address)
+	{
+		u64 reach = u64{1} << (12 + 9 * (level - 1));
+		return ((address & ~(reach - 1)) + reach - first_address) / kPageSize;
+	}
+
+	static void free_table(u64* table, u32 level)
+	{
+		for (u32 i = 0; level > 1 && i < 512; i++) {
+			if (table[i])
+				free_table(table_of(table[i]), level - 1);
+		}
+		vrc_host_free_page(table);
+	}
+
+	static void flush_this_cpu(void* self)
+	{
+		if (!this_cpu().on)
+			return;
+		u64 pointer = static_cast<Ept*>(self)->pointer();
+		Result<void> done = g_vmx.invept_single ? invept(InveptType::kSingleContext, pointer)
+							: invept(InveptType::kAllContexts, 0);
+		if (!done.ok())
+			vrc_host_warn("INVEPT failed");
+	}
+
+	u64* root_ = nullptr;
+};
+
+}  // namespace

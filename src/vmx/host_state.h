@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0
+// The host's state around the guest.
+//
+// Three circles.  VM-entry and VM-exit switch what the VMCS holds.  EntrySwitch goes around each entry, interrupts off:
+// what an interrupt handler could use or notice.  ResidentSwitch stays while the task keeps the CPU: what only
+// userspace and a context switch use.
+#pragma once
+
+#include "ept.h"
+
+namespace {
+
+// MSRs that the guest uses directly or through SYSCALL, SWAPGS and RDTSCP, and that VM-entry does not load.
+struct GuestMsrs {
+	u64 star = 0;
+	u64 lstar = 0;
+	u64 cstar = 0;
+	u64 sfmask = 0;
+	u64 kernel_gs_base = 0;
+	u64 tsc_aux = 0;
+};
+
+class ResidentSwitch {
+ public:
+	bool guest_is_in() const { return guest_is_in_; }
+
+	// Interrupts off, the vCPU's VMCS current.
+	Result<void> to_guest(const PinnedVmcs& vmcs, const GuestMsrs& guest)
+	{
+		if (guest_is_in_)
+			return {};
+		fs_ = read_fs();
+		gs_ = read_gs();
+		ds_ = read_ds();
+		es_ = read_es();
+		ldtr_ = read_ldtr();
+		fs_base_ = rdmsr(msr::kFsBase);
+		kernel_gs_base_ = rdmsr(msr::kKernelGsBase);
+		// VM-exit loads null selectors, with these bases.
+		VREGCACHE_TRY(vmcs.write(vregcache::kHostFsBase, fs_base_));
+
+		const PerCpu& host = this_cpu();
+		load(msr::kStar, host.star, guest.star);
+		load(msr::kLstar, host.lstar, guest.lstar);
+		load(msr::kCstar, host.cstar, guest.cstar);
+		load(msr::kSfmask, host.sfmask, guest.sfmask);
+		if (g_vmx.facts.rdtscp)
+			load(msr::kTscAux, host.tsc_aux, guest.tsc_aux);
+		wrmsr(msr::kKernelGsBase, guest.kernel_gs_base);
+		loaded_ = guest;
+		guest_is_in_ = true;
+		return {};
+	}
+
+	// Interrupts off; from the scheduler's notifier too.
+	void to_host(GuestMsrs& guest)
+	{
+		if (!guest_is_in_)
+			return;
+		guest_is_in_ = false;
+		// SWAPGS of the guest changes it without an exit.
+		guest.kernel_gs_base = rdmsr(msr::kKernelGsBase);
+
+		const PerCpu& host = this_cpu();
+		load(msr::kStar, loaded_.star, host.star);
+		load(msr::kLstar, loaded_.lstar, host.lstar);
+		load(msr::kCstar, loaded_.cstar, host.cstar);
+		load(msr::kSfmask, loaded_.sfmask, host.sfmask);
+		if (g_vmx.facts.rdtscp)
+			load(msr::kTscAux, loaded_.tsc_aux, host.tsc_aux);
+
+		// LDTR first: a selector may point into it.
+		if (ldtr_)
+			write_ldtr(ldtr_);
+		if (ds_ | es_ | fs_ | gs_)
+			vrc_host_load_selectors(ds_, es_, fs_, gs_);
+		if (fs_)
+			wrmsr(msr::kFsBase, fs_base_);
+		wrmsr(msr::kKernelGsBase, kernel_gs_base_);
+		vrc_host_restore_descriptor_limits();
+		write_idtr(host.idtr);
+	}
+
+
+ private:
+	// WRMSR is slow, and hosts and guests often agree.
+	static void load(u32 index, u64 from, u64 to)
+	{
+		if (from != to)
+			wrmsr(index, to);
+	}
+
+	bool guest_is_in_ = false;
+	GuestMsrs loaded_;
+	u16 fs_ = 0;
+	u16 gs_ = 0;
+	u16 ds_ = 0;
+	u16 es_ = 0;
+	u16 ldtr_ = 0;
+	u64 fs_base_ = 0;
+	u64 kernel_gs_base_ = 0;
+};
+
+// What goes around each entry.
+class EntrySwitch {
+ public:
+	u64 cr2 = 0;
+	u64 dr[4] = {};
+	u64 dr6 = 0xffff0ff0;  // after RESET (SDM Vol. 3A, table 10-1)
+	u64 xcr0 = xcr0::kX87;
+	u32 pkru = 0;
+	// Without CR4.OSXSAVE and CR4.PKE the guest can neither see nor change these two, and they stay the host's.
+	bool xcr0_in_use = false;
+	bool pkru_in_use = false;
+
+	// Interrupts off, just before VM-entry.  @breakpoints: the guest's DR7 enables one.
+	void to_guest(bool breakpoints)
+	{
+		host_cr2_ = read_cr2();
+		if (cr2 != host_cr2_)
+			write_cr2(cr2);
+		host_dr7_ = read_dr7();
+		host_debugctl_ = rdmsr(msr::kDebugctl);
+		breakpoints_ = breakpoints;
+		if (breakpoints)
+			debug_registers_to_guest();
+		if (pkru_in_use) {
+			host_pkru_ = rdpkru();
+			if (pkru != host_pkru_)
+				wrpkru(pkru);
+		}
+		if (xcr0_in_use && xcr0 != g_vmx.host_xcr0)
+			xsetbv(0, xcr0);
+	}
+
+	// Interrupts still off, just after VM-exit.
+	void to_host()
+	{
+		if (xcr0_in_use && xcr0 != g_vmx.host_xcr0)
+			xsetbv(0, g_vmx.host_xcr0);
+		if (pkru_in_use) {
+			pkru = rdpkru();
+			if (pkru != host_pkru_)
+				wrpkru(host_pkru_);
+		}
+		if (breakpoints_)
+			debug_registers_to_host();
+		// VM-exit has cleared both (SDM Vol. 3C, 28.5.1).
+		if (host_debugctl_)
+			wrmsr(msr::kDebugctl, host_debugctl_);
+		if (host_dr7_ != kDr7AfterExit)
+			write_dr7(host_dr7_);
+		cr2 = read_cr2();
+		if (cr2 != host_cr2_)
+			write_cr2(host_cr2_);
+	}
+
+ private:
+	static constexpr u64 kDr7AfterExit = 0x400;
+
+	void debug_registers_to_guest()
+	{
+		host_dr_[0] = read_dr0();
+		host_dr_[1] = read_dr1();
+		host_dr_[2] = read_dr2();
+		host_dr_[3] = read_dr3();
+		host_dr6_ = read_dr6();
+		// No host breakpoint may fire on an address of the guest's.
+		write_dr7(kDr7AfterExit);
+		write_dr0(dr[0]);
+		write_dr1(dr[1]);
+		write_dr2(dr[2]);
+		write_dr3(dr[3]);
+		write_dr6(dr6);
+	}
+
+	void debug_registers_to_host()
+	{
+		dr6 = read_dr6();
+		write_dr0(host_dr_[0]);
+		write_dr1(host_dr_[1]);
+		write_dr2(host_dr_[2]);
+		write_dr3(host_dr_[3]);
+		write_dr6(host_dr6_);
+	}
+
+	u64 host_cr2_ = 0;
+	u64 host_dr_[4] = {};
+	u64 host_dr6_ = 0;
+	u64 host_dr7_ = 0;
+	u64 host_debugctl_ = 0;
+	u32 host_pkru_ = 0;
+	bool breakpoints_ = false;
+};
+
+}  // namespace

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: GPL-2.0
+// VMX operation of each CPU, and which VMCSs are loaded where.
+//
+// A VMCS that was loaded on a CPU lives partly inside that CPU until VMCLEAR (SDM Vol. 3C, 25.11.1), so each CPU keeps a
+// list of those that it must clear before VMXOFF, and a VMCS that moves is cleared on the CPU that it leaves.
+#pragma once
+
+#include "capability.h"
+#include "raw_vmx.h"
+
+namespace {
+
+class Vmcs;
+
+struct PerCpu {
+	void* vmxon_region = nullptr;
+	bool on = false;
+	Vmcs* loaded = nullptr;  // head of the list; touched on its own CPU with interrupts off
+
+	// Host values that stay the same while the CPU is up.
+	u64 star = 0;
+	u64 lstar = 0;
+	u64 cstar = 0;
+	u64 sfmask = 0;
+	u64 tsc_aux = 0;
+	DescriptorTable idtr = {};
+};
+
+PerCpu* g_per_cpu;
+
+inline PerCpu& this_cpu()
+{
+	return g_per_cpu[vrc_host_cpu()];
+}
+
+// One VMCS region and where it is.
+class Vmcs {
+ public:
+	static constexpr unsigned kNowhere = ~0u;
+
+	// False: no memory.
+	bool create()
+	{
+		region_ = static_cast<u32*>(vrc_host_alloc_page());
+		if (!region_)
+			return false;
+		region_[0] = g_vmx.revision;
+		id_ = VmcsId{vrc_host_physical(region_)};
+		return true;
+	}
+
+	// May sleep.
+	void destroy()
+	{
+		if (!region_)
+			return;
+		clear();
+		vrc_host_free_page(region_);
+		region_ = nullptr;
+	}
+
+	VmcsId id() const { return id_; }
+	bool launched() const { return launched_; }
+	void set_launched() { launched_ = true; }
+	unsigned cpu() const { return cpu_; }
+
+	// Makes this the current VMCS of this CPU.  Preemption off, interrupts on.  True: it came from elsewhere, so what
+	// the VMCS says of the host CPU is wrong now.  kNotCurrent: this CPU is not in VMX operation.
+	Result<bool> load()
+	{
+		unsigned cpu = vrc_host_cpu();
+		if (cpu_ == cpu && current_vmcs() == id_)
+			return false;
+		bool moved = cpu_ != cpu;
+		if (moved)
+			clear();
+		vrc_host_irq_disable();
+		Result<void> loaded = this_cpu().on ? vmptrld(static_cast<u64>(id_)) : Error::kNotCurrent;
+		if (loaded.ok()) {
+			set_current_vmcs(id_);
+			if (moved)
+				enter_list(cpu);
+		}
+		vrc_host_irq_enable();
+		if (!loaded.ok())
+			return loaded.error();
+		return moved;
+	}
+
+	// On the CPU where it is loaded, interrupts off.
+	void clear_here()
+	{
+		if (!vmclear(static_cast<u64>(id_)).ok())
+			vrc_host_warn("VMCLEAR of a VMCS in use failed");
+		if (current_vmcs() == id_)
+			set_current_vmcs(VmcsId::kNone);
+		launched_ = false;
+		leave_list();
+	}
+
+ private:
+	// Wherever it is loaded, it is not any more.
+	void clear()
+	{
+		if (cpu_ != kNowhere)
+			vrc_host_on_cpu(cpu_, clear_on_its_cpu, this);
+	}
+
+	static void clear_on_its_cpu(void* self)
+	{
+		Vmcs* vmcs = static_cast<Vmcs*>(self);
+		// The CPU may have gone down in between, and cleared it.
+		if (vmcs->cpu_ == vrc_host_cpu())
+			vmcs->clear_here();
+	}
+
+	void enter_list(unsigned cpu)
+	{
+		PerCpu& home = g_per_cpu[cpu];
+		cpu_ = cpu;
+		previous_ = nullptr;
+		next_ = home.loaded;
+		if (next_)
+			next_->previous_ = this;
+		home.loaded = this;
+	}
+
+	void leave_list()
+	{
+		if (previous_)
+			previous_->next_ = next_;
+		else
+			g_per_cpu[cpu_].loaded = next_;
+		if (next_)
+			next_->previous_ = previous_;
+		next_ = previous_ = nullptr;
+		cpu_ = kNowhere;
+	}
+
+	u32* region_ = nullptr;
+	VmcsId id_ = VmcsId::kNone;
+	unsigned cpu_ = kNowhere;
+	bool launched_ = false;
+	Vmcs* next_ = nullptr;
+	Vmcs* previous_ = nullptr;
+};
+
+inline void free_per_cpu()
+{
+	for (unsigned cpu = 0; g_per_cpu && cpu < vrc_host_cpu_limit(); cpu++) {
+		if (g_per_cpu[cpu].vmxon_region)
+			vrc_host_free_page(g_per_cpu[cpu].vmxon_region);
+	}
+	vrc_host_free(g_per_cpu);
+	g_per_cpu = nullptr;
+}
+
+inline int allocate_per_cpu()
+{
+	g_per_cpu = static_cast<PerCpu*>(vrc_host_alloc(sizeof(PerCpu) * vrc_host_cpu_limit()));
+	if (!g_per_cpu)
+		return -ENOMEM;
+	for (unsigned cpu = 0; cpu < vrc_host_cpu_limit(); cpu++) {
+		u32* region = static_cast<u32*>(vrc_host_alloc_page());
+		if (!region) {
+			free_per_cpu();
+			return -ENOMEM;
+		}
+		region[0] = g_vmx.revision;
+		g_per_cpu[cpu].vmxon_region = region;
+	}
+	return 0;
+}
+
+inline void remember_host_constants(PerCpu& cpu)
+{
+	cpu.star = rdmsr(msr::kStar);
+	cpu.lstar = rdmsr(msr::kLstar);
+	cpu.cstar = rdmsr(msr::kCstar);
+	cpu.sfmask = rdmsr(msr::kSfmask);
+	if (g_vmx.facts.rdtscp)
+		cpu.tsc_aux = rdmsr(msr::kTscAux);
+	cpu.idtr = read_idtr();
+}
+
+}  // namespace
+
+extern "C" int vrc_init(vrc_bool unsafe_allowed)
+{
+	if (int error = detect_vmx(unsafe_allowed))
+		return error;
+	return allocate_per_cpu();
+}
+
+extern "C" void vrc_exit(void)
+{
+	free_per_cpu();
+}
+
+extern "C" int vrc_cpu_enable(void)
+{
+	PerCpu& cpu = this_cpu();
+	if (read_hardware_cr4() & cr4::kVmxe)
+		return refuse_vmx_in_use();
+	remember_host_constants(cpu);
+	vrc_host_set_cr4_vmxe(true);
+	if (!vmxon(vrc_host_physical(cpu.vmxon_region)).ok()) {
+		vrc_host_set_cr4_vmxe(false);
+		vrc_host_error("VMXON failed on CPU %u: its firmware has disabled VMX, or it differs from the first CPU",
+			       vrc_host_cpu());
+		return -EIO;
+	}
+	// What an earlier user of VMX left in the TLBs under EPT must not be seen by our guests (SDM Vol. 3C, 29.4.3.4).
+	if (!invept(InveptType::kAllContexts, 0).ok())
+		vrc_host_warn("INVEPT of all contexts failed");
+	set_current_vmcs(VmcsId::kNone);
+	cpu.on = true;
+	return 0;
+}
+
+extern "C" void vrc_cpu_disable(void)
+{
+	PerCpu& cpu = this_cpu();
+	if (!cpu.on)
+		return;
+	while (cpu.loaded)
+		cpu.loaded->clear_here();
+	cpu.on = false;
+	if (!vmxoff().ok())
+		vrc_host_warn("VMXOFF failed");
+	vrc_host_set_cr4_vmxe(false);
+}

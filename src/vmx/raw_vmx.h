@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0
+// What the register cache stands on in the module: the CPU's own VMREAD and VMWRITE.
+#pragma once
+
+#include "counters.h"
+#include "instructions.h"
+#include "types.h"
+
+namespace {
+
+// The VMCS that is current on this CPU.  One instruction, so that no migration comes between finding the CPU's
+// variable and reading it.
+[[gnu::always_inline]] inline VmcsId current_vmcs()
+{
+	VmcsId current;
+	asm volatile("movq %%gs:vrc_current_vmcs, %0" : "=r"(current));
+	return current;
+}
+
+// Preemption off.
+inline void set_current_vmcs(VmcsId vmcs)
+{
+	asm volatile("movq %0, %%gs:vrc_current_vmcs" : : "r"(vmcs) : "memory");
+}
+
+class RawVmx {
+ public:
+	explicit RawVmx(AccessCounters& counters) : counters_(&counters) {}
+
+	[[gnu::always_inline]] Result<u64> vmread(u32 encoding) const
+	{
+		counters_->vmreads++;
+		return ::vmread(encoding);
+	}
+
+	[[gnu::always_inline]] Result<void> vmwrite(u32 encoding, u64 value) const
+	{
+		counters_->vmwrites++;
+		return ::vmwrite(encoding, value);
+	}
+
+	[[gnu::always_inline]] bool is_current(VmcsId vmcs) const { return current_vmcs() == vmcs; }
+
+ private:
+	AccessCounters* counters_;
+};
+
+using LoadedVmcs = vregcache::LoadedVmcs<RawVmx>;
+using PinnedVmcs = vregcache::PinnedVmcs<RawVmx>;
+
+}  // namespace

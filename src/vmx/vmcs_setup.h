@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0
+// The fields of a VMCS that are no registers of the guest: controls, and the host's state.
+#pragma once
+
+#include "entry.h"
+#include "host_state.h"
+
+namespace {
+
+// An early return on the first write that fails.
+#define VRC_WRITE(vmcs, field, value)                                                                    \
+	VREGCACHE_TRY((vmcs).write(vregcache::field,                                                     \
+				   static_cast<typename decltype(vregcache::field)::Value>(value)))
+
+// Exceptions that must not loop in the guest's microcode, or are the host's: #DB and #AC can be made to repeat for ever
+// without an instruction boundary, and #MC belongs to the host.
+constexpr u32 kExceptionBitmap = 1u << vector::kDebug | 1u << vector::kAlignmentCheck | 1u << vector::kMachineCheck;
+
+// Bits that a guest may change without an exit: they change nothing that the host must follow.
+constexpr u64 kCr0GuestOwned = cr0::kTs;
+constexpr u64 kCr4GuestOwned = cr4::kPvi | cr4::kTsd | cr4::kDe | cr4::kPge | cr4::kPce | cr4::kOsfxsr | cr4::kOsxmmexcpt;
+
+inline Result<void> write_controls(const LoadedVmcs& vmcs, u64 ept_pointer, u64 tsc_offset)
+{
+	VRC_WRITE(vmcs, kPinBasedControls, g_vmx.controls.pin_based);
+	VRC_WRITE(vmcs, kPrimaryProcessorBasedControls, g_vmx.controls.primary);
+	VRC_WRITE(vmcs, kSecondaryProcessorBasedControls, g_vmx.controls.secondary);
+	VRC_WRITE(vmcs, kVmExitControls, g_vmx.controls.vm_exit);
+	VRC_WRITE(vmcs, kVmEntryControls, g_vmx.controls.vm_entry);
+	VRC_WRITE(vmcs, kExceptionBitmap, ::kExceptionBitmap);
+	VRC_WRITE(vmcs, kPageFaultErrorCodeMask, 0);
+	VRC_WRITE(vmcs, kPageFaultErrorCodeMatch, 0);
+	VRC_WRITE(vmcs, kCr3TargetCount, 0);
+	VRC_WRITE(vmcs, kVmExitMsrStoreCount, 0);
+	VRC_WRITE(vmcs, kVmExitMsrLoadCount, 0);
+	VRC_WRITE(vmcs, kVmEntryMsrLoadCount, 0);
+	VRC_WRITE(vmcs, kVmEntryInterruptionInformation, 0);
+	VRC_WRITE(vmcs, kCr0GuestHostMask, ~kCr0GuestOwned);
+	VRC_WRITE(vmcs, kCr4GuestHostMask, ~kCr4GuestOwned);
+	VRC_WRITE(vmcs, kVmcsLinkPointer, ~u64{0});
+	VRC_WRITE(vmcs, kGuestIa32Debugctl, 0);
+	VRC_WRITE(vmcs, kEptPointer, ept_pointer);
+	VRC_WRITE(vmcs, kTscOffset, tsc_offset);
+	return {};
+}
+
+// Host state that is the same on every CPU.
+inline Result<void> write_host_state(const LoadedVmcs& vmcs)
+{
+	VRC_WRITE(vmcs, kHostCr0, read_cr0());
+	VRC_WRITE(vmcs, kHostCsSelector, VRC_KERNEL_CS);
+	VRC_WRITE(vmcs, kHostSsSelector, VRC_KERNEL_DS);
+	// VM-exit takes no selector of user privilege, so it loads null ones; ResidentSwitch brings back the task's.
+	VRC_WRITE(vmcs, kHostDsSelector, 0);
+	VRC_WRITE(vmcs, kHostEsSelector, 0);
+	VRC_WRITE(vmcs, kHostFsSelector, 0);
+	VRC_WRITE(vmcs, kHostGsSelector, 0);
+	VRC_WRITE(vmcs, kHostTrSelector, VRC_TSS_SELECTOR);
+	VRC_WRITE(vmcs, kHostIdtrBase, read_idtr().base);
+	VRC_WRITE(vmcs, kHostIa32SysenterCs, rdmsr(msr::kSysenterCs));
+	VRC_WRITE(vmcs, kHostIa32SysenterEip, rdmsr(msr::kSysenterEip));
+	VRC_WRITE(vmcs, kHostIa32Pat, rdmsr(msr::kPat));
+	VRC_WRITE(vmcs, kHostIa32Efer, rdmsr(msr::kEfer));
+	VRC_WRITE(vmcs, kHostRip, reinterpret_cast<u64>(vrc_vmx_exit));
+	return {};
+}
+
+// The base of a system segment, from its descriptor of 16 bytes (SDM Vol. 3A, 3.5.2).
+inline u64 system_segment_base(u64 gdt, u16 selector)
+{
+	const u32* descriptor = reinterpret_cast<const u32*>(gdt + (selector & ~7u));
+	return (descriptor[0] >> 16) | (descriptor[1] & 0xff) << 16 | (descriptor[1] & 0xff000000) |
+	       u64{descriptor[2]} << 32;
+}
+
+// Host state that belongs to a CPU; after each move.
+inline Result<void> write_host_cpu_state(const LoadedVmcs& vmcs)
+{
+	u64 gdt = read_gdtr().base;
+	VRC_WRITE(vmcs, kHostGdtrBase, gdt);
+	VRC_WRITE(vmcs, kHostTrBase, system_segment_base(gdt, read_tr()));
+	VRC_WRITE(vmcs, kHostGsBase, rdmsr(msr::kGsBase));
+	VRC_WRITE(vmcs, kHostIa32SysenterEsp, rdmsr(msr::kSysenterEsp));
+	return {};
+}
+
+// Host state that a context switch or the kernel may change between two entries.
+class HostControlRegisters {
+ public:
+	// Interrupts off.
+	Result<void> update(const PinnedVmcs& vmcs)
+	{
+		if (u64 now = vrc_host_cr3(); now != cr3_) {
+			VRC_WRITE(vmcs, kHostCr3, now);
+			cr3_ = now;
+		}
+		if (u64 now = vrc_host_cr4(); now != cr4_) {
+			VRC_WRITE(vmcs, kHostCr4, now);
+			cr4_ = now;
+		}
+		return {};
+	}
+
+ private:
+	u64 cr3_ = 0;
+	u64 cr4_ = 0;
+};
+
+}  // namespace
