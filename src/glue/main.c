@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Loading and unloading the module. */
 #include <linux/module.h>
+#include <linux/preempt.h>
 
 #include "objects.h"
 
@@ -14,6 +15,7 @@ static int __init vregcache_init(void)
 
 	if (error)
 		return error;
+	preempt_notifier_inc();
 	error = vrc_cpus_start();
 	if (error)
 		goto exit_machine;
@@ -26,6 +28,7 @@ static int __init vregcache_init(void)
 stop_cpus:
 	vrc_cpus_stop();
 exit_machine:
+	preempt_notifier_dec();
 	vrc_exit();
 	return error;
 }
@@ -36,6 +39,7 @@ static void __exit vregcache_exit(void)
 	vrc_debugfs_unregister();
 	vrc_device_unregister();
 	vrc_cpus_stop();
+	preempt_notifier_dec();
 	vrc_exit();
 }
 

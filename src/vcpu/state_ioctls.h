@@ -2,6 +2,8 @@
 // The vCPU's state in KVM's structures: KVM_GET_* and KVM_SET_*.
 #pragma once
 
+#include <initializer_list>
+
 #include "run.h"
 
 namespace {
@@ -129,6 +131,17 @@ inline Result<long> get_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long 
 	return long{copy_to_user(argument, sregs)};
 }
 
+// VM-entry wants canonical addresses in these whatever the guest's mode (SDM Vol. 3C, 27.3.1.2 and 27.3.1.3).
+inline bool has_canonical_bases(const kvm_sregs& sregs)
+{
+	constexpr u32 kLinearAddressBits = 48;
+	for (u64 base : {sregs.fs.base, sregs.gs.base, sregs.tr.base, sregs.gdt.base, sregs.idt.base}) {
+		if (!is_canonical(base, kLinearAddressBits))
+			return false;
+	}
+	return sregs.ldt.unusable || !sregs.ldt.present || is_canonical(sregs.ldt.base, kLinearAddressBits);
+}
+
 // Could a CPU be in this state?  Whatever is refused here changes nothing.
 inline bool are_valid(const Vcpu& vcpu, const kvm_sregs& sregs)
 {
@@ -140,7 +153,7 @@ inline bool are_valid(const Vcpu& vcpu, const kvm_sregs& sregs)
 		if (word)
 			return false;
 	}
-	if (sregs.cr3 >> kGuestPhysicalBits && (sregs.efer & efer::kLma))
+	if (!has_canonical_bases(sregs) || (sregs.cr3 >> kGuestPhysicalBits && (sregs.efer & efer::kLma)))
 		return false;
 	bool long_mode = (sregs.efer & efer::kLme) && (sregs.cr0 & cr0::kPg);
 	if (long_mode)

@@ -6,11 +6,20 @@
 #define _IOC_TYPECHECK(type) (sizeof(type))
 
 #include <asm/errno.h>
+#include <linux/stddef.h>
+// The kernel pads a flexible array with an empty structure, which has a size in C++; that would change the structures
+// and, through them, the ioctl numbers.
+#undef __DECLARE_FLEX_ARRAY
+#define __DECLARE_FLEX_ARRAY(type, name) type name[0]
 #include <linux/kvm.h>
 
 #include "../glue/kernel.h"
 
 namespace {
+
+static_assert(sizeof(kvm_regs) == 144 && sizeof(kvm_sregs) == 312 && sizeof(kvm_fpu) == 416);
+static_assert(sizeof(kvm_cpuid2) == 8 && sizeof(kvm_msrs) == 8 && sizeof(kvm_msr_list) == 4);
+static_assert(KVM_GET_SUPPORTED_CPUID == 0xc008ae05 && KVM_SET_MSRS == 0x4008ae89);
 
 // A structure from or to the calling process.  -EFAULT.
 template <class T>

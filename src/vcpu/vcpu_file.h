@@ -190,8 +190,7 @@ extern "C" long vrc_vcpu_ioctl(struct vrc_vcpu* handle, unsigned int command, un
 		VcpuResidence residence(vcpu);
 		result = state_ioctl(vcpu, residence.vmcs(), command, argument);
 	}
-	if (command == KVM_RUN)
-		vcpu.cache.observer().flush();
+	vcpu.cache.observer().flush();
 	return result.ok() ? result.value() : report_vmcs_error(vcpu, result.error());
 }
 

@@ -46,17 +46,19 @@ class Counters {
 	{
 		row_ = basic_reason < kExitReasonCount ? basic_reason : kExitReasonCount - 1;
 		rows_[row_].exits++;
+		dirty_ = true;
 	}
 
 	// Adds everything to the module's table.
 	void flush()
 	{
 		settle();
+		if (!dirty_)
+			return;
+		dirty_ = false;
 		vrc_host_global_lock();
 		for (u32 row = 0; row < kCounterRows; row++) {
 			ExitCounters& from = rows_[row];
-			if (!from.exits && !from.accesses.vmreads && !from.accesses.vmwrites && !from.accesses.hits)
-				continue;
 			ExitCounters& to = g_counters[row];
 			to.exits += from.exits;
 			to.accesses.hits += from.accesses.hits;
@@ -70,6 +72,9 @@ class Counters {
  private:
 	void settle()
 	{
+		if (!now_.hits && !now_.vmreads && !now_.vmwrites)
+			return;
+		dirty_ = true;
 		AccessCounters& row = rows_[row_].accesses;
 		row.hits += now_.hits;
 		row.vmreads += now_.vmreads;
@@ -78,6 +83,7 @@ class Counters {
 	}
 
 	AccessCounters now_;
+	bool dirty_ = false;  // rows_ has something that the module's table has not
 	u32 row_ = kSetupRow;
 	ExitCounters rows_[kCounterRows];
 };
