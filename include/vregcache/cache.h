@@ -32,16 +32,17 @@ class Cache {
 	template <Reg kReg>
 	using Value = typename Layout::template Value<kReg>;
 
-	// Makes the cache belong to a VMCS.  Nothing is known of a VMCS that it did not belong to before.
+	// Makes the cache belong to a VMCS.  Nothing is known of a VMCS that it did not belong to before.  What was set while it
+	// belonged to none is for the first one.
 	// Error::kDirty: a register still has a value for the VMCS that it belongs to.
 	Result<void> bind(const Loaded&, VmcsId vmcs)
 	{
 		context_.check(Operation::kBind);
 		if (vmcs == vmcs_)
 			return {};
-		if (!dirty_.empty())
+		if (vmcs_ != VmcsId::kNone && !dirty_.empty())
 			return Error::kDirty;
-		forget(RegSet::all());
+		forget(RegSet::all() - dirty_);
 		vmcs_ = vmcs;
 		return {};
 	}
@@ -134,6 +135,7 @@ class Cache {
 		context_.check(Operation::kVmEntryFailed);
 		forget(Layout::exit_information());
 		fill(Reg::kIdtVectoringInformation, 0);
+		fill(Reg::kIdtVectoringErrorCode, 0);
 	}
 
 	// State, for checks and tests.

@@ -11,7 +11,7 @@
 #include <concepts>
 
 #include "result.h"
-#include "vmcs_field.h"
+#include "vmx_layout.h"
 
 namespace vregcache {
 
@@ -31,8 +31,10 @@ class LoadedVmcs {
  public:
 	VREGCACHE_INLINE explicit LoadedVmcs(A access) : access_(access) {}
 
-	// Reads and writes of fields that are no register of the cache.  The type of the value is the field's.
+	// Reads and writes of fields that are no register: a register's field is touched by its cache alone, or the cache
+	// would not know.  The type of the value is the field's.
 	template <u32 kEncoding>
+		requires(!VmxLayout::caches(kEncoding))
 	VREGCACHE_INLINE Result<typename Field<kEncoding>::Value> read(Field<kEncoding>) const
 	{
 		u64 value = VREGCACHE_TRY(access_.vmread(kEncoding));
@@ -40,7 +42,7 @@ class LoadedVmcs {
 	}
 
 	template <u32 kEncoding, std::same_as<typename Field<kEncoding>::Value> V>
-		requires Field<kEncoding>::kWritable
+		requires(Field<kEncoding>::kWritable && !VmxLayout::caches(kEncoding))
 	VREGCACHE_INLINE Result<void> write(Field<kEncoding>, V value) const
 	{
 		return access_.vmwrite(kEncoding, value);

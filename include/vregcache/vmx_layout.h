@@ -67,6 +67,16 @@ constexpr VmxEncodingTable kVmxEncodingTable = make_vmx_encoding_table();
 
 struct VmxLayout {
 	VREGCACHE_INLINE static u32 encoding(Reg reg) { return kVmxEncodingTable.encoding[index(reg)]; }
+	// Is this the field of a register?
+	static consteval bool caches(u32 field)
+	{
+		for (u16 encoding : kVmxEncodingTable.encoding) {
+			if (encoding == field)
+				return field != 0;
+		}
+		return false;
+	}
+
 	VREGCACHE_INLINE static bool writable(Reg reg)
 	{
 		return field_kind(encoding(reg)) != FieldKind::kExitInformation;

@@ -129,7 +129,7 @@ struct vrc_cpu_facts {
 	const char *open_mitigation; /* a vulnerability of this CPU that the module does not mitigate, or NULL */
 };
 void vrc_host_cpu_facts(struct vrc_cpu_facts *facts);
-/* The module that most likely owns VMX, or NULL. */
+/* The module that most likely owns VMX, or NULL.  May sleep. */
 const char *vrc_host_vmx_owner(void);
 
 /* ---- the machine ---- */

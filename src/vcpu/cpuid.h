@@ -74,6 +74,12 @@ inline void keep_feature_bits(u32 leaf, u32 subleaf, CpuidResult& r)
 		r.edx &= 1u << 11 | cpuid_bit::kNx | 1u << 26 | (g_vmx.controls.secondary & secondary::kRdtscp ? cpuid_bit::kRdtscp : 0) |
 			 cpuid_bit::kLongMode;
 		break;
+	case 0x80000008:
+		// Four levels of EPT translate 48 bits.  The rest of the leaf describes the host's packages and mitigations.
+		if ((r.eax & 0xff) > kGuestPhysicalBits)
+			r.eax = (r.eax & ~0xffu) | kGuestPhysicalBits;
+		r = {r.eax & 0xffff, 0, 0, 0};
+		break;
 	default:
 		break;
 	}

@@ -9,6 +9,7 @@ namespace {
 enum class Next : u8 {
 	kResume,       // enter the guest again
 	kUserspace,    // kvm_run says why
+	kInterrupted,  // KVM_RUN fails with EINTR: the task has a signal
 	kOutOfMemory,  // KVM_RUN fails with ENOMEM; running again tries again
 };
 

@@ -85,8 +85,7 @@ inline Result<Next> run_burst(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason& sl
 {
 	for (;;) {
 		if (vrc_host_signal_pending()) {
-			vcpu.run->exit_reason = KVM_EXIT_INTR;
-			return Next::kUserspace;
+			return Next::kInterrupted;
 		}
 		if (vrc_host_need_resched())
 			vrc_host_reschedule();
@@ -139,19 +138,29 @@ inline Result<void> report_state(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	return {};
 }
 
+// What KVM_RUN returns.  kvm_run is only written: userspace may change it at any time.
+inline long report_end(Vcpu& vcpu, Next next)
+{
+	switch (next) {
+	case Next::kInterrupted:
+		vcpu.run->exit_reason = KVM_EXIT_INTR;
+		return -EINTR;
+	case Next::kOutOfMemory:
+		return -ENOMEM;
+	default:
+		return 0;
+	}
+}
+
 inline Result<long> run_vcpu(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	VREGCACHE_TRY(complete_io(vcpu, vmcs));
-	if (vcpu.run->immediate_exit) {
-		vcpu.run->exit_reason = KVM_EXIT_INTR;
-		return long{-EINTR};
-	}
+	if (__atomic_load_n(&vcpu.run->immediate_exit, __ATOMIC_RELAXED))
+		return report_end(vcpu, Next::kInterrupted);
 	vcpu.run->exit_reason = KVM_EXIT_UNKNOWN;
 	Next next = VREGCACHE_TRY(run_until_userspace(vcpu, vmcs));
 	VREGCACHE_TRY(report_state(vcpu, vmcs));
-	if (next == Next::kOutOfMemory)
-		return long{-ENOMEM};
-	return vcpu.run->exit_reason == KVM_EXIT_INTR ? long{-EINTR} : 0L;
+	return report_end(vcpu, next);
 }
 
 }  // namespace

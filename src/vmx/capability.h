@@ -20,6 +20,7 @@ struct VmxCapability {
 	u64 host_xcr0 = 0;
 	u32 xsave_end[64] = {};  // where each component of the XSAVE area ends; CPUID is too slow to ask each time
 	vrc_cpu_facts facts = {};
+	const char* likely_owner = nullptr;  // of VMX, where it is in use; looked up while sleeping is allowed
 };
 
 VmxCapability g_vmx;
@@ -50,12 +51,10 @@ inline int check_cpu_has_vmx()
 	return 0;
 }
 
-// Only a hint: who else on Linux sets CR4.VMXE.
 inline int refuse_vmx_in_use()
 {
-	const char* owner = vrc_host_vmx_owner();
-	vrc_host_error("VMX is in use on this CPU (CR4.VMXE is set), most likely by %s; unload it first",
-		       owner ? owner : "a hypervisor that is not a module");
+	vrc_host_error("VMX is in use on CPU %u (CR4.VMXE is set), most likely by %s; unload it first", vrc_host_cpu(),
+		       g_vmx.likely_owner ? g_vmx.likely_owner : "a hypervisor that is not a module");
 	return -EBUSY;
 }
 
@@ -80,6 +79,7 @@ inline int detect_vmx(bool unsafe_allowed)
 	if (int error = check_cpu_has_vmx())
 		return error;
 	vrc_host_cpu_facts(&g_vmx.facts);
+	g_vmx.likely_owner = vrc_host_vmx_owner();
 	if (g_vmx.facts.fred) {
 		vrc_host_error("the kernel uses FRED, which the module does not support; boot with fred=off");
 		return -EOPNOTSUPP;

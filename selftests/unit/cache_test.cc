@@ -1,0 +1,603 @@
+// SPDX-License-Identifier: GPL-2.0
+// The invariants of the register cache, one group of tests for each.  That of the context is in context_test.cc.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <tuple>
+#include <vector>
+
+#include "cache_fixture.h"
+#include "typed_registers.h"
+
+namespace vregcache::test {
+namespace {
+
+constexpr Error kAccessErrors[] = {Error::kVmFailInvalid, Error::kVmFailValid, Error::kFault};
+
+// 1. A read of an available register touches no VMCS field.
+class Invariant1 : public CacheFixture {};
+
+TEST_F(Invariant1, ReadOfAvailableRegisterTouchesNoField)
+{
+	for (const TypedRegister& typed : all_typed_registers()) {
+		SCOPED_TRACE(testing::PrintToString(typed.reg));
+		ASSERT_TRUE(typed.read(cache_, loaded_).ok());
+		cpu_.clear_log();
+		u64 value = field(typed.reg);
+		// If the field were read again, this would show.
+		memory_.poke(kVmcsA, encoding_of(typed.reg), other_value(typed.reg));
+		EXPECT_EQ(typed.read(cache_, loaded_).value(), value);
+		EXPECT_EQ(cache_.read(loaded_, typed.reg).value(), value);
+		EXPECT_TRUE(cpu_.log().empty());
+	}
+}
+
+TEST_F(Invariant1, ReadOfWrittenRegisterTouchesNoField)
+{
+	for (const TypedRegister& typed : writable_typed_registers()) {
+		SCOPED_TRACE(testing::PrintToString(typed.reg));
+		u64 value = other_value(typed.reg);
+		typed.write(cache_, loaded_, value);
+		EXPECT_EQ(typed.read(cache_, loaded_).value(), value);
+		EXPECT_EQ(cache_.read(loaded_, typed.reg).value(), value);
+	}
+	EXPECT_TRUE(cpu_.log().empty());
+}
+
+TEST_F(Invariant1, WriteTouchesNoField)
+{
+	write_all_writable_registers();
+	EXPECT_TRUE(cpu_.log().empty());
+	EXPECT_EQ(cache_.dirty(), writable_registers());
+}
+
+TEST_F(Invariant1, WriteOfTheKnownValueLeavesTheRegisterClean)
+{
+	read_all_registers();
+	for (const TypedRegister& typed : writable_typed_registers()) {
+		u64 value = field(typed.reg);
+		typed.write(cache_, loaded_, value);
+		ASSERT_TRUE(cache_.write(loaded_, typed.reg, value).ok());
+	}
+	EXPECT_TRUE(cache_.dirty().empty());
+}
+
+// The VMCS may hold anything: only a value that is known can make a write needless.
+TEST_F(Invariant1, WriteOfAnUnknownRegisterIsDirtyWhateverTheValue)
+{
+	for (const TypedRegister& typed : writable_typed_registers()) {
+		typed.write(cache_, loaded_, field(typed.reg));
+		EXPECT_TRUE(cache_.dirty().contains(typed.reg)) << testing::PrintToString(typed.reg);
+	}
+	EXPECT_TRUE(cpu_.log().empty());
+}
+
+TEST_F(Invariant1, ZeroIsAValueLikeAnyOther)
+{
+	cache_.write<Reg::kRip>(loaded_, u64{0});
+	EXPECT_EQ(cache_.dirty(), RegSet(Reg::kRip));
+	ASSERT_TRUE(cache_.write_back(pinned_).ok());
+	EXPECT_EQ(field(Reg::kRip), 0u);
+}
+
+// 2. A miss reads exactly the register's field, once, and marks it available after the value is stored.
+class Invariant2 : public CacheFixture {};
+
+TEST_F(Invariant2, MissReadsTheRegistersFieldOnce)
+{
+	for (const TypedRegister& typed : all_typed_registers()) {
+		SCOPED_TRACE(testing::PrintToString(typed.reg));
+		cpu_.clear_log();
+		auto value = typed.read(cache_, loaded_);
+		ASSERT_TRUE(value.ok());
+		EXPECT_EQ(value.value(), field(typed.reg));
+		EXPECT_EQ(cpu_.log(), one_vmread(typed.reg));
+	}
+}
+
+TEST_F(Invariant2, MissOfARegisterKnownAtRunTimeReadsTheRegistersFieldOnce)
+{
+	for (const SdmRegister& entry : kSdmRegisters) {
+		SCOPED_TRACE(testing::PrintToString(entry.reg));
+		cpu_.clear_log();
+		auto value = cache_.read(loaded_, entry.reg);
+		ASSERT_TRUE(value.ok());
+		EXPECT_EQ(value.value(), field(entry.reg));
+		EXPECT_EQ(cpu_.log(), one_vmread(entry.reg));
+	}
+}
+
+TEST_F(Invariant2, MissMarksThatRegisterAndNoOther)
+{
+	RegSet expected;
+	for (const SdmRegister& entry : kSdmRegisters) {
+		ASSERT_TRUE(cache_.read(loaded_, entry.reg).ok());
+		expected |= entry.reg;
+		EXPECT_EQ(cache_.available(), expected);
+		EXPECT_TRUE(cache_.dirty().empty());
+	}
+}
+
+TEST_F(Invariant2, RegisterIsNotAvailableWhileItsFieldIsRead)
+{
+	u32 looked = 0;
+	cpu_.set_hook([&](const FieldAccess& access) {
+		for (const SdmRegister& entry : kSdmRegisters) {
+			if (entry.encoding == access.encoding) {
+				EXPECT_FALSE(cache_.available().contains(entry.reg)) << testing::PrintToString(entry.reg);
+				looked++;
+			}
+		}
+	});
+	read_all_registers();
+	EXPECT_EQ(looked, kSdmRegisters.size());
+}
+
+// A PMI that arrives during the VMREAD may read the same register.  It gets the value, and nothing is lost after it.
+TEST_F(Invariant2, ReadThatInterruptsAMissGetsTheValue)
+{
+	bool nested = false;
+	cpu_.set_hook([&](const FieldAccess&) {
+		if (!nested) {
+			nested = true;
+			EXPECT_EQ(cache_.read<Reg::kRip>(loaded_).value(), field(Reg::kRip));
+		}
+	});
+	EXPECT_EQ(cache_.read<Reg::kRip>(loaded_).value(), field(Reg::kRip));
+	EXPECT_EQ(cpu_.log().size(), 2u);
+	EXPECT_EQ(cache_.available(), RegSet(Reg::kRip));
+}
+
+TEST_F(Invariant2, NumbersWithoutARegisterReadNothing)
+{
+	for (int i = 0; i < 256; i++) {
+		auto reg = static_cast<Reg>(i);
+		if (is_register(reg))
+			continue;
+		EXPECT_EQ(cache_.read(loaded_, reg).error(), Error::kNoRegister) << i;
+		EXPECT_EQ(cache_.write(loaded_, reg, 1).error(), Error::kNoRegister) << i;
+	}
+	EXPECT_TRUE(cpu_.log().empty());
+	EXPECT_TRUE(cache_.available().empty());
+	EXPECT_TRUE(cache_.dirty().empty());
+}
+
+// 3. A failed VMREAD or VMWRITE is an error that the caller sees, and changes no bit.
+class Invariant3 : public CacheFixture {};
+
+TEST_F(Invariant3, FailedVmreadReachesTheCallerAndLeavesTheRegisterUnavailable)
+{
+	for (Error error : kAccessErrors) {
+		for (const TypedRegister& typed : all_typed_registers()) {
+			SCOPED_TRACE(testing::PrintToString(typed.reg));
+			cpu_.fail_nth_access(1, error);
+			EXPECT_EQ(typed.read(cache_, loaded_).error(), error);
+			cpu_.fail_nth_access(1, error);
+			EXPECT_EQ(cache_.read(loaded_, typed.reg).error(), error);
+			EXPECT_TRUE(cache_.available().empty());
+			EXPECT_TRUE(cache_.dirty().empty());
+		}
+	}
+	EXPECT_EQ(cpu_.log().size(), std::size(kAccessErrors) * kSdmRegisters.size() * 2);
+}
+
+TEST_F(Invariant3, ReadAfterAFailedVmreadReadsAgain)
+{
+	for (const TypedRegister& typed : all_typed_registers()) {
+		cpu_.fail_nth_access(1, Error::kVmFailValid);
+		ASSERT_FALSE(typed.read(cache_, loaded_).ok());
+		EXPECT_EQ(typed.read(cache_, loaded_).value(), field(typed.reg)) << testing::PrintToString(typed.reg);
+		EXPECT_EQ(cpu_.count(AccessKind::kVmread, encoding_of(typed.reg)), 2u);
+	}
+}
+
+TEST_F(Invariant3, FailedVmreadLeavesOtherRegistersAlone)
+{
+	cache_.write<Reg::kRsp>(loaded_, u64{1});
+	ASSERT_TRUE(cache_.read<Reg::kRflags>(loaded_).ok());
+	cpu_.fail_nth_access(1, Error::kFault);
+	ASSERT_FALSE(cache_.read<Reg::kRip>(loaded_).ok());
+	EXPECT_EQ(cache_.available(), RegSet(Reg::kRsp, Reg::kRflags));
+	EXPECT_EQ(cache_.dirty(), RegSet(Reg::kRsp));
+}
+
+TEST_F(Invariant3, FailedVmwriteReachesTheCallerAndLeavesTheRegisterDirty)
+{
+	for (Error error : kAccessErrors) {
+		for (const SdmRegister& entry : kSdmRegisters) {
+			if (!is_writable(entry.reg))
+				continue;
+			SCOPED_TRACE(testing::PrintToString(entry.reg));
+			u64 value = other_value(entry.reg);
+			ASSERT_TRUE(cache_.write(loaded_, entry.reg, value).ok());
+			cpu_.fail_field(entry.encoding, error);
+			EXPECT_EQ(cache_.write_back(pinned_).error(), error);
+			EXPECT_EQ(cache_.dirty(), RegSet(entry.reg));
+			EXPECT_TRUE(cache_.available().contains(entry.reg));
+			cpu_.stop_failing();
+			EXPECT_TRUE(cache_.write_back(pinned_).ok());
+			EXPECT_EQ(field(entry.reg), value);
+			EXPECT_TRUE(cache_.dirty().empty());
+		}
+	}
+}
+
+// Whichever of many VMWRITEs fails: those before it are done, it and those after it are not, and a second attempt
+// stores what is left and nothing twice.
+TEST_F(Invariant3, WriteBackStopsAtTheFailureAndCanBeRepeated)
+{
+	u32 writable = writable_registers().size();
+	for (u32 nth = 1; nth <= writable; nth++) {
+		write_all_writable_registers();
+		ASSERT_EQ(cache_.dirty().size(), writable);
+		cpu_.clear_log();
+		cpu_.fail_nth_access(nth, Error::kFault);
+		ASSERT_EQ(cache_.write_back(pinned_).error(), Error::kFault);
+		EXPECT_EQ(cpu_.log().size(), nth);
+		EXPECT_EQ(cache_.dirty().size(), writable - nth + 1);
+		for (const FieldAccess& access : cpu_.log()) {
+			auto same = [&](const SdmRegister& entry) { return entry.encoding == access.encoding; };
+			auto entry = std::ranges::find_if(kSdmRegisters, same);
+			ASSERT_NE(entry, kSdmRegisters.end());
+			EXPECT_EQ(cache_.dirty().contains(entry->reg), access.error != Error::kNone);
+		}
+		RegSet left = cache_.dirty();
+		cpu_.clear_log();
+		ASSERT_TRUE(cache_.write_back(pinned_).ok());
+		EXPECT_EQ(cpu_.log().size(), left.size());
+		EXPECT_TRUE(cache_.dirty().empty());
+	}
+}
+
+TEST_F(Invariant3, WriteOfExitInformationIsRefused)
+{
+	for (const SdmRegister& entry : kSdmRegisters) {
+		if (is_writable(entry.reg))
+			continue;
+		EXPECT_EQ(cache_.write(loaded_, entry.reg, 1).error(), Error::kNoRegister);
+		EXPECT_TRUE(cache_.available().empty());
+		EXPECT_TRUE(cache_.dirty().empty());
+	}
+}
+
+// 4. VM-exit clears exactly the lazy set.  VM-entry writes back exactly the dirty registers, each once.
+class Invariant4 : public CacheFixture {};
+
+TEST_F(Invariant4, VmExitClearsExactlyTheLazySet)
+{
+	read_all_registers();
+	ASSERT_EQ(cache_.available(), RegSet::all());
+	ASSERT_TRUE(cache_.vm_exit(pinned_).ok());
+	EXPECT_EQ(cache_.available(), registers_changed_by(ChangedBy::kHost));
+	EXPECT_TRUE(cache_.dirty().empty());
+}
+
+TEST_F(Invariant4, VmExitTouchesNoField)
+{
+	read_all_registers();
+	cpu_.clear_log();
+	ASSERT_TRUE(cache_.vm_exit(pinned_).ok());
+	EXPECT_TRUE(cpu_.log().empty());
+}
+
+TEST_F(Invariant4, ReadAfterVmExitSeesWhatTheGuestChanged)
+{
+	read_all_registers();
+	for (const SdmRegister& entry : kSdmRegisters) {
+		if (entry.changed_by != ChangedBy::kHost)
+			memory_.poke(kVmcsA, entry.encoding, other_value(entry.reg));
+	}
+	ASSERT_TRUE(cache_.vm_exit(pinned_).ok());
+	cpu_.clear_log();
+	for (const SdmRegister& entry : kSdmRegisters) {
+		SCOPED_TRACE(testing::PrintToString(entry.reg));
+		EXPECT_EQ(cache_.read(loaded_, entry.reg).value(), field(entry.reg));
+		bool reread = entry.changed_by != ChangedBy::kHost;
+		EXPECT_EQ(cpu_.count(AccessKind::kVmread, entry.encoding), reread ? 1u : 0u);
+	}
+}
+
+TEST_F(Invariant4, WriteBackStoresEachDirtyRegisterOnceAndNothingElse)
+{
+	read_all_registers();
+	write_all_writable_registers();
+	std::vector<std::tuple<u32, u64>> expected;
+	for (const SdmRegister& entry : kSdmRegisters) {
+		if (is_writable(entry.reg))
+			expected.emplace_back(entry.encoding, other_value(entry.reg));
+	}
+	cpu_.clear_log();
+	ASSERT_TRUE(cache_.write_back(pinned_).ok());
+	std::vector<std::tuple<u32, u64>> stored;
+	for (const FieldAccess& access : cpu_.log()) {
+		EXPECT_EQ(access.kind, AccessKind::kVmwrite);
+		stored.emplace_back(access.encoding, access.value);
+	}
+	std::ranges::sort(expected);
+	std::ranges::sort(stored);
+	EXPECT_EQ(stored, expected);
+	EXPECT_TRUE(cache_.dirty().empty());
+	EXPECT_EQ(cache_.available(), RegSet::all());
+}
+
+TEST_F(Invariant4, WriteBackOfOneRegisterStoresThatOneOnly)
+{
+	for (const TypedRegister& typed : writable_typed_registers()) {
+		SCOPED_TRACE(testing::PrintToString(typed.reg));
+		u64 value = other_value(typed.reg);
+		typed.write(cache_, loaded_, value);
+		cpu_.clear_log();
+		ASSERT_TRUE(cache_.write_back(pinned_).ok());
+		std::vector<FieldAccess> expected = {{AccessKind::kVmwrite, kVmcsA, encoding_of(typed.reg), value, Error::kNone}};
+		EXPECT_EQ(cpu_.log(), expected);
+		EXPECT_EQ(field(typed.reg), value);
+		EXPECT_TRUE(cache_.dirty().empty());
+	}
+}
+
+TEST_F(Invariant4, SecondWriteBackStoresNothing)
+{
+	write_all_writable_registers();
+	ASSERT_TRUE(cache_.write_back(pinned_).ok());
+	cpu_.clear_log();
+	ASSERT_TRUE(cache_.write_back(pinned_).ok());
+	EXPECT_TRUE(cpu_.log().empty());
+}
+
+TEST_F(Invariant4, RegisterStaysDirtyWhileItsFieldIsWritten)
+{
+	write_all_writable_registers();
+	cpu_.set_hook([&](const FieldAccess& access) {
+		for (const SdmRegister& entry : kSdmRegisters) {
+			if (entry.encoding == access.encoding) {
+				EXPECT_TRUE(cache_.dirty().contains(entry.reg)) << testing::PrintToString(entry.reg);
+			}
+		}
+	});
+	ASSERT_TRUE(cache_.write_back(pinned_).ok());
+}
+
+TEST_F(Invariant4, LastOfManyWritesIsStored)
+{
+	for (u64 value = 1; value <= 3; value++)
+		cache_.write<Reg::kRip>(loaded_, value);
+	ASSERT_TRUE(cache_.write_back(pinned_).ok());
+	EXPECT_EQ(cpu_.log().size(), 1u);
+	EXPECT_EQ(field(Reg::kRip), 3u);
+}
+
+TEST_F(Invariant4, WrittenBackRegisterIsKnownUntilTheNextVmExit)
+{
+	cache_.write<Reg::kRip>(loaded_, u64{0x1234});
+	ASSERT_TRUE(cache_.write_back(pinned_).ok());
+	cache_.write<Reg::kRip>(loaded_, u64{0x1234});
+	EXPECT_TRUE(cache_.dirty().empty());
+	ASSERT_TRUE(cache_.vm_exit(pinned_).ok());
+	cache_.write<Reg::kRip>(loaded_, u64{0x1234});
+	EXPECT_EQ(cache_.dirty(), RegSet(Reg::kRip));
+}
+
+TEST_F(Invariant4, VmExitWithADirtyRegisterIsAnErrorAndKeepsIt)
+{
+	for (const SdmRegister& entry : kSdmRegisters) {
+		if (!is_writable(entry.reg))
+			continue;
+		SCOPED_TRACE(testing::PrintToString(entry.reg));
+		read_all_registers();
+		u64 value = other_value(entry.reg);
+		ASSERT_TRUE(cache_.write(loaded_, entry.reg, value).ok());
+		EXPECT_EQ(cache_.vm_exit(pinned_).error(), Error::kDirty);
+		EXPECT_EQ(cache_.dirty(), RegSet(entry.reg));
+		EXPECT_EQ(cache_.available(), registers_changed_by(ChangedBy::kHost) | RegSet(entry.reg));
+		EXPECT_EQ(cache_.read(loaded_, entry.reg).value(), value);
+		ASSERT_TRUE(cache_.write_back(pinned_).ok());
+	}
+}
+
+// VMfail: the guest never ran, so what was known of it is as true as before.
+TEST_F(Invariant4, VmEntryThatFailedDropsExactlyTheExitInformation)
+{
+	read_all_registers();
+	cache_.vm_entry_failed(pinned_);
+	EXPECT_EQ(cache_.available(), writable_registers());
+	EXPECT_TRUE(cache_.dirty().empty());
+}
+
+TEST_F(Invariant4, VmEntryThatFailedKeepsDirtyRegisters)
+{
+	write_all_writable_registers();
+	cpu_.clear_log();
+	cache_.vm_entry_failed(pinned_);
+	EXPECT_EQ(cache_.dirty(), writable_registers());
+	EXPECT_EQ(cache_.available(), writable_registers());
+	EXPECT_TRUE(cpu_.log().empty());
+}
+
+TEST_F(Invariant4, VmEntryFailureExitKeepsGuestStateAndDropsExitInformation)
+{
+	read_all_registers();
+	memory_.poke(kVmcsA, encoding_of(Reg::kExitReason), 0x80000021);
+	cpu_.clear_log();
+	cache_.vm_entry_failure_exit(pinned_);
+	EXPECT_TRUE(cpu_.log().empty());
+	RegSet expected = writable_registers() |
+			  RegSet(Reg::kIdtVectoringInformation, Reg::kIdtVectoringErrorCode);
+	EXPECT_EQ(cache_.available(), expected);
+	EXPECT_EQ(cache_.read<Reg::kExitReason>(loaded_).value(), 0x80000021u);
+}
+
+// Hardware does not write the field then (SDM Vol. 3C, 27.8): what it holds is from an earlier VM-exit.
+TEST_F(Invariant4, VmEntryFailureExitReadsNoIdtVectoringInformation)
+{
+	memory_.poke(kVmcsA, encoding_of(Reg::kIdtVectoringInformation), 0x80000b0e);
+	for (bool known_before : {false, true}) {
+		if (known_before) {
+			ASSERT_TRUE(cache_.vm_exit(pinned_).ok());
+			ASSERT_EQ(cache_.read<Reg::kIdtVectoringInformation>(loaded_).value(), 0x80000b0eu);
+		}
+		cpu_.clear_log();
+		cache_.vm_entry_failure_exit(pinned_);
+		EXPECT_EQ(cache_.read<Reg::kIdtVectoringInformation>(loaded_).value(), 0u);
+		EXPECT_EQ(cache_.read(loaded_, Reg::kIdtVectoringInformation).value(), 0u);
+		EXPECT_TRUE(cpu_.log().empty());
+	}
+	ASSERT_TRUE(cache_.vm_exit(pinned_).ok());
+	EXPECT_EQ(cache_.read<Reg::kIdtVectoringInformation>(loaded_).value(), 0x80000b0eu);
+}
+
+TEST_F(Invariant4, ValuesAreCutToTheWidthOfTheField)
+{
+	for (const SdmRegister& entry : kSdmRegisters) {
+		if (!is_writable(entry.reg))
+			continue;
+		SCOPED_TRACE(testing::PrintToString(entry.reg));
+		constexpr u64 kWide = 0xfedcba9876543210;
+		ASSERT_TRUE(cache_.write(loaded_, entry.reg, kWide).ok());
+		EXPECT_EQ(cache_.read(loaded_, entry.reg).value(), kWide & mask_of(entry.reg));
+		cpu_.clear_log();
+		ASSERT_TRUE(cache_.write_back(pinned_).ok());
+		ASSERT_EQ(cpu_.log().size(), 1u);
+		EXPECT_EQ(cpu_.log()[0].value, kWide & mask_of(entry.reg));
+		// What is beyond the field makes no other value.
+		u64 beyond = kWide ^ ~mask_of(entry.reg);
+		ASSERT_TRUE(cache_.write(loaded_, entry.reg, beyond).ok());
+		EXPECT_TRUE(cache_.dirty().empty());
+	}
+}
+
+// 5. One cache belongs to one VMCS.
+class Invariant5 : public CacheFixture {};
+
+TEST_F(Invariant5, BindToAnotherVmcsForgetsEverything)
+{
+	read_all_registers();
+	ASSERT_TRUE(cache_.bind(loaded_, kVmcsB).ok());
+	EXPECT_EQ(cache_.vmcs(), kVmcsB);
+	EXPECT_TRUE(cache_.available().empty());
+	cpu_.load(kVmcsB);
+	for (const SdmRegister& entry : kSdmRegisters)
+		EXPECT_EQ(cache_.read(loaded_, entry.reg).value(), field(entry.reg, kVmcsB));
+}
+
+TEST_F(Invariant5, BindToTheSameVmcsChangesNothing)
+{
+	read_all_registers();
+	cache_.write<Reg::kRip>(loaded_, u64{1});
+	ASSERT_TRUE(cache_.bind(loaded_, kVmcsA).ok());
+	EXPECT_EQ(cache_.vmcs(), kVmcsA);
+	EXPECT_EQ(cache_.available(), RegSet::all());
+	EXPECT_EQ(cache_.dirty(), RegSet(Reg::kRip));
+}
+
+TEST_F(Invariant5, BindToAnotherVmcsWithADirtyRegisterIsAnErrorAndChangesNothing)
+{
+	for (const TypedRegister& typed : writable_typed_registers()) {
+		SCOPED_TRACE(testing::PrintToString(typed.reg));
+		read_all_registers();
+		u64 value = other_value(typed.reg);
+		typed.write(cache_, loaded_, value);
+		EXPECT_EQ(cache_.bind(loaded_, kVmcsB).error(), Error::kDirty);
+		EXPECT_EQ(cache_.vmcs(), kVmcsA);
+		EXPECT_EQ(cache_.available(), RegSet::all());
+		EXPECT_EQ(cache_.dirty(), RegSet(typed.reg));
+		ASSERT_TRUE(cache_.write_back(pinned_).ok());
+		EXPECT_EQ(field(typed.reg), value);
+	}
+	EXPECT_TRUE(cache_.bind(loaded_, kVmcsB).ok());
+}
+
+TEST_F(Invariant5, BindTouchesNoField)
+{
+	ASSERT_TRUE(cache_.bind(loaded_, kVmcsB).ok());
+	ASSERT_TRUE(cache_.bind(loaded_, kVmcsA).ok());
+	EXPECT_TRUE(cpu_.log().empty());
+}
+
+// The VMCS is cleared on the one CPU and loaded on the other; the cache is told nothing and needs nothing.
+TEST_F(Invariant5, MigrationChangesNothing)
+{
+	read_all_registers();
+	cache_.write<Reg::kRip>(loaded_, u64{0x4000});
+	RegSet available = cache_.available();
+	cpu_.unload();
+	cpu_.clear_log();
+
+	ModelCpu other_cpu(memory_);
+	other_cpu.load(kVmcsA);
+	Pinned there{ModelAccess(other_cpu)};
+	EXPECT_EQ(cache_.available(), available);
+	EXPECT_EQ(cache_.dirty(), RegSet(Reg::kRip));
+	EXPECT_EQ(cache_.read<Reg::kRsp>(there).value(), field(Reg::kRsp));
+	EXPECT_TRUE(other_cpu.log().empty());
+	ASSERT_TRUE(cache_.write_back(there).ok());
+	EXPECT_EQ(field(Reg::kRip), 0x4000u);
+	EXPECT_EQ(other_cpu.log().size(), 1u);
+	ASSERT_TRUE(cache_.vm_exit(there).ok());
+	EXPECT_EQ(cache_.read<Reg::kRsp>(there).value(), field(Reg::kRsp));
+	EXPECT_EQ(other_cpu.log().size(), 2u);
+	EXPECT_TRUE(cpu_.log().empty());
+}
+
+TEST_F(Invariant5, CacheThatBelongsToNoVmcsTouchesNone)
+{
+	TestCache unbound;
+	EXPECT_EQ(unbound.vmcs(), VmcsId::kNone);
+	EXPECT_TRUE(unbound.available().empty());
+	EXPECT_TRUE(unbound.dirty().empty());
+	EXPECT_EQ(unbound.read<Reg::kRip>(loaded_).error(), Error::kNotBound);
+	EXPECT_EQ(unbound.read(loaded_, Reg::kRip).error(), Error::kNotBound);
+	// Not even on a CPU without a current VMCS, where "none" would look like the right one.
+	cpu_.unload();
+	EXPECT_EQ(unbound.read<Reg::kRip>(loaded_).error(), Error::kNotBound);
+	EXPECT_TRUE(unbound.available().empty());
+	EXPECT_TRUE(cpu_.log().empty());
+}
+
+// 7. The VMCS behind the cache is the current one of this CPU whenever a field is touched.
+class Invariant7 : public CacheFixture {};
+
+TEST_F(Invariant7, MissWithAnotherCurrentVmcsTouchesNoField)
+{
+	for (VmcsId current : {kVmcsB, VmcsId::kNone}) {
+		cpu_.load(current);
+		for (const TypedRegister& typed : all_typed_registers()) {
+			SCOPED_TRACE(testing::PrintToString(typed.reg));
+			EXPECT_EQ(typed.read(cache_, loaded_).error(), Error::kNotCurrent);
+			EXPECT_EQ(cache_.read(loaded_, typed.reg).error(), Error::kNotCurrent);
+		}
+	}
+	EXPECT_TRUE(cpu_.log().empty());
+	EXPECT_TRUE(cache_.available().empty());
+	cpu_.load(kVmcsA);
+	EXPECT_EQ(cache_.read<Reg::kRip>(loaded_).value(), field(Reg::kRip));
+}
+
+TEST_F(Invariant7, WriteBackWithAnotherCurrentVmcsTouchesNoField)
+{
+	write_all_writable_registers();
+	for (VmcsId current : {kVmcsB, VmcsId::kNone}) {
+		cpu_.load(current);
+		EXPECT_EQ(cache_.write_back(pinned_).error(), Error::kNotCurrent);
+		EXPECT_EQ(cache_.dirty(), writable_registers());
+		EXPECT_TRUE(cpu_.log().empty());
+	}
+	cpu_.load(kVmcsA);
+	EXPECT_TRUE(cache_.write_back(pinned_).ok());
+	for (const FieldAccess& access : cpu_.log())
+		EXPECT_EQ(access.vmcs, kVmcsA);
+}
+
+// What is in memory is true whichever VMCS is current.
+TEST_F(Invariant7, HitNeedsNoCurrentVmcs)
+{
+	read_all_registers();
+	u64 rip = field(Reg::kRip);
+	cpu_.unload();
+	cpu_.clear_log();
+	EXPECT_EQ(cache_.read<Reg::kRip>(loaded_).value(), rip);
+	EXPECT_TRUE(cpu_.log().empty());
+}
+
+}  // namespace
+}  // namespace vregcache::test

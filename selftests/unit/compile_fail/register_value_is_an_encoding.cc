@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0
+// The encoding of a field where a register's value is meant.
+// expect-error: no matching function for call to .*::write<vregcache::Reg::kRip>
+#include "common.h"
+
+namespace vregcache {
+
+void test(TestCache& cache, const Loaded& vmcs)
+{
+#ifdef VRC_MUST_NOT_COMPILE
+	cache.write<Reg::kRip>(vmcs, kGuestRsp);
+#else
+	cache.write<Reg::kRip>(vmcs, u64{kGuestRsp.kEncoding});
+#endif
+}
+
+}  // namespace vregcache

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0
+// Write-back where interrupts may come.
+// expect-error: (cannot convert|invalid initialization of reference|could not convert).*PinnedVmcs
+#include "common.h"
+
+namespace vregcache {
+
+Result<void> test(TestCache& cache, [[maybe_unused]] const Loaded& loaded, [[maybe_unused]] const Pinned& pinned)
+{
+#ifdef VRC_MUST_NOT_COMPILE
+	return cache.write_back(loaded);
+#else
+	return cache.write_back(pinned);
+#endif
+}
+
+}  // namespace vregcache

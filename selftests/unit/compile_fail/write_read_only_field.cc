@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0
+// A field that the VMCS does not allow to write.
+// expect-error: no matching function for call to .*::write\(const vregcache::Field<17408>
+#include "common.h"
+
+namespace vregcache {
+
+Result<void> test(const Loaded& vmcs)
+{
+#ifdef VRC_MUST_NOT_COMPILE
+	return vmcs.write(kVmInstructionError, u32{1});
+#else
+	return vmcs.write(kVmEntryControls, u32{1});
+#endif
+}
+
+}  // namespace vregcache

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0
+// An interrupt at every instruction of an operation of the cache: whoever interrupts never sees a register marked
+// whose value is not there yet (invariant 2), and never one that is dirty and not available.
+//
+// The CPU's trap flag is the interrupt: it gives a SIGTRAP after each instruction.  This file is compiled with
+// optimisation and without sanitizers (see the Makefile), so that stores may be reordered as in the module.
+
+#include <gtest/gtest.h>
+#include <vregcache/cache.h>
+#include <vregcache/vmx_layout.h>
+
+#include <csignal>
+#include <tuple>
+
+#if defined(__x86_64__)
+
+namespace vregcache::test {
+namespace {
+
+constexpr VmcsId kVmcs{0x1000};
+constexpr u64 kInVmcs = 0x1111222233334444;
+constexpr u64 kWritten = 0x5555666677778888;
+
+volatile u64 field = kInVmcs;
+
+// One field is enough, and less code to step through than the model.
+struct OneField {
+	Result<u64> vmread(u32) const { return u64{field}; }
+	Result<void> vmwrite(u32, u64 value) const
+	{
+		field = value;
+		return {};
+	}
+	bool is_current(VmcsId) const { return true; }
+};
+
+using SteppedCache = Cache<VmxLayout, OneField, AnyContext, NoObserver>;
+
+struct Interrupts {
+	SteppedCache* cache;
+	LoadedVmcs<OneField> loaded{OneField()};
+	u32 count = 0;
+	u32 available_count = 0;
+	u32 wrong_value_count = 0;
+	u32 impossible_count = 0;
+};
+
+Interrupts* volatile interrupts;
+
+void on_trap(int)
+{
+	Interrupts& seen = *interrupts;
+	RegSet available = seen.cache->available();
+	RegSet dirty = seen.cache->dirty();
+	seen.count = seen.count + 1;
+	if (!available.contains(dirty))
+		seen.impossible_count++;
+	if (!available.contains(Reg::kRip))
+		return;
+	seen.available_count++;
+	u64 value = seen.cache->read<Reg::kRip>(seen.loaded).value_or(0);
+	bool is_right = dirty.contains(Reg::kRip) ? value == kWritten : value == kInVmcs || value == kWritten;
+	if (!is_right)
+		seen.wrong_value_count++;
+}
+
+constexpr u64 kTrapFlag = 0x100;
+
+[[gnu::noinline]] void set_trap_flag(bool on)
+{
+	u64 flags = __builtin_ia32_readeflags_u64();
+	__builtin_ia32_writeeflags_u64(on ? flags | kTrapFlag : flags & ~kTrapFlag);
+}
+
+class InterruptTest : public testing::Test {
+ protected:
+	InterruptTest()
+	{
+		field = kInVmcs;
+		interrupts = &interrupts_;
+		old_handler_ = std::signal(SIGTRAP, on_trap);
+		EXPECT_TRUE(cache_.bind(loaded_, kVmcs).ok());
+	}
+
+	~InterruptTest() override { std::signal(SIGTRAP, old_handler_); }
+
+	template <class F>
+	void interrupt_everywhere(F operation)
+	{
+		set_trap_flag(true);
+		operation();
+		set_trap_flag(false);
+	}
+
+	void expect_that_all_was_well()
+	{
+		EXPECT_GT(interrupts_.count, 5u);
+		EXPECT_GT(interrupts_.available_count, 0u);
+		EXPECT_EQ(interrupts_.wrong_value_count, 0u);
+		EXPECT_EQ(interrupts_.impossible_count, 0u);
+	}
+
+	SteppedCache cache_;
+	LoadedVmcs<OneField> loaded_{OneField()};
+	PinnedVmcs<OneField> pinned_{OneField()};
+	Interrupts interrupts_{&cache_};
+	void (*old_handler_)(int) = nullptr;
+};
+
+TEST_F(InterruptTest, DuringAMissFindsTheRegisterMissingOrRight)
+{
+	interrupt_everywhere([&] { std::ignore = cache_.read<Reg::kRip>(loaded_); });
+	expect_that_all_was_well();
+	EXPECT_LT(interrupts_.available_count, interrupts_.count);
+}
+
+TEST_F(InterruptTest, DuringAMissOfARegisterKnownAtRunTimeFindsItMissingOrRight)
+{
+	volatile u8 number = index(Reg::kRip);
+	interrupt_everywhere([&] { std::ignore = cache_.read(loaded_, static_cast<Reg>(number)); });
+	expect_that_all_was_well();
+	EXPECT_LT(interrupts_.available_count, interrupts_.count);
+}
+
+TEST_F(InterruptTest, DuringTheFirstWriteFindsTheRegisterMissingOrRight)
+{
+	interrupt_everywhere([&] { cache_.write<Reg::kRip>(loaded_, kWritten); });
+	expect_that_all_was_well();
+}
+
+TEST_F(InterruptTest, DuringAWriteOfAKnownRegisterFindsTheOldOrTheNewValue)
+{
+	ASSERT_TRUE(cache_.read<Reg::kRip>(loaded_).ok());
+	interrupt_everywhere([&] { cache_.write<Reg::kRip>(loaded_, kWritten); });
+	expect_that_all_was_well();
+	EXPECT_EQ(interrupts_.available_count, interrupts_.count);
+}
+
+TEST_F(InterruptTest, DuringWriteBackAndVmExitFindsTheBitsInOrder)
+{
+	cache_.write<Reg::kRip>(loaded_, kWritten);
+	interrupt_everywhere([&] {
+		std::ignore = cache_.write_back(pinned_);
+		std::ignore = cache_.vm_exit(pinned_);
+	});
+	expect_that_all_was_well();
+	EXPECT_TRUE(cache_.available().empty());
+}
+
+// A stale value must not come back to life: the slot in memory still holds what was there before the VM-exit.
+TEST_F(InterruptTest, DuringTheMissAfterAVmExitNeverFindsTheOldValue)
+{
+	field = 0xdead;
+	ASSERT_TRUE(cache_.read<Reg::kRip>(loaded_).ok());
+	ASSERT_TRUE(cache_.vm_exit(pinned_).ok());
+	field = kInVmcs;
+	interrupt_everywhere([&] { std::ignore = cache_.read<Reg::kRip>(loaded_); });
+	expect_that_all_was_well();
+}
+
+}  // namespace
+}  // namespace vregcache::test
+
+#endif

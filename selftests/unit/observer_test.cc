@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0
+// The observer hears of every hit, miss, write-back and invalidation, in order, and of nothing that did not happen.
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <utility>
+#include <vector>
+
+#include "cache_fixture.h"
+#include "typed_registers.h"
+
+namespace vregcache::test {
+namespace {
+
+using Events = std::vector<Event>;
+
+class ObserverTest : public CacheFixture {
+ protected:
+	const Events& events() { return cache_.observer().events(); }
+};
+
+TEST_F(ObserverTest, MissThenHitForEveryRegister)
+{
+	for (const TypedRegister& typed : all_typed_registers()) {
+		SCOPED_TRACE(testing::PrintToString(typed.reg));
+		cache_.observer().clear();
+		ASSERT_TRUE(typed.read(cache_, loaded_).ok());
+		ASSERT_TRUE(typed.read(cache_, loaded_).ok());
+		ASSERT_TRUE(cache_.read(loaded_, typed.reg).ok());
+		EXPECT_EQ(events(), (Events{miss_event(typed.reg, field(typed.reg)), hit_event(typed.reg), hit_event(typed.reg)}));
+	}
+}
+
+TEST_F(ObserverTest, MissOfARegisterKnownAtRunTime)
+{
+	for (const SdmRegister& entry : kSdmRegisters) {
+		cache_.observer().clear();
+		ASSERT_TRUE(cache_.read(loaded_, entry.reg).ok());
+		EXPECT_EQ(events(), Events{miss_event(entry.reg, field(entry.reg))});
+	}
+}
+
+TEST_F(ObserverTest, FailedReadIsNeitherHitNorMiss)
+{
+	cpu_.fail_nth_access(1, Error::kFault);
+	ASSERT_FALSE(cache_.read<Reg::kRip>(loaded_).ok());
+	cpu_.unload();
+	ASSERT_FALSE(cache_.read<Reg::kRip>(loaded_).ok());
+	ASSERT_FALSE(cache_.read(loaded_, static_cast<Reg>(200)).ok());
+	EXPECT_TRUE(events().empty());
+}
+
+TEST_F(ObserverTest, WriteIsSilentUntilItIsStored)
+{
+	cache_.write<Reg::kRip>(loaded_, u64{0x1000});
+	EXPECT_TRUE(events().empty());
+	ASSERT_TRUE(cache_.write_back(pinned_).ok());
+	EXPECT_EQ(events(), Events{write_back_event(Reg::kRip, 0x1000)});
+}
+
+TEST_F(ObserverTest, HitsOnDirtyRegistersAreHits)
+{
+	cache_.write<Reg::kRip>(loaded_, u64{0x1000});
+	ASSERT_TRUE(cache_.read<Reg::kRip>(loaded_).ok());
+	EXPECT_EQ(events(), Events{hit_event(Reg::kRip)});
+}
+
+TEST_F(ObserverTest, WriteBackIsHeardOncePerRegisterThatWasStored)
+{
+	write_all_writable_registers();
+	cpu_.fail_nth_access(5, Error::kFault);
+	ASSERT_FALSE(cache_.write_back(pinned_).ok());
+	EXPECT_EQ(events().size(), 4u);
+	ASSERT_TRUE(cache_.write_back(pinned_).ok());
+	EXPECT_EQ(events().size(), writable_registers().size());
+	RegSet heard;
+	for (const Event& event : events()) {
+		EXPECT_EQ(event.kind, EventKind::kWriteBack);
+		EXPECT_EQ(event.registers.size(), 1u);
+		EXPECT_EQ(event.value, field(event.registers.first()));
+		heard |= event.registers;
+	}
+	EXPECT_EQ(heard, writable_registers());
+}
+
+TEST_F(ObserverTest, RegisterIsCleanWhenItsWriteBackIsHeard)
+{
+	// The observer hears of the first only after its VMWRITE, and the second VMWRITE comes after that.
+	cache_.write<Reg::kRip>(loaded_, u64{1});
+	cache_.write<Reg::kRsp>(loaded_, u64{2});
+	std::vector<std::size_t> heard_at_access;
+	cpu_.set_hook([&](const FieldAccess&) { heard_at_access.push_back(events().size()); });
+	ASSERT_TRUE(cache_.write_back(pinned_).ok());
+	EXPECT_EQ(heard_at_access, (std::vector<std::size_t>{0, 1}));
+}
+
+TEST_F(ObserverTest, InvalidationsTellTheirSet)
+{
+	RegSet exit_information = registers_changed_by(ChangedBy::kVmExit);
+	RegSet lazy = exit_information | registers_changed_by(ChangedBy::kGuest);
+	ASSERT_TRUE(cache_.vm_exit(pinned_).ok());
+	EXPECT_EQ(events(), Events{invalidate_event(lazy)});
+	cache_.observer().clear();
+	cache_.vm_entry_failed(pinned_);
+	EXPECT_EQ(events(), Events{invalidate_event(exit_information)});
+	cache_.observer().clear();
+	cache_.vm_entry_failure_exit(pinned_);
+	EXPECT_EQ(events(), Events{invalidate_event(exit_information)});
+	cache_.observer().clear();
+	ASSERT_TRUE(cache_.bind(loaded_, kVmcsB).ok());
+	EXPECT_EQ(events(), Events{invalidate_event(RegSet::all())});
+}
+
+TEST_F(ObserverTest, RegisterThatStaysIsNotInvalidated)
+{
+	cache_.write<Reg::kRip>(loaded_, u64{1});
+	ASSERT_FALSE(cache_.vm_exit(pinned_).ok());
+	ASSERT_EQ(events().size(), 1u);
+	EXPECT_FALSE(events()[0].registers.contains(Reg::kRip));
+	cache_.observer().clear();
+	ASSERT_FALSE(cache_.bind(loaded_, kVmcsB).ok());
+	ASSERT_TRUE(cache_.bind(loaded_, kVmcsA).ok());
+	EXPECT_TRUE(events().empty());
+}
+
+// An observer that looks at the cache while it is told.
+class LookingObserver {
+ public:
+	using Look = std::function<void(EventKind, RegSet)>;
+
+	void set_look(Look look) { look_ = std::move(look); }
+
+	void hit(Reg reg) { look(EventKind::kHit, reg); }
+	void miss(Reg reg, u64) { look(EventKind::kMiss, reg); }
+	void write_back(Reg reg, u64) { look(EventKind::kWriteBack, reg); }
+	void invalidate(RegSet set) { look(EventKind::kInvalidate, set); }
+
+ private:
+	void look(EventKind kind, RegSet set)
+	{
+		if (look_)
+			look_(kind, set);
+	}
+
+	Look look_;
+};
+
+TEST_F(ObserverTest, BitsAreChangedBeforeTheObserverHears)
+{
+	Cache<VmxLayout, ModelAccess, AnyContext, LookingObserver> cache;
+	ASSERT_TRUE(cache.bind(loaded_, kVmcsA).ok());
+	std::vector<EventKind> heard;
+	cache.observer().set_look([&](EventKind kind, RegSet set) {
+		heard.push_back(kind);
+		bool gone = kind == EventKind::kInvalidate;
+		EXPECT_EQ(cache.available() & set, gone ? RegSet() : set);
+		EXPECT_TRUE((cache.dirty() & set).empty());
+	});
+	ASSERT_TRUE(cache.read<Reg::kRip>(loaded_).ok());
+	ASSERT_TRUE(cache.read<Reg::kRip>(loaded_).ok());
+	cache.write<Reg::kRsp>(loaded_, u64{1});
+	ASSERT_TRUE(cache.write_back(pinned_).ok());
+	ASSERT_TRUE(cache.vm_exit(pinned_).ok());
+	EXPECT_EQ(heard, (std::vector<EventKind>{EventKind::kMiss, EventKind::kHit, EventKind::kWriteBack,
+						 EventKind::kInvalidate}));
+}
+
+}  // namespace
+}  // namespace vregcache::test

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0
+// A context policy and an observer that remember what the cache told them.
+#pragma once
+
+#include <vregcache/policy.h>
+#include <vregcache/result.h>
+
+#include <ostream>
+#include <vector>
+
+namespace vregcache::test {
+
+class RecordingContext {
+ public:
+	void check(Operation operation) const { checks_.push_back(operation); }
+
+	const std::vector<Operation>& checks() const { return checks_; }
+	void clear() { checks_.clear(); }
+
+ private:
+	mutable std::vector<Operation> checks_;
+};
+
+enum class EventKind { kHit, kMiss, kWriteBack, kInvalidate };
+
+struct Event {
+	EventKind kind = EventKind::kHit;
+	RegSet registers;
+	u64 value = 0;  // a hit tells none
+
+	bool operator==(const Event&) const = default;
+};
+
+inline Event hit_event(Reg reg) { return {EventKind::kHit, reg}; }
+inline Event miss_event(Reg reg, u64 value) { return {EventKind::kMiss, reg, value}; }
+inline Event write_back_event(Reg reg, u64 value) { return {EventKind::kWriteBack, reg, value}; }
+inline Event invalidate_event(RegSet set) { return {EventKind::kInvalidate, set}; }
+
+inline void PrintTo(const Event& event, std::ostream* out)
+{
+	constexpr const char* kNames[] = {"hit", "miss", "write-back", "invalidate"};
+	*out << kNames[static_cast<int>(event.kind)] << std::hex << " registers 0x" << event.registers.bits() << " value 0x"
+	     << event.value << std::dec;
+}
+
+class RecordingObserver {
+ public:
+	void hit(Reg reg) { events_.push_back(hit_event(reg)); }
+	void miss(Reg reg, u64 value) { events_.push_back(miss_event(reg, value)); }
+	void write_back(Reg reg, u64 value) { events_.push_back(write_back_event(reg, value)); }
+	void invalidate(RegSet set) { events_.push_back(invalidate_event(set)); }
+
+	const std::vector<Event>& events() const { return events_; }
+	void clear() { events_.clear(); }
+
+ private:
+	std::vector<Event> events_;
+};
+
+static_assert(ContextPolicy<RecordingContext>);
+static_assert(CacheObserver<RecordingObserver>);
+
+}  // namespace vregcache::test
+
+// GoogleTest finds these by the namespace of the type.
+namespace vregcache {
+
+inline void PrintTo(Reg reg, std::ostream* out) { *out << "register " << static_cast<int>(index(reg)); }
+inline void PrintTo(Error error, std::ostream* out) { *out << "error " << static_cast<int>(error); }
+inline void PrintTo(Operation operation, std::ostream* out) { *out << "operation " << static_cast<int>(operation); }
+inline void PrintTo(RegSet set, std::ostream* out) { *out << "registers 0x" << std::hex << set.bits() << std::dec; }
+
+}  // namespace vregcache

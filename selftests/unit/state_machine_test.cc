@@ -1,0 +1,658 @@
+// SPDX-License-Identifier: GPL-2.0
+// Every sequence of operations on a few registers, against a model that knows nothing of two bits.
+//
+// The model answers one question for each register: where is its newest value?  From that it foretells what each
+// operation returns, which fields it touches and what is in every field afterwards.  The search is breadth-first over
+// distinct states, so it ends when no operation leads anywhere new: it has then seen what any sequence can do, and the
+// sequence that it prints for an error is a shortest one.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <deque>
+#include <optional>
+#include <sstream>
+#include <string>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "cache_fixture.h"
+
+namespace vregcache::test {
+namespace {
+
+enum class Newest : u8 {
+	kVmcs,    // nobody has looked since it may have changed
+	kBoth,    // seen, and memory has the same
+	kMemory,  // the VMCS has an older one
+	kRuled,   // zero by rule, whatever the VMCS holds
+};
+
+// Values go by number.  Those that are written into the one VMCS are never written into the other, so that a value
+// that strays is recognised.
+using Number = u8;
+constexpr Number kZero = 7;
+constexpr u8 kMostRegisters = 4;
+constexpr u8 kVmcsCount = 2;
+constexpr u8 kNoVmcs = 2;
+constexpr VmcsId kVmcsIds[] = {kVmcsA, kVmcsB, VmcsId::kNone};
+
+struct World {
+	struct Register {
+		Newest newest = Newest::kVmcs;
+		Number newest_in_memory = 0;
+		std::array<Number, kVmcsCount> field = {};
+	};
+
+	std::array<Register, kMostRegisters> registers = {};
+	u8 owner = kNoVmcs;    // the VMCS that the cache belongs to
+	u8 current = kNoVmcs;  // the one that is current on the CPU
+
+	u64 key() const
+	{
+		u64 bits = 0;
+		for (const Register& reg : registers) {
+			bits = bits << 2 | static_cast<u64>(reg.newest);
+			bits = bits << 3 | reg.newest_in_memory;
+			bits = bits << 3 | reg.field[0];
+			bits = bits << 3 | reg.field[1];
+		}
+		return bits << 4 | u64{owner} << 2 | current;
+	}
+};
+
+enum class Action {
+	kRead,
+	kReadFails,
+	kWriteSame,
+	kWriteOther,
+	kWriteBack,
+	kWriteBackFails,
+	kVmExit,
+	kVmExitUnchanged,
+	kVmEntryFailed,
+	kVmEntryFailureExit,
+	kBind,
+	kSwitch,
+	kMigrate,
+};
+
+struct Step {
+	Action action;
+	u8 operand = 0;  // a register's place, a VMCS's, or which VMWRITE fails
+};
+
+std::string to_string(Step step)
+{
+	constexpr const char* kNames[] = {"read", "failing read", "write same", "write other", "write_back",
+					  "failing write_back", "vm_exit", "vm_exit, nothing changed",
+					  "vm_entry_failed", "vm_entry_failure_exit", "bind", "switch to", "migrate"};
+	return std::string(kNames[static_cast<int>(step.action)]) + " " + std::to_string(step.operand);
+}
+
+// What the model says an operation does.
+struct Expected {
+	Error error = Error::kNone;
+	std::optional<u64> value = {};
+	std::vector<FieldAccess> accesses = {};
+	bool in_any_order = false;
+};
+
+constexpr Error kInjected = Error::kFault;
+
+// The registers under test, by place.
+struct Setup {
+	std::vector<Reg> registers;
+	u8 vmcs_count;  // how many VMCSs the cache is bound to and the CPU switches between
+	Number values;  // how many different values a register takes in each of them
+};
+
+class Model {
+ public:
+	explicit Model(const Setup& setup) : setup_(setup) {}
+
+	u64 real_value(u8 place, Number number) const
+	{
+		if (number == kZero)
+			return 0;
+		// Distinct for every register and number, and as wide as the field.
+		u64 mask = mask_of(setup_.registers[place]);
+		return (0x8182838485868788 + 0x1000 * place + 0x10 * number) & mask;
+	}
+
+	World first_world() const
+	{
+		World world;
+		for (World::Register& reg : world.registers)
+			reg.field = {0, setup_.values};
+		return world;
+	}
+
+	// The number that "write same" and "write other" start from.
+	Number truth(const World& world, u8 place) const
+	{
+		const World::Register& reg = world.registers[place];
+		if (reg.newest != Newest::kVmcs)
+			return reg.newest_in_memory;
+		return world.owner == kNoVmcs ? Number{0} : reg.field[world.owner];
+	}
+
+	Number next(Number number) const
+	{
+		Number base = number < setup_.values ? Number{0} : setup_.values;
+		return static_cast<Number>(base + (number - base + 1) % setup_.values);
+	}
+
+	Number number_to_write(const World& world, Step step) const
+	{
+		Number same = truth(world, step.operand);
+		return step.action == Action::kWriteSame ? same : next(same);
+	}
+
+	bool writable(u8 place) const { return is_writable(setup_.registers[place]); }
+
+	Expected foretell(World& world, Step step) const
+	{
+		switch (step.action) {
+		case Action::kRead:
+		case Action::kReadFails:
+			return read(world, step);
+		case Action::kWriteSame:
+		case Action::kWriteOther:
+			return write(world, step);
+		case Action::kWriteBack:
+		case Action::kWriteBackFails:
+			return write_back(world);
+		case Action::kVmExit:
+			guest_runs(world, true);
+			return vm_exit(world);
+		case Action::kVmExitUnchanged:
+			return vm_exit(world);
+		case Action::kVmEntryFailed:
+			unlearn(world, {ChangedBy::kVmExit});
+			return {};
+		case Action::kVmEntryFailureExit:
+			guest_runs(world, false);
+			unlearn(world, {ChangedBy::kVmExit});
+			idt_vectoring_is_zero(world);
+			return {};
+		case Action::kBind:
+			return bind(world, step.operand);
+		case Action::kSwitch:
+			world.current = step.operand;
+			return {};
+		case Action::kMigrate:
+			return {};
+		}
+		return {};
+	}
+
+	// Which VMWRITEs happened decides what a write-back that failed has stored: no order is promised.
+	void account_for(World& world, const std::vector<FieldAccess>& log) const
+	{
+		for (const FieldAccess& access : log) {
+			for (u8 place = 0; place < setup_.registers.size(); place++) {
+				if (encoding_of(setup_.registers[place]) != access.encoding || access.error != Error::kNone)
+					continue;
+				World::Register& reg = world.registers[place];
+				reg.newest = Newest::kBoth;
+				reg.field[world.owner] = reg.newest_in_memory;
+			}
+		}
+	}
+
+ private:
+	Error obstacle(const World& world) const
+	{
+		if (world.owner == kNoVmcs)
+			return Error::kNotBound;
+		return world.owner == world.current ? Error::kNone : Error::kNotCurrent;
+	}
+
+	Expected read(World& world, Step step) const
+	{
+		u8 place = step.operand;
+		World::Register& reg = world.registers[place];
+		if (reg.newest != Newest::kVmcs)
+			return {.value = real_value(place, reg.newest_in_memory)};
+		if (obstacle(world) != Error::kNone)
+			return {.error = obstacle(world)};
+		FieldAccess access = {AccessKind::kVmread, kVmcsIds[world.owner], encoding_of(setup_.registers[place])};
+		if (step.action == Action::kReadFails) {
+			access.error = kInjected;
+			return {.error = kInjected, .accesses = {access}};
+		}
+		reg.newest = Newest::kBoth;
+		reg.newest_in_memory = reg.field[world.owner];
+		access.value = real_value(place, reg.newest_in_memory);
+		return {.value = access.value, .accesses = {access}};
+	}
+
+	Expected write(World& world, Step step) const
+	{
+		if (!writable(step.operand))
+			return {.error = Error::kNoRegister};
+		World::Register& reg = world.registers[step.operand];
+		Number number = number_to_write(world, step);
+		bool known_to_be_there = reg.newest != Newest::kVmcs && reg.newest_in_memory == number;
+		if (!known_to_be_there) {
+			reg.newest = Newest::kMemory;
+			reg.newest_in_memory = number;
+		}
+		return {};
+	}
+
+	// The failing VMWRITE, if any, is seen in the log; see account_for().
+	Expected write_back(const World& world) const
+	{
+		Expected expected = {.in_any_order = true};
+		for (u8 place = 0; place < setup_.registers.size(); place++) {
+			const World::Register& reg = world.registers[place];
+			if (reg.newest != Newest::kMemory)
+				continue;
+			expected.error = obstacle(world);
+			if (expected.error == Error::kNone) {
+				u32 encoding = encoding_of(setup_.registers[place]);
+				u64 value = real_value(place, reg.newest_in_memory);
+				expected.accesses.push_back({AccessKind::kVmwrite, kVmcsIds[world.owner], encoding, value});
+			}
+		}
+		return expected;
+	}
+
+	// Hardware's part of a VM-exit, or of a VM-entry that failed so late that it ended as one.
+	void guest_runs(World& world, bool guest_ran) const
+	{
+		if (world.current == kNoVmcs)
+			return;
+		for (u8 place = 0; place < setup_.registers.size(); place++) {
+			Reg name = setup_.registers[place];
+			ChangedBy who = sdm_register(name).changed_by;
+			bool changes = guest_ran ? who != ChangedBy::kHost
+						 : who == ChangedBy::kVmExit && !is_idt_vectoring(name);
+			Number& field = world.registers[place].field[world.current];
+			if (changes)
+				field = next(field);
+		}
+	}
+
+	Expected vm_exit(World& world) const
+	{
+		unlearn(world, {ChangedBy::kGuest, ChangedBy::kVmExit});
+		return {.error = anything_only_in_memory(world) ? Error::kDirty : Error::kNone};
+	}
+
+	Expected bind(World& world, u8 vmcs) const
+	{
+		if (vmcs == world.owner)
+			return {};
+		// Values that were set while the cache belonged to no VMCS are for the first one.
+		if (world.owner != kNoVmcs && anything_only_in_memory(world))
+			return {.error = Error::kDirty};
+		unlearn(world, {ChangedBy::kGuest, ChangedBy::kHost, ChangedBy::kVmExit});
+		world.owner = vmcs;
+		return {};
+	}
+
+	bool anything_only_in_memory(const World& world) const
+	{
+		return std::ranges::any_of(world.registers, [](const auto& reg) { return reg.newest == Newest::kMemory; });
+	}
+
+	// What is only in memory cannot be learnt again from anywhere, so it stays.
+	void unlearn(World& world, std::initializer_list<ChangedBy> kinds) const
+	{
+		for (u8 place = 0; place < setup_.registers.size(); place++) {
+			World::Register& reg = world.registers[place];
+			bool concerned = std::ranges::count(kinds, sdm_register(setup_.registers[place]).changed_by) != 0;
+			if (concerned && reg.newest != Newest::kMemory) {
+				reg.newest = Newest::kVmcs;
+				reg.newest_in_memory = 0;
+			}
+		}
+	}
+
+	static bool is_idt_vectoring(Reg reg)
+	{
+		return reg == Reg::kIdtVectoringInformation || reg == Reg::kIdtVectoringErrorCode;
+	}
+
+	void idt_vectoring_is_zero(World& world) const
+	{
+		for (u8 place = 0; place < setup_.registers.size(); place++) {
+			if (is_idt_vectoring(setup_.registers[place])) {
+				world.registers[place].newest = Newest::kRuled;
+				world.registers[place].newest_in_memory = kZero;
+			}
+		}
+	}
+
+	const Setup& setup_;
+};
+
+using SmallCache = Cache<VmxLayout, ModelAccess, AnyContext, NoObserver>;
+
+// The operations on one register, through the interface that takes it at run time or the one that takes a constant.
+struct RegisterOperations {
+	Result<u64> (*read)(SmallCache&, const Loaded&, Reg);
+	Result<void> (*write)(SmallCache&, const Loaded&, Reg, u64);
+};
+
+Result<u64> read_at_run_time(SmallCache& cache, const Loaded& loaded, Reg reg)
+{
+	return cache.read(loaded, reg);
+}
+
+Result<void> write_at_run_time(SmallCache& cache, const Loaded& loaded, Reg reg, u64 value)
+{
+	return cache.write(loaded, reg, value);
+}
+
+template <Reg kReg>
+Result<u64> read_constant(SmallCache& cache, const Loaded& loaded, Reg)
+{
+	auto value = cache.read<kReg>(loaded);
+	if (!value.ok())
+		return value.error();
+	return u64{value.value()};
+}
+
+template <Reg kReg>
+Result<void> write_constant(SmallCache& cache, const Loaded& loaded, Reg, u64 value)
+{
+	if constexpr (VmxLayout::writable(kReg)) {
+		cache.write<kReg>(loaded, static_cast<SmallCache::Value<kReg>>(value));
+		return {};
+	} else {
+		return Error::kNoRegister;
+	}
+}
+
+class Search {
+ public:
+	Search(Setup setup, std::vector<RegisterOperations> operations)
+	    : setup_(std::move(setup)), operations_(std::move(operations)), model_(setup_)
+	{
+		for (u8 place = 0; place < setup_.registers.size(); place++) {
+			for (Action action : {Action::kRead, Action::kReadFails, Action::kWriteSame, Action::kWriteOther})
+				alphabet_.push_back({action, place});
+		}
+		for (u8 nth = 1; nth <= setup_.registers.size(); nth++)
+			alphabet_.push_back({Action::kWriteBackFails, nth});
+		for (u8 vmcs = 0; vmcs <= kNoVmcs; vmcs++) {
+			if (vmcs >= setup_.vmcs_count && vmcs != kNoVmcs)
+				continue;
+			alphabet_.push_back({Action::kBind, vmcs});
+			alphabet_.push_back({Action::kSwitch, vmcs});
+		}
+		for (Action action : {Action::kWriteBack, Action::kVmExit, Action::kVmExitUnchanged, Action::kVmEntryFailed,
+				      Action::kVmEntryFailureExit, Action::kMigrate})
+			alphabet_.push_back({action});
+	}
+
+	// Stops at the first error.  Returns the number of distinct states.
+	std::size_t run()
+	{
+		std::deque<Node> frontier = {{model_.first_world(), SmallCache(), 0}};
+		history_ = {{0, {Action::kMigrate}}};
+		seen_ = {frontier.front().world.key()};
+		while (!frontier.empty()) {
+			Node node = frontier.front();
+			frontier.pop_front();
+			for (Step step : alphabet_) {
+				Node after = node;
+				try_step(after, step);
+				if (testing::Test::HasFailure()) {
+					ADD_FAILURE() << "after: " << sequence(node.number) << to_string(step);
+					return seen_.size();
+				}
+				if (seen_.insert(after.world.key()).second) {
+					after.number = history_.size();
+					history_.push_back({node.number, step});
+					frontier.push_back(after);
+				}
+			}
+		}
+		return seen_.size();
+	}
+
+ private:
+	struct Node {
+		World world;
+		SmallCache cache;
+		std::size_t number;  // of its entry in the history
+	};
+
+	struct Origin {
+		std::size_t parent;
+		Step step;
+	};
+
+	void try_step(Node& node, Step step)
+	{
+		restore(node.world);
+		World before = node.world;
+		Expected expected = model_.foretell(node.world, step);
+		auto [error, value] = perform(node.cache, before, step);
+		if (step.action == Action::kWriteBackFails && step.operand <= expected.accesses.size()) {
+			ASSERT_EQ(cpu_.log().size(), step.operand);
+			EXPECT_EQ(cpu_.log().back().error, kInjected);
+			expected.error = kInjected;
+			check_failed_write_back(expected);
+		} else if (expected.in_any_order) {
+			EXPECT_TRUE(std::ranges::is_permutation(cpu_.log(), expected.accesses));
+		} else {
+			EXPECT_EQ(cpu_.log(), expected.accesses);
+		}
+		EXPECT_EQ(error, expected.error);
+		EXPECT_EQ(value, expected.value);
+		if (expected.in_any_order)
+			model_.account_for(node.world, cpu_.log());
+		check_state(node);
+	}
+
+	void restore(const World& world)
+	{
+		for (u8 place = 0; place < setup_.registers.size(); place++) {
+			u32 encoding = encoding_of(setup_.registers[place]);
+			for (u8 vmcs = 0; vmcs < kVmcsCount; vmcs++) {
+				u64 value = model_.real_value(place, world.registers[place].field[vmcs]);
+				memory_.poke(kVmcsIds[vmcs], encoding, value);
+			}
+		}
+		cpu_.load(kVmcsIds[world.current]);
+		cpu_.stop_failing();
+		cpu_.clear_log();
+	}
+
+	// The fields as hardware would have changed them by now.
+	void set_fields_that_hardware_writes(World world, Step step)
+	{
+		model_.foretell(world, step);
+		for (u8 place = 0; place < setup_.registers.size(); place++) {
+			if (world.current != kNoVmcs) {
+				u64 value = model_.real_value(place, world.registers[place].field[world.current]);
+				memory_.poke(kVmcsIds[world.current], encoding_of(setup_.registers[place]), value);
+			}
+		}
+	}
+
+	std::pair<Error, std::optional<u64>> perform(SmallCache& cache, const World& before, Step step)
+	{
+		switch (step.action) {
+		case Action::kReadFails:
+			cpu_.fail_nth_access(1, kInjected);
+			[[fallthrough]];
+		case Action::kRead: {
+			Result<u64> result = operations_[step.operand].read(cache, loaded_, setup_.registers[step.operand]);
+			return {result.error(), result.ok() ? std::optional(result.value()) : std::nullopt};
+		}
+		case Action::kWriteSame:
+		case Action::kWriteOther: {
+			u64 value = model_.real_value(step.operand, model_.number_to_write(before, step));
+			Reg reg = setup_.registers[step.operand];
+			return {operations_[step.operand].write(cache, loaded_, reg, value).error(), {}};
+		}
+		case Action::kWriteBackFails:
+			cpu_.fail_nth_access(step.operand, kInjected);
+			[[fallthrough]];
+		case Action::kWriteBack:
+			return {cache.write_back(pinned_).error(), {}};
+		case Action::kVmExit:
+			set_fields_that_hardware_writes(before, step);
+			[[fallthrough]];
+		case Action::kVmExitUnchanged:
+			return {cache.vm_exit(pinned_).error(), {}};
+		case Action::kVmEntryFailed:
+			cache.vm_entry_failed(pinned_);
+			return {};
+		case Action::kVmEntryFailureExit:
+			set_fields_that_hardware_writes(before, step);
+			cache.vm_entry_failure_exit(pinned_);
+			return {};
+		case Action::kBind:
+			return {cache.bind(loaded_, kVmcsIds[step.operand]).error(), {}};
+		case Action::kSwitch:
+			cpu_.load(kVmcsIds[step.operand]);
+			return {};
+		case Action::kMigrate:
+			cpu_.unload();
+			cpu_.load(kVmcsIds[before.current]);
+			return {};
+		}
+		return {};
+	}
+
+	// Each VMWRITE is one that was due, and none comes twice.
+	void check_failed_write_back(const Expected& expected)
+	{
+		std::vector<FieldAccess> due = expected.accesses;
+		for (FieldAccess access : cpu_.log()) {
+			access.error = Error::kNone;
+			auto found = std::ranges::find(due, access);
+			ASSERT_NE(found, due.end());
+			due.erase(found);
+		}
+	}
+
+	void check_state(Node& node)
+	{
+		RegSet available;
+		RegSet dirty;
+		for (u8 place = 0; place < setup_.registers.size(); place++) {
+			const World::Register& reg = node.world.registers[place];
+			if (reg.newest != Newest::kVmcs)
+				available |= setup_.registers[place];
+			if (reg.newest == Newest::kMemory)
+				dirty |= setup_.registers[place];
+		}
+		RegSet in_play = available;
+		for (Reg reg : setup_.registers)
+			in_play |= reg;
+		EXPECT_TRUE(node.cache.available().contains(node.cache.dirty()));
+		EXPECT_EQ(node.cache.available() & in_play, available);
+		EXPECT_EQ(node.cache.dirty(), dirty);
+		EXPECT_EQ(node.cache.vmcs(), kVmcsIds[node.world.owner]);
+		check_values(node);
+	}
+
+	void check_values(Node& node)
+	{
+		cpu_.clear_log();
+		for (u8 place = 0; place < setup_.registers.size(); place++) {
+			Reg name = setup_.registers[place];
+			const World::Register& reg = node.world.registers[place];
+			for (u8 vmcs = 0; vmcs < kVmcsCount; vmcs++) {
+				u64 expected = model_.real_value(place, reg.field[vmcs]);
+				EXPECT_EQ(memory_.peek(kVmcsIds[vmcs], encoding_of(name)), expected);
+			}
+			if (reg.newest == Newest::kVmcs)
+				continue;
+			// A hit, which changes nothing.
+			u64 value = operations_[place].read(node.cache, loaded_, name).value_or(~u64{0});
+			EXPECT_EQ(value, model_.real_value(place, reg.newest_in_memory));
+			if (reg.newest == Newest::kBoth) {
+				EXPECT_EQ(value, memory_.peek(kVmcsIds[node.world.owner], encoding_of(name)));
+			}
+		}
+		EXPECT_TRUE(cpu_.log().empty());
+	}
+
+	std::string sequence(std::size_t number) const
+	{
+		std::string text;
+		for (; number != 0; number = history_[number].parent)
+			text = to_string(history_[number].step) + "; " + text;
+		return text;
+	}
+
+	Setup setup_;
+	std::vector<RegisterOperations> operations_;
+	Model model_;
+	std::vector<Step> alphabet_;
+	std::vector<Origin> history_;
+	std::unordered_set<u64> seen_;
+	ModelMemory memory_;
+	ModelCpu cpu_{memory_};
+	Loaded loaded_{ModelAccess(cpu_)};
+	Pinned pinned_{ModelAccess(cpu_)};
+};
+
+// A search that ends early, without an error, has not searched: most combinations of what one register can be in can
+// be reached.
+void run_and_count(Search&& search, std::size_t states_at_least)
+{
+	std::size_t states = search.run();
+	EXPECT_GE(states, states_at_least);
+	testing::Test::RecordProperty("states", static_cast<int>(states));
+}
+
+template <Reg... kRegs>
+void search_at_run_time(u8 vmcs_count, Number values, std::size_t states_at_least)
+{
+	constexpr RegisterOperations kOperations = {read_at_run_time, write_at_run_time};
+	Setup setup = {{kRegs...}, vmcs_count, values};
+	run_and_count(Search(setup, std::vector(sizeof...(kRegs), kOperations)), states_at_least);
+}
+
+template <Reg... kRegs>
+void search_constants(u8 vmcs_count, Number values, std::size_t states_at_least)
+{
+	Setup setup = {{kRegs...}, vmcs_count, values};
+	run_and_count(Search(setup, {{read_constant<kRegs>, write_constant<kRegs>}...}), states_at_least);
+}
+
+constexpr Reg kCsAccessRights = segment_register(Segment::kCs, SegmentPart::kAccessRights);
+
+// One register of each kind: the guest's, the host's, exit information and a part of a segment.  With two VMCSs the
+// states are forty times as many; the searches below take two VMCSs with fewer registers.
+TEST(StateMachine, EverySequenceOnARegisterOfEachKind)
+{
+	search_at_run_time<Reg::kRip, Reg::kCr0ReadShadow, Reg::kExitQualification, kCsAccessRights>(1, 2, 1000);
+}
+
+TEST(StateMachine, EverySequenceWithTwoVmcss)
+{
+	search_at_run_time<kCsAccessRights, Reg::kCr0ReadShadow, Reg::kExitQualification>(2, 2, 10000);
+}
+
+TEST(StateMachine, EverySequenceWithTwoVmcssOnRegistersGivenAsConstants)
+{
+	search_constants<Reg::kRip, Reg::kCr0ReadShadow, Reg::kExitQualification>(2, 2, 10000);
+}
+
+// Three values, so that one that changed twice is not the first again.
+TEST(StateMachine, EverySequenceOnGuestRegisterAndExitInformationWithThreeValues)
+{
+	search_constants<Reg::kRip, Reg::kExitQualification>(2, 3, 5000);
+}
+
+TEST(StateMachine, EverySequenceWithIdtVectoringInformation)
+{
+	search_at_run_time<Reg::kCr3, Reg::kExitReason, Reg::kIdtVectoringInformation>(2, 2, 10000);
+}
+
+}  // namespace
+}  // namespace vregcache::test

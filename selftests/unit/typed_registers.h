@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-2.0
+// The operations that want their register at compile time, instantiated for every register and put into a table, so
+// that a test can loop over all of them.
+#pragma once
+
+#include <span>
+
+#include "cache_fixture.h"
+
+namespace vregcache::test {
+
+struct TypedRegister {
+	Reg reg;
+	u32 value_bits;  // of the type that read and write use
+	Result<u64> (*read)(TestCache&, const Loaded&);
+	// Cuts the value to its type.  Null where the register cannot be written.
+	void (*write)(TestCache&, const Loaded&, u64 value);
+};
+
+std::span<const TypedRegister> all_typed_registers();
+std::span<const TypedRegister> writable_typed_registers();
+
+}  // namespace vregcache::test
