@@ -57,12 +57,12 @@ static void vm_put(struct vrc_host_vm *vm)
 
 /* ---- vCPU files ---- */
 
-static void vcpu_free(struct vrc_host_vcpu *vcpu)
+static void vcpu_free(struct vrc_host_vcpu *vcpu, bool release_id)
 {
 	struct vrc_host_vm *vm = vcpu->vm;
 
 	if (vcpu->machine)
-		vrc_vcpu_destroy(vcpu->machine);
+		vrc_vcpu_destroy(vcpu->machine, release_id);
 	if (vcpu->fpu.fpstate)
 		fpu_free_guest_fpstate(&vcpu->fpu);
 	vfree(vcpu->run);
@@ -72,7 +72,7 @@ static void vcpu_free(struct vrc_host_vcpu *vcpu)
 
 static int vcpu_file_release(struct inode *inode, struct file *file)
 {
-	vcpu_free(file->private_data);
+	vcpu_free(file->private_data, false);
 	return 0;
 }
 
@@ -119,7 +119,7 @@ static struct vrc_host_vcpu *vcpu_allocate(struct vrc_host_vm *vm)
 	mutex_init(&vcpu->lock);
 	vcpu->run = vmalloc_user(VRC_RUN_PAGES * PAGE_SIZE);
 	if (!vcpu->run || !fpu_alloc_guest_fpstate(&vcpu->fpu)) {
-		vcpu_free(vcpu);
+		vcpu_free(vcpu, true);
 		return NULL;
 	}
 	return vcpu;
@@ -141,7 +141,7 @@ static long create_vcpu(struct vrc_host_vm *vm, unsigned long id)
 	if (!result)
 		result = anon_inode_getfd("vregcache-vcpu", &vcpu_operations, vcpu, O_RDWR | O_CLOEXEC);
 	if (result < 0)
-		vcpu_free(vcpu);
+		vcpu_free(vcpu, true);
 	return result;
 }
 

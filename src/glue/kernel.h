@@ -146,7 +146,11 @@ void vrc_vm_destroy(struct vrc_vm *vm);
 int vrc_vcpu_create(struct vrc_vm *vm, vrc_u32 id, struct vrc_host_vcpu *host, void *run, struct vrc_vcpu **vcpu);
 /* Fills its VMCS; the glue must be able to go from @vcpu's host object to @vcpu by now. */
 int vrc_vcpu_set_up(struct vrc_vcpu *vcpu);
-void vrc_vcpu_destroy(struct vrc_vcpu *vcpu);
+/*
+ * As in KVM, the number of a vCPU is used up for the life of its virtual machine; unless userspace never got the vCPU
+ * (@release_id).
+ */
+void vrc_vcpu_destroy(struct vrc_vcpu *vcpu, vrc_bool release_id);
 #define VRC_RUN_PAGES 2
 #define VRC_MAX_VCPUS 64
 

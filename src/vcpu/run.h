@@ -154,6 +154,11 @@ inline long report_end(Vcpu& vcpu, Next next)
 
 inline Result<long> run_vcpu(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
+	// Without an interrupt controller of ours, userspace keeps the task priority.
+	u64 task_priority = __atomic_load_n(&vcpu.run->cr8, __ATOMIC_RELAXED);
+	if (task_priority > 15)
+		return long{-EINVAL};
+	vcpu.cr8 = task_priority;
 	VREGCACHE_TRY(complete_io(vcpu, vmcs));
 	if (__atomic_load_n(&vcpu.run->immediate_exit, __ATOMIC_RELAXED))
 		return report_end(vcpu, Next::kInterrupted);

@@ -150,13 +150,13 @@ extern "C" int vrc_vcpu_set_up(struct vrc_vcpu* handle)
 	return done.ok() ? 0 : static_cast<int>(report_vmcs_error(vcpu, done.error()));
 }
 
-extern "C" void vrc_vcpu_destroy(struct vrc_vcpu* handle)
+extern "C" void vrc_vcpu_destroy(struct vrc_vcpu* handle, vrc_bool release_id)
 {
 	Vcpu& vcpu = vcpu_of(handle);
 	vcpu.cache.observer().close_exit();
 	vcpu.cache.observer().flush();
 	vcpu.vmcs.destroy();
-	{
+	if (release_id) {
 		MemoryGuard guard(vcpu.vm->host);
 		vcpu.vm->vcpu_ids &= ~(u64{1} << vcpu.id);
 	}

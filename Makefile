@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0
+# The front end: what the targets do is in scripts/, Kbuild builds the modules.
+
+# Sets: KDIR (kernel build tree), KERNEL (test kernel), MACHINE, CPUS, BOCHS, TESTS; see `make help`.
+KERNEL ?= debian
+MACHINE ?= auto
+CPUS ?= 1
+BOCHS ?=
+TESTS ?=
+
+MODULE_DIRS := . $(patsubst %/Kbuild,%,$(wildcard selftests/*/Kbuild))
+
+export BOCHS
+# Kbuild and lib.mk look at these too: ours are for the top level only.
+unexport KERNEL MACHINE CPUS TESTS MODULE_DIRS
+
+.DEFAULT_GOAL := module
+# One target at a time; Kbuild and the others run their own jobs in parallel.
+.NOTPARALLEL:
+.PHONY: module modules selftests unit script-tests check vm shell demo clean distclean help
+
+module: ## vregcache.ko, for KDIR= or else the running kernel or else the test kernel
+	@kdir='$(KDIR)'; [ -z "$$kdir" ] || echo "KDIR: $$kdir, as told" >&2; \
+	[ -n "$$kdir" ] || kdir=$$(scripts/pick-kdir) || exit 1; \
+	ko=$$(scripts/build-modules "$$kdir" .) || exit 1; \
+	[ -n "$$ko" ] || { echo "no vregcache.ko came out of the build" >&2; exit 1; }; \
+	cmp -s $$ko vregcache.ko || cp $$ko vregcache.ko; \
+	echo "built: vregcache.ko (and $$ko)"
+
+modules: ## all modules, the test-only ones too, for the test kernel (KERNEL=) or KDIR=
+	@kdir='$(KDIR)'; [ -n "$$kdir" ] || kdir=$$(scripts/test-kernel --kdir $(KERNEL)) || exit 1; \
+	echo "KDIR: $$kdir" >&2; \
+	scripts/build-modules "$$kdir" $(MODULE_DIRS)
+
+selftests: ## the programs that run in the guest
+	@kdir=$$(scripts/test-kernel --kdir) || exit 1; \
+	scripts/build-selftests "$${kdir##*/linux-headers-}" >/dev/null
+
+unit: ## unit tests on this machine (GoogleTest, ASan, UBSan)
+	@scripts/install-deps unit
+	@$(MAKE) --no-print-directory -C selftests/unit check
+
+script-tests: ## tests of the virtual machine runner itself
+	@scripts/install-deps run
+	@scripts/tests/run
+
+check: ## everything: unit tests, build, tests in virtual machines with one and two CPUs
+	@scripts/install-deps build tests unit run $(if $(BOCHS),bochs)
+	@scripts/check --kernel '$(KERNEL)' --machine '$(MACHINE)'
+
+vm: modules selftests ## the tests in one virtual machine: TESTS="..." CPUS=1 MACHINE=auto|tcg|kvm|bochs
+	@scripts/vm-run --kernel '$(KERNEL)' --machine '$(MACHINE)' --cpus '$(CPUS)' $(TESTS)
+
+shell: modules selftests ## an interactive shell in the virtual machine
+	@scripts/vm-run --shell --kernel '$(KERNEL)' --machine '$(MACHINE)' --cpus '$(CPUS)'
+
+demo: ## loads the modules in a virtual machine and shows what the cache saves
+	@scripts/quietly 'building the modules' $(MAKE) --no-print-directory modules
+	@scripts/quietly 'building the guest programs' $(MAKE) --no-print-directory selftests
+	@scripts/vm-run --kernel '$(KERNEL)' --machine '$(MACHINE)' --cpus '$(CPUS)' --name demo \
+		--output brief --command ./demo
+
+clean: ## removes what was built; downloads stay in the cache
+	@rm -rf build vregcache.ko compile_commands.json
+
+distclean: clean ## removes the downloads as well
+	@cache=$$(scripts/cache-dir) && rm -rf "$$cache/kernels" "$$cache/kselftest" && \
+	{ rmdir "$$cache" 2>/dev/null || :; }
+
+help: ## this list
+	@echo 'Targets:'
+	@sed -n 's/^\([a-z_-]*\):[^#]*## /\1\t/p' Makefile | expand -t 20 | sed 's/^/  /'
+	@echo 'Variables: KDIR= KERNEL=$(KERNEL) MACHINE=$(MACHINE) CPUS=$(CPUS) BOCHS=/path/to/a/VMX-enabled/bochs TESTS='
+	@echo 'Downloads: $(shell scripts/cache-dir) (VRC_CACHE=)'

@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Where things are."""
+
+import pathlib
+import subprocess
+
+SCRIPTS = pathlib.Path(__file__).resolve().parent.parent
+TOP = SCRIPTS.parent
+BUILD = TOP / "build"
+
+
+def script(name, *arguments):
+    """Runs one of scripts/ and returns what it prints; its messages go to our stderr."""
+    done = subprocess.run([SCRIPTS / name, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise SystemExit(f"scripts/{name} failed")
+    return done.stdout.strip()

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0
+"""QEMU, with TCG or KVM."""
+
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import tempfile
+
+BINARY = "qemu-system-x86_64"
+
+
+class Qemu:
+    def __init__(self, accelerator, cpus, memory):
+        self.accelerator = accelerator
+        self.cpus = cpus
+        self.memory = memory
+        # Seconds of silence that mean a hang: more than the longest test may take (selftests/settings).
+        self.quiet_timeout = 150
+        self.insmod_args = ""
+        self.kernel_args = ""
+        self._process = None
+
+    def describe(self):
+        return f"QEMU {'TCG' if self.accelerator == 'tcg' else 'KVM'}, {self.cpus} CPU{'s' if self.cpus > 1 else ''}"
+
+    def command(self, kernel, initrd, append):
+        accel, cpu = {"tcg": ("tcg,thread=multi" if self.cpus > 1 else "tcg", "max"), "kvm": ("kvm", "host")}[self.accelerator]
+        return [
+            BINARY, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+            "-accel", accel, "-cpu", cpu, "-smp", str(self.cpus), "-m", str(self.memory),
+            "-kernel", str(kernel.vmlinuz), "-initrd", str(initrd), "-append", append,
+        ]
+
+    def start(self, kernel, initrd, append, work):
+        """Starts the machine; returns the file descriptor of its console."""
+        self._qmp = pathlib.Path(tempfile.mkdtemp(prefix="vrc-")) / "qmp"
+        command = self.command(kernel, initrd, append)
+        command += ["-serial", "stdio", "-qmp", f"unix:{self._qmp},server=on,wait=off"]
+        (work / "command").write_text(" ".join(f"'{word}'" if " " in word else word for word in command) + "\n")
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0
+        )
+        return self._process.stdout.fileno()
+
+    def interact(self, kernel, initrd, append):
+        """The console on this terminal."""
+        return subprocess.run(self.command(kernel, initrd, append) + ["-serial", "mon:stdio"]).returncode
+
+    def alive(self):
+        return self._process.poll() is None
+
+    def state(self):
+        """The CPUs' registers, for the log of a hang."""
+        if not self.alive():
+            return f"(QEMU ended with status {self._process.returncode})"
+        try:
+            with socket.socket(socket.AF_UNIX) as qmp:
+                qmp.settimeout(5)
+                qmp.connect(str(self._qmp))
+                stream = qmp.makefile("rw")
+                stream.readline()
+                for execute, arguments in (
+                    ("qmp_capabilities", {}),
+                    ("human-monitor-command", {"command-line": "info registers -a"}),
+                ):
+                    stream.write(json.dumps({"execute": execute, "arguments": arguments}) + "\n")
+                    stream.flush()
+                    answer = json.loads(stream.readline())
+                    while "return" not in answer and "error" not in answer:
+                        answer = json.loads(stream.readline())
+                return answer.get("return", "")
+        except (OSError, ValueError) as error:
+            return f"(QEMU does not answer: {error})"
+
+    def stop(self):
+        if self._process:
+            if self.alive():
+                self._process.kill()
+            self._process.wait()
+            self._process.stdout.close()
+            self._qmp.unlink(missing_ok=True)
+            os.rmdir(self._qmp.parent)
+            self._process = None

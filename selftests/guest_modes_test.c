@@ -1,0 +1,424 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Guests in each mode of the processor: started there, walking there by
+ * themselves, faulting, and reaching for memory of each kind.
+ */
+#include "lib/harness.h"
+#include "lib/cpuid.h"
+#include "lib/cpus.h"
+#include "lib/modes.h"
+#include "lib/ports.h"
+#include "lib/vm.h"
+
+GUEST_BLOB(real);
+GUEST_BLOB(body32);
+GUEST_BLOB(body64);
+GUEST_BLOB(walk);
+
+FIXTURE(guest) {
+	struct vm vm;
+	struct vcpu vcpu;
+	struct port_log log;
+};
+
+/* What the guests compare with and copy. */
+static void fill_data(struct vm *vm, struct vcpu *vcpu)
+{
+	struct kvm_cpuid2 *cpuid = cpuid_of_vcpu(vcpu);
+	struct kvm_cpuid_entry2 *leaf = cpuid_find(cpuid, 0, 0);
+	uint32_t answers[4] = { leaf->eax, leaf->ebx, leaf->ecx, leaf->edx };
+	uint8_t *outs = vm_at(vm, GUEST_OUTS);
+
+	memcpy(vm_at(vm, GUEST_CPUID0), answers, sizeof(answers));
+	free(cpuid);
+	for (int i = 0; i < GUEST_STRING_BYTES; i++)
+		outs[i] = 7 * i + 3;
+}
+
+FIXTURE_SETUP(guest)
+{
+	/* The TSCs of two CPUs may differ, and the guest compares. */
+	pin_here();
+	vm_create(&self->vm, GUEST_MEM_SIZE);
+	vcpu_create(&self->vcpu, &self->vm, 0);
+	fill_data(&self->vm, &self->vcpu);
+}
+
+FIXTURE_TEARDOWN(guest)
+{
+	vcpu_destroy(&self->vcpu);
+	vm_destroy(&self->vm);
+}
+
+static const uint8_t single_outs[] = {
+	0x01, 0x01, 0x02, 0x01, 0x02, 0x03, 0x04,
+	0x11, 0x11, 0x12, 0x11, 0x12, 0x13, 0x14,
+};
+
+/* 1 when INS put the bytes 0, 1, 2 and so on where it should. */
+static int ins_are_right(struct vm *vm, unsigned int bytes)
+{
+	const uint8_t *ins = vm_at(vm, GUEST_INS);
+	unsigned int i;
+
+	for (i = 0; i < bytes; i++) {
+		if (ins[i] != (uint8_t)i)
+			return 0;
+	}
+	return ins[bytes] == 0;
+}
+
+/* Clears the entries, in all three kinds of tables, that map GUEST_UNMAPPED. */
+static void unmap_for_page_faults(struct vm *vm)
+{
+	uint32_t *pd32 = vm_at(vm, GUEST_PD32);
+	uint64_t *pd = vm_at(vm, GUEST_PD);
+
+	pd[GUEST_UNMAPPED >> 21] = 0;
+	pd32[GUEST_UNMAPPED >> 22] = 0;
+	*(uint32_t *)vm_at(vm, GUEST_HAS_PAGING) = 1;
+}
+
+/* The OUT data of guest_body.inc, in its order. */
+static size_t expected_outs(struct vm *vm, uint8_t *expected)
+{
+	const uint8_t *outs = vm_at(vm, GUEST_OUTS);
+	size_t bytes = 0;
+
+	memcpy(expected, single_outs, sizeof(single_outs));
+	bytes += sizeof(single_outs);
+	memcpy(expected + bytes, outs, GUEST_STRING_BYTES);
+	bytes += GUEST_STRING_BYTES;
+	memcpy(expected + bytes, outs, 10);
+	bytes += 10;
+	memcpy(expected + bytes, outs, 13);
+	memcpy(expected + bytes + 12, outs + 12, 1);
+	bytes += 13;
+	for (int i = 3; i >= 0; i--)
+		expected[bytes++] = outs[i];
+	return bytes;
+}
+
+#define CHECK_BODY() do {									\
+	uint8_t expected[PORT_LOG_BYTES];							\
+	size_t bytes = expected_outs(&self->vm, expected);					\
+												\
+	ASSERT_EQ(GUEST_END_DONE, run_with_ports(&self->vcpu, &self->log));			\
+	ASSERT_EQ(bytes, self->log.out_bytes);							\
+	EXPECT_EQ(0, memcmp(expected, self->log.out, bytes));					\
+	EXPECT_TRUE(ins_are_right(&self->vm, GUEST_STRING_BYTES + 10));				\
+	EXPECT_EQ(2U, self->log.hlts);								\
+} while (0)
+
+TEST_F(guest, real_mode_runs_interrupts_far_jumps_and_segments)
+{
+	vcpu_enter_real(&self->vcpu);
+	vm_load(&self->vm, GUEST_CODE, real);
+	ASSERT_EQ(GUEST_END_DONE, run_with_ports(&self->vcpu, &self->log));
+	ASSERT_EQ(sizeof(single_outs) + GUEST_STRING_BYTES, self->log.out_bytes);
+	EXPECT_EQ(0, memcmp(self->log.out, single_outs, sizeof(single_outs)));
+	EXPECT_EQ(0, memcmp(self->log.out + sizeof(single_outs), vm_at(&self->vm, GUEST_OUTS), GUEST_STRING_BYTES));
+	EXPECT_TRUE(ins_are_right(&self->vm, GUEST_STRING_BYTES));
+	EXPECT_EQ(1U, self->log.hlts);
+
+	/* INS at offsets 0xfffe, 0xffff, 0 and 1. */
+	EXPECT_EQ((GUEST_STRING_BYTES + 0) & 0xff, *(uint8_t *)vm_at(&self->vm, GUEST_DATA + 0xfffe));
+	EXPECT_EQ((GUEST_STRING_BYTES + 1) & 0xff, *(uint8_t *)vm_at(&self->vm, GUEST_DATA + 0xffff));
+}
+
+TEST_F(guest, protected_mode_without_paging)
+{
+	vcpu_enter_protected(&self->vcpu);
+	vcpu_install_idt32(&self->vcpu);
+	vm_load(&self->vm, GUEST_CODE, body32);
+	CHECK_BODY();
+}
+
+TEST_F(guest, protected_mode_with_32_bit_paging)
+{
+	vcpu_enter_paging32(&self->vcpu);
+	vcpu_install_idt32(&self->vcpu);
+	unmap_for_page_faults(&self->vm);
+	vm_load(&self->vm, GUEST_CODE, body32);
+	CHECK_BODY();
+}
+
+TEST_F(guest, protected_mode_with_pae_paging)
+{
+	vcpu_enter_pae(&self->vcpu);
+	vcpu_install_idt32(&self->vcpu);
+	unmap_for_page_faults(&self->vm);
+	vm_load(&self->vm, GUEST_CODE, body32);
+	CHECK_BODY();
+}
+
+TEST_F(guest, long_mode)
+{
+	vcpu_enter_long(&self->vcpu);
+	vcpu_install_idt64(&self->vcpu);
+	unmap_for_page_faults(&self->vm);
+	vm_load(&self->vm, GUEST_CODE, body64);
+	CHECK_BODY();
+}
+
+TEST_F(guest, string_io_comes_in_batches)
+{
+	vcpu_enter_long(&self->vcpu);
+	vcpu_install_idt64(&self->vcpu);
+	vm_load(&self->vm, GUEST_CODE, body64);
+	ASSERT_EQ(GUEST_END_DONE, run_with_ports(&self->vcpu, &self->log));
+	/* 600 bytes by string instructions: far fewer exits than bytes. */
+	EXPECT_GT(self->log.batches, 0U);
+	EXPECT_LT(self->log.exits, 500U);
+}
+
+/* The registers that say which mode the guest is in. */
+struct station {
+	uint8_t number;
+	uint64_t paging;
+	uint64_t protection;
+	uint64_t lma;
+	uint8_t l;
+	uint8_t db;
+};
+
+static const struct station stations[] = {
+	{ .number = 1 },
+	{ .number = 2, .protection = CR0_PE, .db = 1 },
+	{ .number = 3, .protection = CR0_PE, .paging = CR0_PG, .lma = EFER_LME | EFER_LMA, .db = 1 },
+	{ .number = 4, .protection = CR0_PE, .paging = CR0_PG, .lma = EFER_LME | EFER_LMA, .l = 1 },
+	{ .number = 5, .protection = CR0_PE, .paging = CR0_PG, .lma = EFER_LME | EFER_LMA, .db = 1 },
+	{ .number = 6, .protection = CR0_PE, .db = 1 },
+	{ .number = 7, .protection = CR0_PE, .paging = CR0_PG, .db = 1 },
+	{ .number = 8, .protection = CR0_PE, .paging = CR0_PG, .db = 1 },
+	{ .number = 9, .protection = CR0_PE },
+	{ .number = 10 },
+};
+
+TEST_F(guest, walks_from_real_mode_to_long_mode_and_back)
+{
+	struct kvm_sregs sregs;
+
+	vcpu_enter_real(&self->vcpu);
+	vm_load(&self->vm, GUEST_CODE, walk);
+	for (size_t i = 0; i < sizeof(stations) / sizeof(stations[0]); i++) {
+		const struct station *station = &stations[i];
+
+		ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu))
+			TH_LOG("before station %u", station->number);
+		ASSERT_TRUE(vcpu_is_io(&self->vcpu, KVM_EXIT_IO_OUT, PORT_TEST, 1));
+		ASSERT_EQ(station->number, *(uint8_t *)vcpu_io_data(&self->vcpu));
+		vcpu_get_sregs(&self->vcpu, &sregs);
+		EXPECT_EQ(station->protection, sregs.cr0 & CR0_PE);
+		EXPECT_EQ(station->paging, sregs.cr0 & CR0_PG);
+		EXPECT_EQ(station->lma, sregs.efer & (EFER_LME | EFER_LMA));
+		EXPECT_EQ(station->l, sregs.cs.l);
+		EXPECT_EQ(station->db, sregs.cs.db);
+		if (station->number == 1 || station->number == 10) {
+			EXPECT_EQ((uint64_t)GUEST_CODE, sregs.cs.base);
+		}
+	}
+	ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
+	EXPECT_EQ(0x600d, *(uint16_t *)vm_at(&self->vm, GUEST_DATA + 0x700));
+}
+
+GUEST_ASM(triple_fault, 64, "ud2\n");
+
+TEST_F(guest, triple_fault_shuts_down)
+{
+	vcpu_enter_long(&self->vcpu);
+	/* The IDT's limit is 0: #UD, then #GP, then a double fault find nothing. */
+	vm_load(&self->vm, GUEST_CODE, triple_fault);
+	EXPECT_EQ(KVM_EXIT_SHUTDOWN, vcpu_run(&self->vcpu));
+}
+
+/* Reads RCX pages from RSI, RDX bytes apart: [page] must be ~page; writes page * 3. */
+GUEST_ASM(touch_pages, 64,
+	"1:	mov %rsi, %rax\n"
+	"	not %rax\n"
+	"	cmp %rax, (%rsi)\n"
+	"	jne 2f\n"
+	"	lea (%rsi,%rsi,2), %rax\n"
+	"	mov %rax, 8(%rsi)\n"
+	"	add %rdx, %rsi\n"
+	"	dec %rcx\n"
+	"	jnz 1b\n"
+	"	hlt\n"
+	"2:	outb %al, $" GUEST_STRING(PORT_FAIL) "\n");
+
+#define BIG_GPA		0x1000000UL
+#define BIG_SIZE	(64UL << 20)
+/* All pages of the last 4 MiB, and each 16th page before them. */
+#define SPARSE_STEP	(16 * PAGE_BYTES)
+#define DENSE_BYTES	(4UL << 20)
+
+static int touch(struct vcpu *vcpu, uint64_t gpa, uint64_t pages, uint64_t step)
+{
+	struct kvm_regs regs = {
+		.rip = GUEST_CODE, .rflags = RFLAGS_FIXED, .rsp = GUEST_STACK, .rsi = gpa, .rcx = pages, .rdx = step,
+	};
+
+	vcpu_set_regs(vcpu, &regs);
+	return vcpu_run(vcpu);
+}
+
+TEST_F(guest, untouched_pages_of_a_64_mib_slot_appear_on_demand)
+{
+	uint8_t *big = host_alloc(BIG_SIZE);
+	uint64_t dense = BIG_SIZE - DENSE_BYTES;
+	uint64_t value[2];
+	uint64_t offset;
+
+	ASSERT_EQ(0, vm_set_slot(&self->vm, 1, 0, BIG_GPA, BIG_SIZE, big));
+	for (offset = 0; offset < BIG_SIZE; offset += PAGE_BYTES) {
+		value[0] = ~(BIG_GPA + offset);
+		memcpy(big + offset, value, sizeof(value[0]));
+	}
+	vcpu_enter_long(&self->vcpu);
+	vm_load(&self->vm, GUEST_CODE, touch_pages);
+	ASSERT_EQ(KVM_EXIT_HLT, touch(&self->vcpu, BIG_GPA, dense / SPARSE_STEP, SPARSE_STEP));
+	ASSERT_EQ(KVM_EXIT_HLT, touch(&self->vcpu, BIG_GPA + dense, DENSE_BYTES / PAGE_BYTES, PAGE_BYTES));
+	for (offset = 0; offset < BIG_SIZE; offset += offset < dense ? SPARSE_STEP : PAGE_BYTES) {
+		memcpy(value, big + offset, sizeof(value));
+		ASSERT_EQ((BIG_GPA + offset) * 3, value[1])
+			TH_LOG("offset %#lx", offset);
+	}
+	/* A page between is the host's alone. */
+	memcpy(value, big + PAGE_BYTES, sizeof(value));
+	EXPECT_EQ(0U, value[1]);
+	munmap(big, BIG_SIZE);
+}
+
+/* Writes ~RSI to RCX pages from RSI, RDX bytes apart; what was there is gathered in RAX. */
+GUEST_ASM(fill_pages, 64,
+	"	xor %eax, %eax\n"
+	"1:	or (%rsi), %rax\n"
+	"	mov %rsi, %rbx\n"
+	"	not %rbx\n"
+	"	mov %rbx, (%rsi)\n"
+	"	add %rdx, %rsi\n"
+	"	dec %rcx\n"
+	"	jnz 1b\n"
+	"	hlt\n");
+
+TEST_F(guest, pages_that_nobody_touched_are_zero_and_take_the_guests_writes)
+{
+	uint8_t *fresh = host_alloc(DENSE_BYTES);
+	struct kvm_regs regs;
+	uint64_t offset;
+
+	ASSERT_EQ(0, vm_set_slot(&self->vm, 1, 0, BIG_GPA, DENSE_BYTES, fresh));
+	vcpu_enter_long(&self->vcpu);
+	vm_load(&self->vm, GUEST_CODE, fill_pages);
+	ASSERT_EQ(KVM_EXIT_HLT, touch(&self->vcpu, BIG_GPA, DENSE_BYTES / PAGE_BYTES, PAGE_BYTES));
+	vcpu_get_regs(&self->vcpu, &regs);
+	EXPECT_EQ(0U, regs.rax);
+	for (offset = 0; offset < DENSE_BYTES; offset += PAGE_BYTES) {
+		ASSERT_EQ(~(BIG_GPA + offset), *(uint64_t *)(fresh + offset));
+	}
+	munmap(fresh, DENSE_BYTES);
+}
+
+/* Adds 1 to [RSI], and reports the old value. */
+GUEST_ASM(count_up, 64,
+	"1:	mov (%rsi), %eax\n"
+	"	incl (%rsi)\n"
+	"	outl %eax, $" GUEST_STRING(PORT_TEST) "\n"
+	"	jmp 1b\n");
+
+TEST_F(guest, userspace_and_guest_see_each_others_writes)
+{
+	uint32_t *word = vm_at(&self->vm, GUEST_FREE);
+	struct kvm_regs regs = { .rip = GUEST_CODE, .rflags = RFLAGS_FIXED, .rsi = GUEST_FREE };
+
+	vcpu_enter_long(&self->vcpu);
+	vm_load(&self->vm, GUEST_CODE, count_up);
+	vcpu_set_regs(&self->vcpu, &regs);
+	for (uint32_t i = 0; i < 100; i++) {
+		*word = i * 1000;
+		ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
+		ASSERT_EQ(i * 1000, *(uint32_t *)vcpu_io_data(&self->vcpu));
+		ASSERT_EQ(i * 1000 + 1, *(volatile uint32_t *)word);
+	}
+}
+
+GUEST_ASM(load, 64, "mov (%rsi), %ebx\n hlt\n");
+GUEST_ASM(store, 64, "mov %ebx, (%rsi)\n hlt\n");
+
+#define NO_MEMORY_GPA 0x80000000UL
+
+static void start_access(struct vcpu *vcpu, uint64_t gpa)
+{
+	struct kvm_regs regs = { .rip = GUEST_CODE, .rflags = RFLAGS_FIXED, .rsi = gpa, .rbx = 0x55667788 };
+
+	vcpu_enter_long(vcpu);
+	vcpu_set_regs(vcpu, &regs);
+}
+
+TEST_F(guest, load_outside_all_memory_is_told_to_userspace)
+{
+	struct kvm_run *run = self->vcpu.run;
+	uint32_t data = 0xabcd1234;
+	struct kvm_regs regs;
+	int reason;
+
+	vm_load(&self->vm, GUEST_CODE, load);
+	start_access(&self->vcpu, NO_MEMORY_GPA + 0x234);
+	reason = vcpu_run(&self->vcpu);
+	ASSERT_TRUE(reason == KVM_EXIT_MMIO || reason == KVM_EXIT_INTERNAL_ERROR)
+		TH_LOG("exit reason %d", reason);
+	if (reason == KVM_EXIT_MMIO) {
+		EXPECT_EQ(NO_MEMORY_GPA + 0x234, run->mmio.phys_addr);
+		EXPECT_EQ(4U, run->mmio.len);
+		EXPECT_EQ(0, run->mmio.is_write);
+		memcpy(run->mmio.data, &data, sizeof(data));
+		ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
+		vcpu_get_regs(&self->vcpu, &regs);
+		EXPECT_EQ(data, regs.rbx);
+	}
+}
+
+TEST_F(guest, store_outside_all_memory_is_told_to_userspace)
+{
+	struct kvm_run *run = self->vcpu.run;
+	uint32_t data;
+	int reason;
+
+	vm_load(&self->vm, GUEST_CODE, store);
+	start_access(&self->vcpu, NO_MEMORY_GPA + 0x234);
+	reason = vcpu_run(&self->vcpu);
+	ASSERT_TRUE(reason == KVM_EXIT_MMIO || reason == KVM_EXIT_INTERNAL_ERROR)
+		TH_LOG("exit reason %d", reason);
+	if (reason == KVM_EXIT_MMIO) {
+		EXPECT_EQ(NO_MEMORY_GPA + 0x234, run->mmio.phys_addr);
+		EXPECT_EQ(1, run->mmio.is_write);
+		memcpy(&data, run->mmio.data, sizeof(data));
+		EXPECT_EQ(0x55667788U, data);
+		EXPECT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
+	}
+}
+
+TEST_F(guest, read_only_slot_is_read_and_keeps_its_contents)
+{
+	uint32_t *rom = host_alloc(PAGE_BYTES);
+	struct kvm_regs regs;
+	int reason;
+
+	*rom = 0xb105b105;
+	ASSERT_EQ(0, vm_set_slot(&self->vm, 1, KVM_MEM_READONLY, BIG_GPA, PAGE_BYTES, rom));
+	vm_load(&self->vm, GUEST_CODE, load);
+	start_access(&self->vcpu, BIG_GPA);
+	ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
+	vcpu_get_regs(&self->vcpu, &regs);
+	EXPECT_EQ(0xb105b105U, regs.rbx);
+
+	vm_load(&self->vm, GUEST_CODE, store);
+	start_access(&self->vcpu, BIG_GPA);
+	reason = vcpu_run(&self->vcpu);
+	EXPECT_TRUE(reason == KVM_EXIT_MMIO || reason == KVM_EXIT_INTERNAL_ERROR)
+		TH_LOG("exit reason %d", reason);
+	EXPECT_EQ(0xb105b105U, *(volatile uint32_t *)rom);
+	munmap(rom, PAGE_BYTES);
+}
+
+TEST_HARNESS_MAIN

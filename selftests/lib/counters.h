@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The module's table of exits and accesses, /sys/kernel/debug/vregcache/exits. */
+#ifndef SELFTESTS_LIB_COUNTERS_H
+#define SELFTESTS_LIB_COUNTERS_H
+
+#include <stdint.h>
+
+#define MAX_COUNTERS 80
+
+struct counter {
+	/* One word, such as cpuid or ept_violation. */
+	char reason[48];
+	uint64_t exits;
+	/* Register reads that were served from memory. */
+	uint64_t hits;
+	uint64_t vmreads;
+	uint64_t vmwrites;
+	/* VMREADs that reading every cached register at each exit would have made. */
+	uint64_t eager;
+};
+
+struct counters {
+	unsigned int count;
+	struct counter line[MAX_COUNTERS];
+};
+
+/* VRC_COUNTERS, or the file in debugfs. */
+const char *counters_path(void);
+/* 0 when there is no such file; dies when it cannot be understood. */
+int counters_read(struct counters *counters);
+void counters_reset(void);
+/* All zeroes when the table has no such line. */
+struct counter counters_find(const struct counters *counters, const char *reason);
+struct counter counters_total(const struct counters *counters);
+
+#endif /* SELFTESTS_LIB_COUNTERS_H */

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The kernel's own test harness, found through the include path so that the
+ * tests build in and out of the kernel tree. Its macros were written for a
+ * build without -Wextra: as a system header they keep their warnings.
+ */
+#pragma GCC system_header
+#include "kselftest_harness.h"

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef SELFTESTS_LIB_MACHINE_H
+#define SELFTESTS_LIB_MACHINE_H
+
+/*
+ * 1 on QEMU's software CPU. It runs XSETBV of a guest without asking the
+ * hypervisor, and arms no breakpoints when it enters a guest.
+ */
+int machine_is_tcg(void);
+
+#endif /* SELFTESTS_LIB_MACHINE_H */

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Memory slots: what is refused, what deleting and replacing does, who sees what, and what is charged. */
+#include "lib/harness.h"
+
+#include <sys/resource.h>
+
+#include "lib/modes.h"
+#include "lib/vm.h"
+
+#define SLOT_GPA	0x1000000UL
+#define SLOT_BYTES	(64 * PAGE_BYTES)
+
+FIXTURE(memory) {
+	struct vm vm;
+	struct vcpu vcpu;
+	uint8_t *block;
+};
+
+/* The word at RSI to RBX, again and again, with a HLT in between. */
+GUEST_ASM(peek, 64,
+	"1:	mov (%rsi), %rbx\n"
+	"	hlt\n"
+	"	jmp 1b\n");
+
+FIXTURE_SETUP(memory)
+{
+	struct kvm_regs regs = { .rip = GUEST_CODE, .rflags = RFLAGS_FIXED, .rsi = SLOT_GPA };
+
+	vm_create(&self->vm, GUEST_MEM_SIZE);
+	vcpu_create(&self->vcpu, &self->vm, 0);
+	vcpu_enter_long(&self->vcpu);
+	vm_load(&self->vm, GUEST_CODE, peek);
+	vcpu_set_regs(&self->vcpu, &regs);
+	self->block = host_alloc(SLOT_BYTES);
+}
+
+FIXTURE_TEARDOWN(memory)
+{
+	vcpu_destroy(&self->vcpu);
+	vm_destroy(&self->vm);
+	munmap(self->block, SLOT_BYTES);
+}
+
+static uint64_t peek(struct vcpu *vcpu)
+{
+	struct kvm_regs regs;
+
+	if (vcpu_run(vcpu) != KVM_EXIT_HLT)
+		die("exit reason %u", vcpu->run->exit_reason);
+	vcpu_get_regs(vcpu, &regs);
+	return regs.rbx;
+}
+
+TEST_F(memory, overlapping_slots_are_refused)
+{
+	EXPECT_EQ(-EEXIST, vm_set_slot(&self->vm, 1, 0, 0, SLOT_BYTES, self->block));
+	EXPECT_EQ(-EEXIST, vm_set_slot(&self->vm, 1, 0, GUEST_MEM_SIZE - PAGE_BYTES, SLOT_BYTES, self->block));
+	ASSERT_EQ(0, vm_set_slot(&self->vm, 1, 0, SLOT_GPA, SLOT_BYTES, self->block));
+	EXPECT_EQ(-EEXIST, vm_set_slot(&self->vm, 2, 0, SLOT_GPA + SLOT_BYTES - PAGE_BYTES, PAGE_BYTES, self->block));
+	/* Right behind is not over. */
+	EXPECT_EQ(0, vm_set_slot(&self->vm, 2, 0, SLOT_GPA + SLOT_BYTES, PAGE_BYTES, self->block));
+}
+
+TEST_F(memory, misaligned_slots_are_refused)
+{
+	EXPECT_EQ(-EINVAL, vm_set_slot(&self->vm, 1, 0, SLOT_GPA + 0x800, SLOT_BYTES, self->block));
+	EXPECT_EQ(-EINVAL, vm_set_slot(&self->vm, 1, 0, SLOT_GPA, SLOT_BYTES - 1, self->block));
+	EXPECT_EQ(-EINVAL, vm_set_slot(&self->vm, 1, 0, SLOT_GPA, SLOT_BYTES, self->block + 1));
+}
+
+TEST_F(memory, impossible_slots_are_refused)
+{
+	/* Flags, the slot's number, an end behind the end of all addresses. */
+	EXPECT_EQ(-EINVAL, vm_set_slot(&self->vm, 1, 0x80000000, SLOT_GPA, SLOT_BYTES, self->block));
+	EXPECT_EQ(-EINVAL, vm_set_slot(&self->vm, 0xffff, 0, SLOT_GPA, SLOT_BYTES, self->block));
+	EXPECT_EQ(-EINVAL, vm_set_slot(&self->vm, 1, 0, ~0UL << 12, SLOT_BYTES, self->block));
+	EXPECT_EQ(-EINVAL, vm_set_slot(&self->vm, 1, 0, SLOT_GPA, ~0UL << 12, self->block));
+	/* Kernel addresses. */
+	EXPECT_EQ(-EINVAL, vm_set_slot(&self->vm, 1, 0, SLOT_GPA, SLOT_BYTES, (void *)0xffff888000000000));
+	/* There is nothing to delete. */
+	EXPECT_EQ(-EINVAL, vm_set_slot(&self->vm, 1, 0, SLOT_GPA, 0, NULL));
+}
+
+TEST_F(memory, slot_without_memory_behind_it_never_works)
+{
+	uint8_t *hole = host_alloc(SLOT_BYTES);
+	long error;
+
+	munmap(hole, SLOT_BYTES);
+	error = vm_set_slot(&self->vm, 1, 0, SLOT_GPA, SLOT_BYTES, hole);
+	EXPECT_TRUE(error == -EFAULT || error == -EINVAL || error == 0)
+		TH_LOG("%ld", error);
+	if (error)
+		return;
+	/* Where pages are looked for on demand, the guest's touch is what fails. */
+	error = ioctl_errno(self->vcpu.fd, KVM_RUN, 0);
+	EXPECT_TRUE(error == -EFAULT || (error == 0 && self->vcpu.run->exit_reason != KVM_EXIT_HLT))
+		TH_LOG("%ld, exit reason %u", error, self->vcpu.run->exit_reason);
+}
+
+TEST_F(memory, deleted_slot_is_gone_and_its_place_is_free)
+{
+	uint8_t *other = host_alloc(SLOT_BYTES);
+	int reason;
+
+	*(uint64_t *)self->block = 0x1111;
+	*(uint64_t *)other = 0x2222;
+	ASSERT_EQ(0, vm_set_slot(&self->vm, 1, 0, SLOT_GPA, SLOT_BYTES, self->block));
+	EXPECT_EQ(0x1111U, peek(&self->vcpu));
+	ASSERT_EQ(0, vm_set_slot(&self->vm, 1, 0, SLOT_GPA, 0, NULL));
+	ASSERT_EQ(0, vm_set_slot(&self->vm, 2, 0, SLOT_GPA, SLOT_BYTES, other));
+	EXPECT_EQ(0x2222U, peek(&self->vcpu));
+
+	ASSERT_EQ(0, vm_set_slot(&self->vm, 2, 0, SLOT_GPA, 0, NULL));
+	reason = vcpu_run(&self->vcpu);
+	EXPECT_TRUE(reason == KVM_EXIT_MMIO || reason == KVM_EXIT_INTERNAL_ERROR)
+		TH_LOG("exit reason %d", reason);
+	munmap(other, SLOT_BYTES);
+}
+
+TEST_F(memory, many_replacements_are_all_seen)
+{
+	for (uint64_t turn = 0; turn < 100; turn++) {
+		uint8_t *fresh = host_alloc(PAGE_BYTES);
+
+		*(uint64_t *)fresh = turn * 0x10001;
+		ASSERT_EQ(0, vm_set_slot(&self->vm, 1, 0, SLOT_GPA, PAGE_BYTES, fresh));
+		ASSERT_EQ(turn * 0x10001, peek(&self->vcpu));
+		ASSERT_EQ(0, vm_set_slot(&self->vm, 1, 0, SLOT_GPA, 0, NULL));
+		munmap(fresh, PAGE_BYTES);
+	}
+}
+
+TEST_F(memory, two_machines_do_not_see_each_others_memory)
+{
+	struct kvm_regs regs = { .rip = GUEST_CODE, .rflags = RFLAGS_FIXED, .rsi = GUEST_FREE };
+	struct vcpu other_vcpu;
+	struct vm other;
+
+	vm_create(&other, GUEST_MEM_SIZE);
+	vcpu_create(&other_vcpu, &other, 0);
+	vcpu_enter_long(&other_vcpu);
+	vm_load(&other, GUEST_CODE, peek);
+	vcpu_set_regs(&other_vcpu, &regs);
+	vcpu_set_regs(&self->vcpu, &regs);
+	for (uint64_t turn = 0; turn < 50; turn++) {
+		vm_write64(&self->vm, GUEST_FREE, turn);
+		vm_write64(&other, GUEST_FREE, ~turn);
+		ASSERT_EQ(turn, peek(&self->vcpu));
+		ASSERT_EQ(~turn, peek(&other_vcpu));
+	}
+	vcpu_destroy(&other_vcpu);
+	vm_destroy(&other);
+}
+
+TEST_F(memory, two_vcpus_share_their_machines_memory)
+{
+	struct kvm_regs regs = { .rip = GUEST_CODE, .rflags = RFLAGS_FIXED, .rsi = GUEST_FREE };
+	struct vcpu second;
+
+	vcpu_create(&second, &self->vm, 1);
+	vcpu_enter_long(&second);
+	vcpu_set_regs(&second, &regs);
+	vcpu_set_regs(&self->vcpu, &regs);
+	vm_write64(&self->vm, GUEST_FREE, 0xabc);
+	EXPECT_EQ(0xabcU, peek(&self->vcpu));
+	EXPECT_EQ(0xabcU, peek(&second));
+	vcpu_destroy(&second);
+}
+
+/* VmLck and VmPin together, in KiB: whichever of them the module charges. */
+static long charged_kib(void)
+{
+	FILE *file = fopen("/proc/self/status", "r");
+	long sum = 0, value;
+	char line[256];
+
+	if (!file)
+		die("/proc/self/status");
+	while (fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "VmLck: %ld", &value) == 1 || sscanf(line, "VmPin: %ld", &value) == 1)
+			sum += value;
+	}
+	fclose(file);
+	return sum;
+}
+
+/* Touches all pages of the slot, so that they are pinned at the latest now. */
+static void touch_all(struct vcpu *vcpu)
+{
+	struct kvm_regs regs;
+	uint64_t offset;
+
+	for (offset = 0; offset < SLOT_BYTES; offset += PAGE_BYTES) {
+		vcpu_get_regs(vcpu, &regs);
+		regs.rip = GUEST_CODE;
+		regs.rsi = SLOT_GPA + offset;
+		vcpu_set_regs(vcpu, &regs);
+		peek(vcpu);
+	}
+}
+
+TEST_F(memory, pinned_pages_are_charged_and_given_back)
+{
+	long before, with_slot;
+
+	if (!device_is_vregcache())
+		SKIP(return, "%s pins no memory", device_path());
+	before = charged_kib();
+	ASSERT_EQ(0, vm_set_slot(&self->vm, 1, 0, SLOT_GPA, SLOT_BYTES, self->block));
+	touch_all(&self->vcpu);
+	with_slot = charged_kib();
+	EXPECT_GE(with_slot, before + (long)(SLOT_BYTES / 1024));
+	ASSERT_EQ(0, vm_set_slot(&self->vm, 1, 0, SLOT_GPA, 0, NULL));
+	EXPECT_EQ(before, charged_kib());
+	vcpu_destroy(&self->vcpu);
+	vm_destroy(&self->vm);
+	EXPECT_EQ(0, charged_kib());
+	/* For the teardown. */
+	vm_create(&self->vm, GUEST_MEM_SIZE);
+	vcpu_create(&self->vcpu, &self->vm, 0);
+}
+
+TEST_HARNESS_MAIN
