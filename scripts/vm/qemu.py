@@ -19,7 +19,9 @@ class Qemu:
         # Seconds of silence that mean a hang: more than the longest test may take (selftests/settings).
         self.quiet_timeout = 150
         self.insmod_args = ""
-        self.kernel_args = ""
+        # TCG adds the base of DS where an instruction of 64-bit code has a DS prefix, which a CPU ignores; Linux with one
+        # CPU has that prefix in place of LOCK, and dies of it when a task has a selector with a base in DS.
+        self.kernel_args = "noreplace-smp" if accelerator == "tcg" else ""
         self._process = None
 
     def describe(self):

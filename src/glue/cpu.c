@@ -72,14 +72,17 @@ unsigned int vrc_host_cpu(void)
 	return raw_smp_processor_id();
 }
 
-void vrc_host_irq_disable(void)
+unsigned long vrc_host_irq_save(void)
 {
-	local_irq_disable();
+	unsigned long flags;
+
+	local_irq_save(flags);
+	return flags;
 }
 
-void vrc_host_irq_enable(void)
+void vrc_host_irq_restore(unsigned long flags)
 {
-	local_irq_enable();
+	local_irq_restore(flags);
 }
 
 void vrc_host_on_cpu(unsigned int cpu, void (*function)(void *), void *argument)

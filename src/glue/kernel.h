@@ -67,10 +67,9 @@ vrc_u64 vrc_host_pinned_physical(const struct vrc_host_pinned *pinned, vrc_u64 p
 /* ---- processors ---- */
 unsigned int vrc_host_cpu_limit(void); /* one more than the greatest CPU number */
 unsigned int vrc_host_cpu(void);       /* this CPU; only a hint where preemption is on */
-void vrc_host_irq_disable(void);
-void vrc_host_irq_enable(void);
-void vrc_host_preempt_disable(void);
-void vrc_host_preempt_enable(void);
+/* Interrupts off on this CPU, and as they were before: the scheduler's notifiers come with interrupts off. */
+unsigned long vrc_host_irq_save(void);
+void vrc_host_irq_restore(unsigned long flags);
 /* Runs @function on @cpu, or on every online CPU, with interrupts off, and waits for it. */
 void vrc_host_on_cpu(unsigned int cpu, void (*function)(void *), void *argument);
 void vrc_host_on_each_cpu(void (*function)(void *), void *argument);

@@ -199,12 +199,10 @@ class VcpuResidence {
 // Interrupts off, for a scope.
 class PinnedScope {
  public:
-	PinnedScope() { vrc_host_irq_disable(); }
-	~PinnedScope() { vrc_host_irq_enable(); }
-	PinnedScope(const PinnedScope&) = delete;
-	PinnedScope& operator=(const PinnedScope&) = delete;
-
 	PinnedVmcs vmcs(Vcpu& vcpu) const { return PinnedVmcs(vcpu.access()); }
+
+ private:
+	InterruptsOff interrupts_off_;
 };
 
 // Brings the guest's own copies of switched MSRs up to date; the next VM-entry loads them again.

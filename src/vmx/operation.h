@@ -33,6 +33,18 @@ inline PerCpu& this_cpu()
 	return g_per_cpu[vrc_host_cpu()];
 }
 
+// Interrupts off on this CPU, for a scope.
+class InterruptsOff {
+ public:
+	InterruptsOff() : flags_(vrc_host_irq_save()) {}
+	~InterruptsOff() { vrc_host_irq_restore(flags_); }
+	InterruptsOff(const InterruptsOff&) = delete;
+	InterruptsOff& operator=(const InterruptsOff&) = delete;
+
+ private:
+	unsigned long flags_;
+};
+
 // One VMCS region and where it is.
 class Vmcs {
  public:
@@ -74,16 +86,13 @@ class Vmcs {
 		bool moved = cpu_ != cpu;
 		if (moved)
 			clear();
-		vrc_host_irq_disable();
-		Result<void> loaded = this_cpu().on ? vmptrld(static_cast<u64>(id_)) : Error::kNotCurrent;
-		if (loaded.ok()) {
-			set_current_vmcs(id_);
-			if (moved)
-				enter_list(cpu);
-		}
-		vrc_host_irq_enable();
-		if (!loaded.ok())
-			return loaded.error();
+		InterruptsOff interrupts_off;
+		if (!this_cpu().on)
+			return Error::kNotCurrent;
+		VREGCACHE_TRY(vmptrld(static_cast<u64>(id_)));
+		set_current_vmcs(id_);
+		if (moved)
+			enter_list(cpu);
 		return moved;
 	}
 
