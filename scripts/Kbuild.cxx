@@ -47,7 +47,7 @@ cxx-flags = -Wp,-MMD,$(depfile) -nostdinc $(cxxflags-y) $(cxx-stdinc) \
 
 quiet_cmd_cxx_o_cc = CXX $(quiet_modtag) $@
       cmd_cxx_o_cc = $(CC) $(cxx-flags) -c -o $@ $< \
-		$(cmd_ld_single_m)$(cmd_ld_single) && $(NM) $@ | $(AWK) -f $(cxx-scripts)cxx-lint.awk \
+		$(cmd_ld_single_m)$(cmd_ld_single) ; $(NM) $@ | $(AWK) -f $(cxx-scripts)cxx-lint.awk \
 		$(cmd_objtool)
 
 define rule_cxx_o_cc

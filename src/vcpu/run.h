@@ -33,6 +33,7 @@ inline Result<Exit> entry_failed(Vcpu& vcpu, const PinnedVmcs& vmcs, EntryResult
 	if (result == EntryResult::kVmFailInvalid)
 		return Error::kVmFailInvalid;
 	u32 error = VREGCACHE_TRY(vmcs.read(vregcache::kVmInstructionError));
+	vrc_host_error("vCPU %u: VM-entry failed: VM-instruction error %u (SDM Vol. 3C, 31.4)", vcpu.id, error);
 	return Exit{true, true, error, {}};
 }
 
@@ -63,6 +64,9 @@ inline Result<Exit> enter_once(Vcpu& vcpu)
 	vcpu.cache.observer().begin_exit(reason & kBasicExitReasonMask);
 	if (reason & kEntryFailure) {
 		vcpu.cache.vm_entry_failure_exit(vmcs);
+		u64 qualification = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs));
+		vrc_host_error("vCPU %u: VM-entry failed on the guest's state: exit reason %#x, qualification %#llx (SDM Vol. 3C, "
+			       "27.8)", vcpu.id, reason, qualification);
 		return Exit{true, true, reason, {}};
 	}
 	vcpu.vmcs.set_launched();

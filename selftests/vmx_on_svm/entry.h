@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: GPL-2.0
+// VM-entry: from VMLAUNCH and VMRESUME to the guest's control block.  SDM Vol. 3C, chapter 27.
+#ifndef VMX_ON_SVM_ENTRY_H
+#define VMX_ON_SVM_ENTRY_H
+
+#include "entry_checks.h"
+#include "linux_debug_registers.h"
+
+namespace {
+
+constexpr u32 kContributoryExceptions = bit(kDivideError) | bit(kInvalidTss) | bit(kSegmentNotPresent) |
+	bit(kStackFault) | bit(kGeneralProtection);
+
+// The exceptions that must reach the stub, for the guest's exception bitmap and for the emulation.
+inline u32 exception_intercepts(Cpu &cpu)
+{
+	const u32 bitmap = cpu.exception_bitmap;
+	// #UD hides the VMX instructions.
+	u32 intercepts = bitmap | bit(kInvalidOpcode);
+
+	if (cpu.step != Step::None)
+		return ~u32{0};
+	// An error code that matches or not may turn the bit for #PF over.  SDM Vol. 3C, section 26.2.
+	if (cpu.read(Field::PageFaultErrorMask) || cpu.read(Field::PageFaultErrorMatch))
+		intercepts |= bit(kPageFault);
+	// QEMU raises a double fault without asking the intercepts: it is made from its two exceptions here.
+	if (bitmap & bit(kDoubleFault))
+		intercepts |= kContributoryExceptions | bit(kPageFault);
+	return intercepts;
+}
+
+inline u64 instruction_intercepts(Cpu &cpu)
+{
+	const struct {
+		u64 wanted;
+		u64 intercepts;
+	} conditional[] = {
+		{ cpu.pin_controls & kPinExternalInterruptExiting, intercept(kExitInterrupt) },
+		{ cpu.pin_controls & kPinNmiExiting, intercept(kExitNmi) },
+		{ cpu.proc_controls & kProcInterruptWindowExiting, intercept(kExitVirtualInterrupt) },
+		{ cpu.proc_controls & kProcHltExiting, intercept(kExitHlt) },
+		{ cpu.proc_controls & kProcInvlpgExiting, intercept(kExitInvlpg) },
+		{ cpu.proc_controls & kProcMwaitExiting, intercept(kExitMwait) },
+		{ cpu.proc_controls & kProcRdpmcExiting, intercept(kExitRdpmc) },
+		// QEMU 7.2 intercepts RDTSCP as RDTSC; it is #UD unless enabled.
+		{ (cpu.proc_controls & kProcRdtscExiting) || !(cpu.proc2_controls & kProc2Rdtscp),
+				intercept(kExitRdtsc) },
+		{ cpu.proc_controls & (kProcUnconditionalIoExiting | kProcIoBitmaps), intercept(kExitIo) },
+		{ cpu.proc_controls & kProcMonitorExiting, intercept(kExitMonitor) },
+		{ cpu.proc_controls & kProcPauseExiting, intercept(kExitPause) },
+		{ cpu.nmi_blocked, intercept(kExitIret) },
+		// INT3 and INTO reach this intercept, and not those of #BP and #OF.
+		{ (cpu.exception_bitmap & (bit(kBreakpoint) | bit(kOverflow))) || cpu.step == Step::Shadow,
+		  intercept(kExitSoftwareInterrupt) },
+	};
+	// QEMU reports INVD as WBINVD.
+	u64 intercepts = kInterceptSvmInstructions | intercept(kExitCpuid) | intercept(kExitInvd) |
+			intercept(kExitMsr) |
+		intercept(kExitShutdown) | intercept(kExitRdtscp) | intercept(kExitIcebp) | intercept(kExitWbinvd) |
+		intercept(kExitXsetbv);
+	for (const auto &condition : conditional) {
+		if (condition.wanted)
+			intercepts |= condition.intercepts;
+	}
+	return intercepts;
+}
+
+// The last thing before the guest runs, again after each exit that the stub handles itself.
+inline void prepare_to_run(Cpu &cpu)
+{
+	Vmcb &guest = cpu.guest_vmcb;
+	const bool external_exiting = cpu.pin_controls & kPinExternalInterruptExiting;
+	const bool stepping = cpu.step != Step::None;
+	const bool window = (cpu.proc_controls & kProcInterruptWindowExiting) && cpu.step != Step::Shadow;
+
+	if (stepping) {
+		cpu.step_guest_trap = guest.rflags & kFlagTrap;
+		guest.rflags |= kFlagTrap;
+	}
+	guest.intercept_exceptions = exception_intercepts(cpu);
+	guest.set_instruction_intercepts(instruction_intercepts(cpu));
+	guest.interrupt_control &= kVirtualTprMask;
+	if (external_exiting || stepping)
+		guest.interrupt_control |= kVirtualInterruptMasking;
+	if (window)
+		guest.interrupt_control |=
+			kVirtualInterruptPending | kVirtualInterruptPriority | kVirtualInterruptIgnoreTpr;
+	guest.tlb_control = kFlushTlb;
+	cpu.state.interrupts_open = external_exiting && !stepping;
+}
+
+// Whether blocking by STI or MOV SS can be told apart from its absence by the next event.
+inline bool shadow_matters(Cpu &cpu)
+{
+	return (cpu.proc_controls & (kProcInterruptWindowExiting | kProcNmiWindowExiting)) ||
+		!(cpu.pin_controls & kPinExternalInterruptExiting);
+}
+
+inline void load_guest_segments(Cpu &cpu)
+{
+	for (unsigned i = 0; i < kSegmentCount; ++i) {
+		VmcbSegment &segment = guest_segment(cpu, i);
+		const u32 access = cpu.read(Field::GuestEsAccess + i);
+		segment.selector = cpu.read(Field::GuestEsSelector + i);
+		segment.base = cpu.read(Field::GuestEsBase + i);
+		segment.limit = cpu.read(Field::GuestEsLimit + i);
+		if (access & kAccessUnusable)
+			segment.attributes = i == kSs ? access & kAttributeDplMask : 0;
+		else
+			segment.attributes = (access & 0xff) | (access >> 4 & 0xf00);
+	}
+	cpu.guest_vmcb.cpl = cpu.guest_vmcb.ss.attributes >> 5 & 3;
+}
+
+// SDM Vol. 3C, section 27.3.2.
+inline void load_guest_state(Cpu &cpu)
+{
+	Vmcb &guest = cpu.guest_vmcb;
+	const Vmcb &host = cpu.linux_vmcb;
+	constexpr u64 kCr0Kept = kCr0NotWriteThrough | kCr0CacheDisable | kCr0ExtensionType;
+	constexpr u64 kLong = kEferLongMode | kEferLongModeActive;
+
+	load_guest_segments(cpu);
+	guest.gdtr.base = cpu.read(Field::GuestGdtrBase);
+	guest.gdtr.limit = cpu.read(Field::GuestGdtrLimit);
+	guest.idtr.base = cpu.read(Field::GuestIdtrBase);
+	guest.idtr.limit = cpu.read(Field::GuestIdtrLimit);
+	guest.cr0 = (cpu.read(Field::GuestCr0) & kCr0Defined & ~kCr0Kept) | (host.cr0 & kCr0Kept);
+	guest.cr3 = cpu.read(Field::GuestCr3);
+	guest.cr4 = cpu.read(Field::GuestCr4) & ~kCr4Vmxe;
+	guest.rip = cpu.read(Field::GuestRip);
+	guest.rsp = cpu.read(Field::GuestRsp);
+	guest.rflags = cpu.read(Field::GuestRflags);
+	guest.dr7 = host.dr7;
+	if (cpu.entry_controls & kEntryLoadDebugControls) {
+		guest.dr7 = (cpu.read(Field::GuestDr7) & ~kDr7Fixed0) | kDr7Fixed1;
+		cpu.debug_control = cpu.read(Field::GuestDebugControl);
+	}
+	if (cpu.entry_controls & kEntryLoadEfer)
+		guest.efer = cpu.read(Field::GuestEfer);
+	else if (cpu.entry_controls & kEntryIa32eMode)
+		guest.efer = host.efer | kLong;
+	else if (guest.cr0 & kCr0Paging)
+		guest.efer = host.efer & ~kLong;
+	else
+		guest.efer = host.efer & ~kEferLongModeActive;
+	guest.efer |= kEferSvme;
+	guest.sysenter_cs = cpu.read(Field::GuestSysenterCs);
+	guest.sysenter_esp = cpu.read(Field::GuestSysenterEsp);
+	guest.sysenter_eip = cpu.read(Field::GuestSysenterEip);
+	// Registers that VMX does not switch.
+	guest.cr2 = host.cr2;
+	guest.dr6 = host.dr6;
+	guest.rax = host.rax;
+	copy_unswitched_msrs(guest, host);
+}
+
+inline void load_io_map(Cpu &cpu)
+{
+	if (cpu.proc_controls & kProcIoBitmaps) {
+		copy_bytes(cpu.io_map, cpu.memory(cpu.read(Field::IoBitmapA)), kPageBytes);
+		copy_bytes(cpu.io_map + kPageBytes, cpu.memory(cpu.read(Field::IoBitmapB)), kPageBytes);
+		// An access that wraps around port FFFFH exits.
+		fill_bytes(cpu.io_map + 2 * kPageBytes, 0xff, 4);
+	} else {
+		fill_bytes(cpu.io_map, 0xff, kIoMapBytes);
+	}
+}
+
+inline u32 svm_event_type(u32 type)
+{
+	switch (type) {
+	case kTypeExternalInterrupt:
+		return kEventInterrupt;
+	case kTypeNmi:
+		return kEventNmi;
+	case kTypeSoftwareInterrupt:
+	case kTypeSoftwareException:
+		return kEventSoftware;
+	default:
+		return kEventException;
+	}
+}
+
+// Makes the next VMRUN deliver the event.
+inline void schedule_delivery(Cpu &cpu, const Delivery &delivery)
+{
+	Vmcb &guest = cpu.guest_vmcb;
+	const u32 vector = delivery.info & kEventVectorMask;
+
+	cpu.delivery = delivery;
+	guest.event = vector | svm_event_type(info_type(delivery.info)) | kEventValid;
+	if (delivery.info & kInfoErrorCode)
+		guest.event |= kEventErrorCode;
+	guest.event_error = delivery.error;
+	// VMRUN pushes the RIP it loads: for software events that is the next instruction's.
+	guest.rip = delivery.rip;
+	if (is_software(info_type(delivery.info)))
+		guest.rip += delivery.length;
+}
+
+// An exception of the guest, to be raised when it runs next.
+inline void schedule_exception(Cpu &cpu, unsigned vector, u32 error)
+{
+	const bool with_error = has_error_code(vector) && (cpu.guest_vmcb.cr0 & kCr0ProtectionEnable);
+	schedule_delivery(cpu, { interruption_info(vector, kTypeHardwareException, with_error), error, 0,
+				 cpu.guest_vmcb.rip, false });
+}
+
+// SDM Vol. 3C, sections 27.6 and 27.7: injection, interruptibility, pending debug exceptions, windows.
+inline void begin_guest(Cpu &cpu)
+{
+	Vmcb &guest = cpu.guest_vmcb;
+	const u64 interruptibility = cpu.read(Field::GuestInterruptibility);
+	const u64 pending_debug = cpu.read(Field::GuestPendingDebug);
+	const u32 info = cpu.read(Field::EntryInterruptionInfo);
+	const bool injects = info & kInfoValid;
+	const bool injects_nmi = injects && info_type(info) == kTypeNmi;
+
+	cpu.delivery = {};
+	cpu.step = Step::None;
+	cpu.iret_unblocked = false;
+	cpu.shadow = interruptibility & (kBlockingBySti | kBlockingByMovSs);
+	cpu.shadow_rip = guest.rip;
+	cpu.nmi_blocked = interruptibility & kBlockingByNmi;
+	guest.event = 0;
+	if (injects) {
+		schedule_delivery(cpu, { info, static_cast<u32>(cpu.read(Field::EntryExceptionError)),
+					 static_cast<u32>(cpu.read(Field::EntryInstructionLength)), guest.rip, true });
+		cpu.shadow = 0;
+		cpu.nmi_blocked |= injects_nmi;
+	}
+	if (!(cpu.pin_controls & kPinVirtualNmis) && cpu.nmi_blocked)
+		block_nmis(cpu);
+	else
+		unblock_nmis();
+
+	if (cpu.shadow) {
+		if (shadow_matters(cpu))
+			cpu.step = Step::Shadow;
+	} else if (!injects && (pending_debug & (bits(0, 3) | bit(14)))) {
+		guest.dr6 |= pending_debug & (bits(0, 3) | bit(14));
+		if (cpu.exception_bitmap & bit(kDebug)) {
+			exit_to_host(cpu, { .reason = kReasonException,
+					    .qualification = pending_debug & (bits(0, 3) | bit(14)),
+					    .interruption = interruption_info(kDebug, kTypeHardwareException) });
+			return;
+		}
+		schedule_exception(cpu, kDebug, 0);
+	}
+
+	if ((cpu.proc_controls & kProcNmiWindowExiting) && !cpu.nmi_blocked && !cpu.shadow) {
+		if (!(guest.event & kEventValid)) {
+			exit_to_host(cpu, { .reason = kReasonNmiWindow });
+			return;
+		}
+		// The window opens when the event has been delivered: an NMI to this CPU comes right there.
+		send_nmi_to_self(cpu);
+		cpu.window_by_nmi = true;
+	}
+	prepare_to_run(cpu);
+}
+
+inline void read_controls(Cpu &cpu)
+{
+	cpu.pin_controls = cpu.read(Field::PinControls);
+	cpu.proc_controls = cpu.read(Field::ProcessorControls);
+	cpu.proc2_controls = cpu.proc_controls & kProcSecondaryControls ? cpu.read(Field::SecondaryControls) : 0;
+	cpu.exit_controls = cpu.read(Field::ExitControls);
+	cpu.entry_controls = cpu.read(Field::EntryControls);
+	cpu.exception_bitmap = cpu.read(Field::ExceptionBitmap);
+}
+
+// The static part of the control area.
+inline void load_controls(Cpu &cpu)
+{
+	Vmcb &guest = cpu.guest_vmcb;
+	constexpr u16 kInterceptCr0 = bit(0), kInterceptCr3 = bit(3), kInterceptCr4 = bit(4), kInterceptCr8 = bit(8);
+	const u64 proc = cpu.proc_controls;
+
+	guest.intercept_cr_write = kInterceptCr0 | kInterceptCr4;
+	guest.intercept_cr_read = kInterceptCr4;
+	if (cpu.read(Field::Cr0Mask))
+		guest.intercept_cr_read |= kInterceptCr0;
+	if (proc & kProcCr3LoadExiting)
+		guest.intercept_cr_write |= kInterceptCr3;
+	if (proc & kProcCr3StoreExiting)
+		guest.intercept_cr_read |= kInterceptCr3;
+	if (proc & kProcCr8LoadExiting)
+		guest.intercept_cr_write |= kInterceptCr8;
+	if (proc & kProcCr8StoreExiting)
+		guest.intercept_cr_read |= kInterceptCr8;
+	guest.intercept_dr_read = guest.intercept_dr_write = proc & kProcMovDrExiting ? 0xffff : 0;
+	guest.tsc_offset = proc & kProcTscOffsetting ? cpu.read(Field::TscOffset) : 0;
+	guest.interrupt_control = read_cr8() & kVirtualTprMask;
+	if (proc & (kProcIoBitmaps | kProcUnconditionalIoExiting))
+		load_io_map(cpu);
+	guest.nested_control = cpu.ept() ? kNestedPaging : 0;
+	if (cpu.ept() && cpu.ept_pointer != cpu.read(Field::EptPointer)) {
+		cpu.ept_pointer = cpu.read(Field::EptPointer);
+		flush_nested_pages(cpu);
+	}
+}
+
+// The part of VM-entry that cannot VMfail any more.
+inline void enter_guest(Cpu &cpu)
+{
+	Vmcb &guest = cpu.guest_vmcb;
+	Vmcb &host = cpu.linux_vmcb;
+	u64 qualification;
+
+	++cpu.statistics.entries;
+	host.event = 0;
+	disarm_linux_breakpoints(cpu);
+	vmsave(cpu.physical(&host));
+	const bool valid = EntryChecks(cpu).guest_state(qualification);
+	cpu.in_guest = true;
+	cpu.state.run_vmcb = cpu.physical(&guest);
+	if (!valid) {
+		// load_host_state() takes from the guest what VMX does not switch.
+		guest.cr0 = host.cr0;
+		guest.cr2 = host.cr2;
+		guest.dr6 = host.dr6;
+		guest.rax = host.rax;
+		guest.efer = host.efer;
+		fail_entry(cpu, kReasonInvalidGuestState, qualification);
+		return;
+	}
+	load_controls(cpu);
+	load_guest_state(cpu);
+	cpu.entry_dr6 = guest.dr6;
+	vmload(cpu.physical(&guest));
+	if (cpu.entry_controls & kEntryLoadPat)
+		wrmsr(kMsrPat, cpu.read(Field::GuestPat));
+	const u64 failed = load_msr_area(cpu, cpu.read(Field::EntryMsrLoadAddress), cpu.read(Field::EntryMsrLoadCount));
+	if (failed) {
+		fail_entry(cpu, kReasonMsrLoading, failed);
+		return;
+	}
+	cpu.vmcs().launched = 1;
+	begin_guest(cpu);
+}
+
+} // namespace
+
+#endif

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0
+// Events: raising exceptions, completing emulated instructions, interrupt shadows.
+#ifndef VMX_ON_SVM_EVENTS_H
+#define VMX_ON_SVM_EVENTS_H
+
+#include "decode.h"
+#include "msr.h"
+#include "nmi.h"
+
+namespace {
+
+// Types of interruption information.  SDM Vol. 3C, table 25-18.
+constexpr u32 kTypeExternalInterrupt = 0;
+constexpr u32 kTypeReserved = 1;
+constexpr u32 kTypeNmi = 2;
+constexpr u32 kTypeHardwareException = 3;
+constexpr u32 kTypeSoftwareInterrupt = 4;
+constexpr u32 kTypePrivilegedSoftwareException = 5;
+constexpr u32 kTypeSoftwareException = 6;
+constexpr u32 kTypeOther = 7;
+
+constexpr u32 kInfoErrorCode = bit(11);
+constexpr u32 kInfoNmiUnblocking = bit(12);
+constexpr u32 kInfoReserved = bits(12, 30);
+constexpr u32 kInfoValid = bit(31);
+
+constexpr u32 interruption_info(unsigned vector, u32 type, bool error_code = false)
+{
+	return vector | type << 8 | (error_code ? kInfoErrorCode : 0) | kInfoValid;
+}
+
+constexpr u32 info_type(u32 info)
+{
+	return info >> 8 & 7;
+}
+
+constexpr bool is_software(u32 type)
+{
+	return type >= kTypeSoftwareInterrupt && type <= kTypeSoftwareException;
+}
+
+// Interruptibility state.  SDM Vol. 3C, table 25-3.
+constexpr u8 kBlockingBySti = bit(0);
+constexpr u8 kBlockingByMovSs = bit(1);
+constexpr u8 kBlockingByNmi = bit(3);
+
+// Raised when the code that was running is resumed.
+inline void inject_exception(Cpu &cpu, unsigned vector, u32 error = 0)
+{
+	Vmcb &vmcb = cpu.vmcb();
+	vmcb.event = vector | kEventException | kEventValid | (has_error_code(vector) ? kEventErrorCode : 0);
+	vmcb.event_error = error;
+}
+
+inline void inject_general_protection(Cpu &cpu)
+{
+	inject_exception(cpu, kGeneralProtection, 0);
+}
+
+inline void inject_page_fault(Cpu &cpu, const DataFault &fault)
+{
+	cpu.vmcb().cr2 = fault.address;
+	inject_exception(cpu, kPageFault, fault.error);
+}
+
+// An emulated instruction is over: the trap flag and the resume flag have their effect.
+inline void finish_instruction(Cpu &cpu, unsigned length)
+{
+	Vmcb &vmcb = cpu.vmcb();
+	vmcb.rip += length;
+	if (!cpu.code_64())
+		vmcb.rip = low_half(vmcb.rip);
+	vmcb.rflags &= ~kFlagResume;
+	if (vmcb.rflags & kFlagTrap) {
+		vmcb.dr6 |= kDr6SingleStep;
+		inject_exception(cpu, kDebug);
+	}
+}
+
+// SVM has one interrupt shadow where VMX has two.  With RFLAGS.IF clear it cannot come from STI; otherwise the byte
+// before RIP tells.
+inline u8 shadow_kind(Cpu &cpu)
+{
+	const Vmcb &vmcb = cpu.vmcb();
+	constexpr u8 kStiOpcode = 0xfb;
+	u8 previous;
+
+	if (!(vmcb.interrupt_state & kInterruptShadow))
+		return 0;
+	if (!(vmcb.rflags & kFlagInterrupt))
+		return kBlockingByMovSs;
+	if (peek(cpu, code_address(cpu, vmcb.rip - 1), &previous, 1) && previous == kStiOpcode)
+		return kBlockingBySti;
+	return kBlockingByMovSs;
+}
+
+// A memory operand of the code that runs.  On failure the exception is injected.
+[[nodiscard]] inline bool access_operand(Cpu &cpu, const Instruction &instruction, void *buffer, unsigned count,
+					 DataAccess access)
+{
+	const u64 address = linear_address(cpu, instruction);
+	DataFault fault;
+
+	if (cpu.code_64() && (!cpu.facts.canonical(address) || !cpu.facts.canonical(address + count - 1))) {
+		inject_exception(cpu, instruction.segment == kSs ? kStackFault : kGeneralProtection, 0);
+		return false;
+	}
+	if (access_data(cpu, address, buffer, count, access, fault))
+		return true;
+	inject_page_fault(cpu, fault);
+	return false;
+}
+
+} // namespace
+
+#endif

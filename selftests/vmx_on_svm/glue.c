@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Module entry, memory and CPU hotplug of vmx_on_svm; the machine itself is in machine.cc. */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/cpu.h>
+#include <linux/cpuhotplug.h>
+#include <linux/gfp.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/percpu.h>
+#include <linux/smp.h>
+#include <asm/cpufeature.h>
+#include <asm/fixmap.h>
+#include <asm/io.h>
+#include <asm/processor.h>
+#include <asm/special_insns.h>
+
+#include "boundary.h"
+
+static bool vmwrite_any_field;
+module_param(vmwrite_any_field, bool, 0444);
+MODULE_PARM_DESC(vmwrite_any_field, "let VMWRITE write exit information too (IA32_VMX_MISC bit 29)");
+
+static DEFINE_PER_CPU(struct vos_cpu *, machine);
+static struct vos_environment environment;
+static enum cpuhp_state hotplug_state;
+static bool had_svm;
+
+static const struct {
+	int error;
+	const char *text;
+} refusals[] = {
+	[VOS_OK] = { 0, "" },
+	[VOS_VMX_PRESENT] = { -EEXIST, "the CPU has VMX already" },
+	[VOS_NO_SVM] = { -ENODEV, "the CPU has no SVM, or it is disabled" },
+	[VOS_NO_NESTED_PAGING] = { -ENODEV, "the CPU's SVM has no nested paging" },
+	[VOS_SVM_IN_USE] = { -EBUSY, "SVM is in use: EFER.SVME is set" },
+};
+
+/* Code that asks the kernel's feature bits must find VMX, as code that asks CPUID does. */
+static void show_vmx(struct cpuinfo_x86 *cpu, bool show)
+{
+	unsigned long *capability = (unsigned long *)cpu->x86_capability;
+
+	if (show) {
+		set_bit(X86_FEATURE_VMX, capability);
+		set_bit(X86_FEATURE_MSR_IA32_FEAT_CTL, capability);
+		clear_bit(X86_FEATURE_SVM, capability);
+	} else {
+		clear_bit(X86_FEATURE_VMX, capability);
+		clear_bit(X86_FEATURE_MSR_IA32_FEAT_CTL, capability);
+		if (had_svm)
+			set_bit(X86_FEATURE_SVM, capability);
+	}
+}
+
+static int take_cpu(unsigned int number)
+{
+	unsigned long bytes = PAGE_ALIGN(vos_cpu_bytes());
+	struct vos_cpu *cpu;
+	unsigned long flags;
+	enum vos_refusal refusal;
+	void *memory;
+
+	local_irq_save(flags);
+	refusal = vos_probe();
+	local_irq_restore(flags);
+	if (refusal != VOS_OK) {
+		pr_err("CPU %u: %s\n", number, refusals[refusal].text);
+		return refusals[refusal].error;
+	}
+	memory = alloc_pages_exact(bytes, GFP_KERNEL | __GFP_ZERO);
+	if (!memory)
+		return -ENOMEM;
+	cpu = vos_prepare(memory, &environment);
+	local_irq_save(flags);
+	vos_launch(cpu);
+	local_irq_restore(flags);
+	per_cpu(machine, number) = cpu;
+	show_vmx(&cpu_data(number), true);
+	return 0;
+}
+
+static int release_cpu(unsigned int number)
+{
+	struct vos_cpu *cpu = per_cpu(machine, number);
+	struct vos_statistics statistics;
+	unsigned long flags;
+
+	if (!cpu)
+		return 0;
+	if (vos_in_vmx_operation(cpu)) {
+		pr_err("CPU %u is in VMX operation and cannot go offline\n", number);
+		return -EBUSY;
+	}
+	local_irq_save(flags);
+	vos_leave(cpu);
+	local_irq_restore(flags);
+	per_cpu(machine, number) = NULL;
+	show_vmx(&cpu_data(number), false);
+	vos_get_statistics(cpu, &statistics);
+	pr_info("CPU %u: %lu exits, %lu VMX instructions, %lu VM-entries, %lu nested page faults\n", number,
+		statistics.exits, statistics.vmx_instructions, statistics.entries, statistics.nested_faults);
+	free_pages_exact(cpu, PAGE_ALIGN(vos_cpu_bytes()));
+	return 0;
+}
+
+static int __init vmx_on_svm_init(void)
+{
+	int ret;
+
+	environment = (struct vos_environment) {
+		.direct_map = PAGE_OFFSET,
+		.apic_page = APIC_BASE,
+		.kernel_page_table = (unsigned long)__va(read_cr3_pa()),
+		.use_count = &THIS_MODULE->refcnt.counter,
+		.vmwrite_any_field = vmwrite_any_field,
+	};
+	had_svm = boot_cpu_has(X86_FEATURE_SVM);
+	ret = cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "vmx_on_svm:online", take_cpu, release_cpu);
+	if (ret < 0)
+		return ret;
+	hotplug_state = ret;
+	show_vmx(&boot_cpu_data, true);
+	pr_info("%u CPUs have VMX now\n", num_online_cpus());
+	return 0;
+}
+
+/* Each CPU in VMX operation holds a reference: there is none left here. */
+static void __exit vmx_on_svm_exit(void)
+{
+	cpuhp_remove_state(hotplug_state);
+	show_vmx(&boot_cpu_data, false);
+}
+
+module_init(vmx_on_svm_init);
+module_exit(vmx_on_svm_exit);
+MODULE_DESCRIPTION("Presents a VMX CPU on AMD's SVM (test only)");
+MODULE_LICENSE("GPL");
