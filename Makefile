@@ -8,7 +8,7 @@ CPUS ?= 1
 BOCHS ?=
 TESTS ?=
 
-MODULE_DIRS := . $(patsubst %/Kbuild,%,$(wildcard selftests/*/Kbuild selftests/*/*/Kbuild))
+MODULE_DIRS := . $(patsubst %/Kbuild,%,$(wildcard selftests/*/Kbuild))
 
 export BOCHS
 # Kbuild and lib.mk look at these too: ours are for the top level only.
