@@ -353,11 +353,15 @@ GUEST after_iretq
 	nop
 	vmcall
 
-/* Handlers of the guest's IDT, 16 bytes each. */
+/*
+ * Handlers of the guest's IDT, 16 bytes each.  The NOP is for emulators with several CPUs that take the RIP of a VM-exit by
+ * a handler's first instruction from the instruction that faulted.
+ */
 	.balign	16
 GUEST handlers
 	.rept	256
 	.balign	16
+	nop
 	vmcall
 	.endr
 
