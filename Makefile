@@ -27,8 +27,8 @@ module: ## vregcache.ko, for KDIR= or else the running kernel or else the test k
 	cmp -s $$ko vregcache.ko || cp $$ko vregcache.ko; \
 	echo "built: vregcache.ko (and $$ko)"
 
-modules: ## all modules, the test-only ones too, for the test kernel (KERNEL=) or KDIR=
-	@kdir='$(KDIR)'; [ -n "$$kdir" ] || kdir=$$(scripts/test-kernel --kdir $(KERNEL)) || exit 1; \
+modules: ## all modules, the test-only ones too, for the test kernel (KERNEL=)
+	@kdir=$$(scripts/test-kernel --kdir $(KERNEL)) || exit 1; \
 	echo "KDIR: $$kdir" >&2; \
 	scripts/build-modules "$$kdir" $(MODULE_DIRS)
 
@@ -38,7 +38,7 @@ selftests: ## the programs that run in the guest
 
 unit: ## unit tests on this machine (GoogleTest, ASan, UBSan)
 	@scripts/install-deps unit
-	@$(MAKE) --no-print-directory -C selftests/unit check
+	@$(MAKE) --no-print-directory -j$$(nproc) -C selftests/unit check
 
 script-tests: ## tests of the virtual machine runner itself
 	@scripts/install-deps run
@@ -55,8 +55,8 @@ shell: modules selftests ## an interactive shell in the virtual machine
 	@scripts/vm-run --shell --kernel '$(KERNEL)' --machine '$(MACHINE)' --cpus '$(CPUS)'
 
 demo: ## loads the modules in a virtual machine and shows what the cache saves
-	@scripts/quietly 'building the modules' $(MAKE) --no-print-directory modules
-	@scripts/quietly 'building the guest programs' $(MAKE) --no-print-directory selftests
+	@scripts/quietly 'building the modules' $(MAKE) --no-print-directory modules KERNEL='$(KERNEL)'
+	@scripts/quietly 'building the guest programs' $(MAKE) --no-print-directory selftests KERNEL='$(KERNEL)'
 	@scripts/vm-run --kernel '$(KERNEL)' --machine '$(MACHINE)' --cpus '$(CPUS)' --name demo \
 		--output brief --command ./demo
 

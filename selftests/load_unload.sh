@@ -98,14 +98,48 @@ loads_again_ten_times() {
 	wait_for device_is_gone
 }
 
+# vmx_client holds VMX on one CPU, as another hypervisor would.
+refused_while_vmx_is_in_use() {
+	insmod "$VRC_MODULES/vmx_client.ko" hold=1 || return 1
+	! load && grep -q 'busy' /tmp/load_unload.error && told 'VMX is in use'
+	refused=$?
+	[ "$refused" -eq 0 ] || explain
+	rmmod vmx_client && [ "$refused" -eq 0 ]
+}
+
+# Without vmx_on_svm a machine with SVM has no VMX.  Where VMX is the CPU's own it cannot be taken away.
+refused_without_vmx() {
+	rmmod vmx_on_svm || return 1
+	! load && grep -q 'No such device' /tmp/load_unload.error && told 'has no VMX'
+	refused=$?
+	[ "$refused" -eq 0 ] || explain
+	insmod "$VRC_MODULES/vmx_on_svm.ko" && [ "$refused" -eq 0 ]
+}
+
+# Where a vulnerability is open, the module says which, and wants to be told that guests are trusted.
+refused_while_a_vulnerability_is_open() {
+	VRC_INSMOD_ARGS=
+	! load && grep -q 'denied' /tmp/load_unload.error && told 'is affected by'
+}
+
+# The log has one new line of the module's with these words.
+told() {
+	dmesg | tail -n "+$((log_lines + 1))" | grep 'vregcache: ' | grep -q "$1"
+}
+
 kernel_log_is_clean() {
 	dmesg | tail -n "+$((log_lines + 1))" >/tmp/load_unload.log
 	! grep -E 'WARNING:|BUG:|Oops|Call Trace' /tmp/load_unload.log
 }
 
-if [ -z "$VRC_MODULES" ] || [ ! -e "$MODULE" ]; then
-	echo "1..0 # SKIP VRC_MODULES does not name a folder with vregcache.ko"
+if [ -z "$VRC_MODULES" ]; then
+	echo "1..0 # SKIP VRC_MODULES does not name the folder of the modules"
 	exit $KSFT_SKIP
+fi
+if [ ! -e "$MODULE" ]; then
+	echo "1..1"
+	echo "not ok 1 vregcache.ko is in $VRC_MODULES"
+	exit 1
 fi
 if [ "$(id -u)" -ne 0 ]; then
 	echo "1..0 # SKIP must be root"
@@ -113,7 +147,7 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 
 echo "TAP version 13"
-echo "1..7"
+echo "1..10"
 
 was_loaded=no
 if loaded; then
@@ -123,11 +157,32 @@ if loaded; then
 fi
 log_lines=$(dmesg | wc -l)
 
+optional() {
+	if [ "$1" = yes ]; then
+		$2
+		result $? "$2"
+	else
+		number=$((number + 1))
+		echo "ok $number $2 # SKIP $3"
+	fi
+}
+
 for test in loads_and_makes_the_device device_is_for_root_only second_load_is_refused \
 	unload_with_an_open_file_is_refused unload_leaves_nothing loads_again_ten_times kernel_log_is_clean; do
 	$test
 	result $? $test
 done
+has_client=no
+[ ! -e "$VRC_MODULES/vmx_client.ko" ] || has_client=yes
+optional $has_client refused_while_vmx_is_in_use "no vmx_client.ko to hold VMX"
+has_emulation=no
+! grep -q '^vmx_on_svm ' /proc/modules || has_emulation=yes
+optional $has_emulation refused_without_vmx "VMX is the CPU's own"
+needs_unsafe=no
+case " $VRC_INSMOD_ARGS " in *" unsafe=1 "*) needs_unsafe=yes ;; esac
+saved_arguments=$VRC_INSMOD_ARGS
+optional $needs_unsafe refused_while_a_vulnerability_is_open "no open vulnerability on this machine"
+VRC_INSMOD_ARGS=$saved_arguments
 
 if [ "$was_loaded" = yes ]; then
 	loaded || load || { explain; failures=$((failures + 1)); }

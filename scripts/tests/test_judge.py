@@ -75,8 +75,8 @@ class Counting(unittest.TestCase):
             "not ok 1 selftests: vregcache: device_test # exit=1")))
         self.assertEqual(judge.cases[0].reason, "x_test.c:5:one:Expected 1 (1) == 2 (2)")
 
-    def test_program_without_cases_counts_as_one(self):
-        self.assertEqual(judged(run(program(["hello"]))).counts(), (1, 0, 0))
+    def test_program_without_results_has_failed(self):
+        self.assertEqual(judged(run(program(["hello"]))).counts(), (0, 1, 0))
 
     def test_skipped_program(self):
         judge = judged(run(program(["SKIP: no debugfs"], "ok 1 selftests: vregcache: device_test # SKIP")))

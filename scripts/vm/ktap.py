@@ -85,7 +85,7 @@ class Program:
         if directive == "SKIP":
             if not self.cases:
                 case(SKIP, self.skip_reason or self.last_line or "no reason given")
-            return
+                return
         ran = len(self.cases)
         if failed:
             verdict = f"{directive.lower()} {rest}".strip() if directive != "EXIT" else f"exit status {rest.lstrip('=')}"
@@ -95,7 +95,7 @@ class Program:
             if self.planned == 0:
                 case(SKIP, self.skip_reason or "plans no test")
             else:
-                case(PASS, "")
+                case(FAIL, "ended well and gave no result")
         if self.planned is not None and ran < self.planned:
             case(FAIL, f"planned {self.planned} tests, gave {ran} results", "plan")
 

@@ -14,6 +14,7 @@
 #include <asm/fpu/types.h>
 #include <asm/mmu_context.h>
 #include <asm/msr.h>
+#include <asm/nospec-branch.h>
 #include <asm/tlbflush.h>
 
 #include "compat.h"
@@ -127,6 +128,11 @@ vrc_bool vrc_host_need_resched(void)
 void vrc_host_reschedule(void)
 {
 	cond_resched();
+}
+
+void vrc_host_prediction_barrier(void)
+{
+	indirect_branch_prediction_barrier();
 }
 
 /*

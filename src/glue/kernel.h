@@ -82,6 +82,8 @@ unsigned long vrc_host_cr4(void);
 vrc_bool vrc_host_signal_pending(void);
 vrc_bool vrc_host_need_resched(void);
 void vrc_host_reschedule(void);
+/* Forgets the indirect branch predictions of this CPU, where the kernel uses that against Spectre v2. */
+void vrc_host_prediction_barrier(void);
 /* Runs the host's handlers of what made the CPU leave the guest. */
 void vrc_host_handle_nmi(void);
 void vrc_host_handle_machine_check(void);

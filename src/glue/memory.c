@@ -72,15 +72,17 @@ int vrc_host_pin(struct vrc_host_vm *vm, vrc_u64 user_address, vrc_u64 page_coun
 
 	if (!access_ok((void __user *)user_address, page_count << PAGE_SHIFT))
 		return -EINVAL;
+	error = account_locked_vm(vm->mm, page_count, true);
+	if (error)
+		return error;
 	pinned = kvzalloc(struct_size(pinned, pages, page_count), GFP_KERNEL_ACCOUNT);
-	if (!pinned)
-		return -ENOMEM;
+	if (!pinned) {
+		error = -ENOMEM;
+		goto uncharge;
+	}
 	pinned->count = page_count;
 	pinned->writable = writable;
 
-	error = account_locked_vm(vm->mm, page_count, true);
-	if (error)
-		goto free;
 	while (done < page_count) {
 		/* In pieces, so that a signal ends a long wait. */
 		int piece = min_t(unsigned long, page_count - done, 1024);
@@ -88,23 +90,23 @@ int vrc_host_pin(struct vrc_host_vm *vm, vrc_u64 user_address, vrc_u64 page_coun
 
 		if (got <= 0) {
 			error = got ? got : -EFAULT;
-			goto unpin;
+			goto release;
 		}
 		done += got;
 		if (fatal_signal_pending(current)) {
 			error = -EINTR;
-			goto unpin;
+			goto release;
 		}
 		cond_resched();
 	}
 	*result = pinned;
 	return 0;
 
-unpin:
+release:
 	unpin(pinned, done);
-	account_locked_vm(vm->mm, page_count, false);
-free:
 	kvfree(pinned);
+uncharge:
+	account_locked_vm(vm->mm, page_count, false);
 	return error;
 }
 

@@ -55,10 +55,9 @@ inline Result<void> set_long_mode(Vcpu& vcpu, const LoadedVmcs& vmcs, bool on)
 
 // PAE paging keeps four entries in registers, which MOV to CR0 and CR4 load from memory (SDM Vol. 3A, 4.4.1).
 // False: one of them has a reserved bit set, or is not in memory; nothing has changed.  Takes the memory lock.
-inline Result<bool> load_pdptes(Vcpu& vcpu, const LoadedVmcs& vmcs)
+inline Result<bool> load_pdptes(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 cr3)
 {
 	constexpr u64 kPresent = 1, kReserved = 0x1e6;
-	u64 cr3 = VREGCACHE_TRY(vcpu.cache.read<Reg::kCr3>(vmcs));
 	u64 entry[4];
 	MemoryGuard guard(vcpu.vm->host);
 	for (u32 i = 0; i < 4; i++) {
@@ -74,6 +73,12 @@ inline Result<bool> load_pdptes(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	vcpu.cache.write<Reg::kPdpte2>(vmcs, entry[2]);
 	vcpu.cache.write<Reg::kPdpte3>(vmcs, entry[3]);
 	return true;
+}
+
+inline Result<bool> load_pdptes(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	u64 cr3 = VREGCACHE_TRY(vcpu.cache.read<Reg::kCr3>(vmcs));
+	return load_pdptes(vcpu, vmcs, cr3);
 }
 
 // MOV to CR0, LMSW.  False: #GP(0), and nothing has changed.

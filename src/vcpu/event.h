@@ -59,16 +59,26 @@ struct Event {
 		return event;
 	}
 
-	// Hands the event to the next VM-entry.
-	Result<void> inject(const PinnedVmcs& vmcs) const
+	// Hands the event to the next VM-entry.  In real mode exceptions have no error code, and VM-entry insists
+	// (SDM Vol. 3C, 27.2.1.3).
+	Result<void> inject(const PinnedVmcs& vmcs, bool protected_mode) const
 	{
-		if (information.has_error_code())
+		u32 word = information.word;
+		if (!protected_mode)
+			word &= ~InterruptionInformation::kErrorCodeValid;
+		if (word & InterruptionInformation::kErrorCodeValid)
 			VREGCACHE_TRY(vmcs.write(vregcache::kVmEntryExceptionErrorCode, error_code));
 		if (information.is_software())
 			VREGCACHE_TRY(vmcs.write(vregcache::kVmEntryInstructionLength, instruction_length));
 		// Bit 12 says something else in IDT-vectoring information, and must be clear here.
 		return vmcs.write(vregcache::kVmEntryInterruptionInformation,
-				  information.word & ~InterruptionInformation::kNmiUnblockedByIret);
+				  word & ~InterruptionInformation::kNmiUnblockedByIret);
+	}
+
+	// VM-entry failed, and has not taken the event out of the VMCS as a VM-exit would.
+	static Result<void> take_back(const PinnedVmcs& vmcs)
+	{
+		return vmcs.write(vregcache::kVmEntryInterruptionInformation, u32{0});
 	}
 };
 

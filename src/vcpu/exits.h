@@ -161,18 +161,20 @@ inline Result<Next> handle_mov_dr(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	bool from = qualification & 1u << 4;
 	Gpr gpr = static_cast<Gpr>(qualification >> 8 & 0xf);
 
-	u64 dr7 = VREGCACHE_TRY(vcpu.cache.read<Reg::kDr7>(vmcs));
-	constexpr u64 kGeneralDetect = 1u << 13;
-	if (dr7 & kGeneralDetect) {
-		set_dr7(vcpu, vmcs, dr7 & ~kGeneralDetect);
-		raise_debug(vcpu, kDr6AccessDetected);
-		return Next::kResume;
-	}
+	// The exit comes before the instruction's own checks (SDM Vol. 3C, 26.1.3), so they are made here.
 	// DR4 and DR5 are other names for DR6 and DR7, unless debug extensions are on.
 	if (number == 4 || number == 5) {
 		if (VREGCACHE_TRY(guest_cr4(vcpu, vmcs)) & cr4::kDe)
 			return handle_invalid_opcode(vcpu, vmcs);
 		number += 2;
+	}
+	if (VREGCACHE_TRY(privilege_level(vcpu, vmcs)) != 0)
+		return handle_general_protection(vcpu, vmcs);
+	u64 dr7 = VREGCACHE_TRY(vcpu.cache.read<Reg::kDr7>(vmcs));
+	constexpr u64 kGeneralDetect = 1u << 13;
+	if (dr7 & kGeneralDetect) {
+		VREGCACHE_TRY(raise_debug(vcpu, vmcs, kDr6AccessDetected));
+		return Next::kResume;
 	}
 	if (from) {
 		write_gpr(vcpu, vmcs, gpr, number < 4 ? vcpu.entry.dr[number] : number == 6 ? vcpu.entry.dr6 : dr7);
@@ -277,8 +279,11 @@ inline Result<Next> handle_exception_or_nmi(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	// The guest gets it.  #DB and #AC are benign, so an exception that was being delivered is dropped and will come
 	// again when its instruction does (SDM Vol. 3A, table 6-5).
 	if (what.vector() == vector::kDebug) {
-		raise_debug(vcpu, VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs)) &
-					  (kDr6Breakpoints | kDr6AccessDetected | kDr6SingleStep));
+		u64 causes = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs));
+		// INT1 is a trap: its handler returns behind it.
+		if (what.type() == InterruptionType::kPrivilegedSoftwareException)
+			VREGCACHE_TRY(advance_rip(vcpu, vmcs));
+		VREGCACHE_TRY(raise_debug(vcpu, vmcs, causes & (kDr6Breakpoints | kDr6AccessDetected | kDr6SingleStep)));
 		return Next::kResume;
 	}
 	vcpu.event.information.word = what.word & ~InterruptionInformation::kNmiUnblockedByIret;

@@ -94,7 +94,7 @@ class GuestMemory {
 	}
 
  private:
-	static constexpr u64 kPageLimit = u64{1} << 31;
+	static constexpr u64 kPageLimit = u64{1} << 27;  // 512 GiB: the list of pages is one allocation
 
 	struct Slot {
 		u64 base = 0;

@@ -127,6 +127,11 @@ inline Result<Next> handle_string_io(Vcpu& vcpu, const LoadedVmcs& vmcs, IoQuali
 	u32 batch = kIoDataBytes / io.size();
 	if (remaining < batch)
 		batch = static_cast<u32>(remaining);
+	// The index register wraps at its address size, which the linear address does not.
+	u64 offset = vcpu.gpr()[io.in() ? Gpr::kRdi : Gpr::kRsi] & vcpu.io.address_mask;
+	u64 room = backwards ? offset / io.size() + 1 : (vcpu.io.address_mask - offset) / io.size() + 1;
+	if (room < batch)
+		batch = static_cast<u32>(room);
 	MemoryGuard guard(vcpu.vm->host);
 	StringMemory memory(vcpu, walk, {.write = io.in(), .user = user}, flat64);
 	StringMemory::Outcome outcome;

@@ -19,8 +19,11 @@ inline Result<void> prepare_entry(Vcpu& vcpu, const PinnedVmcs& vmcs)
 	VREGCACHE_TRY(vcpu.host_control_registers.update(vmcs));
 	VREGCACHE_TRY(vcpu.resident.to_guest(vmcs, vcpu.msrs));
 	VREGCACHE_TRY(vcpu.cache.write_back(vmcs));
-	if (vcpu.event.pending())
-		VREGCACHE_TRY(vcpu.event.inject(vmcs));
+	if (vcpu.event.pending()) {
+		// PE is host-owned, so the read shadow has it.
+		bool protected_mode = VREGCACHE_TRY(vcpu.cache.read<Reg::kCr0ReadShadow>(vmcs)) & cr0::kPe;
+		VREGCACHE_TRY(vcpu.event.inject(vmcs, protected_mode));
+	}
 	return {};
 }
 
@@ -33,6 +36,8 @@ inline Result<Exit> entry_failed(Vcpu& vcpu, const PinnedVmcs& vmcs, EntryResult
 	if (result == EntryResult::kVmFailInvalid)
 		return Error::kVmFailInvalid;
 	u32 error = VREGCACHE_TRY(vmcs.read(vregcache::kVmInstructionError));
+	if (vcpu.event.pending())
+		VREGCACHE_TRY(Event::take_back(vmcs));
 	vrc_host_error("vCPU %u: VM-entry failed: VM-instruction error %u (SDM Vol. 3C, 31.4)", vcpu.id, error);
 	return Exit{true, true, error, {}};
 }
@@ -64,6 +69,8 @@ inline Result<Exit> enter_once(Vcpu& vcpu)
 	vcpu.cache.observer().begin_exit(reason & kBasicExitReasonMask);
 	if (reason & kEntryFailure) {
 		vcpu.cache.vm_entry_failure_exit(vmcs);
+		if (vcpu.event.pending())
+			VREGCACHE_TRY(Event::take_back(vmcs));
 		u64 qualification = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs));
 		vrc_host_error("vCPU %u: VM-entry failed on the guest's state: exit reason %#x, qualification %#llx (SDM Vol. 3C, "
 			       "27.8)", vcpu.id, reason, qualification);

@@ -168,6 +168,9 @@ inline Result<long> set_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long 
 		return long{error};
 	if (!are_valid(vcpu, sregs))
 		return long{-EINVAL};
+	bool pae = (sregs.cr0 & cr0::kPg) && (sregs.cr4 & cr4::kPae) && !(sregs.efer & efer::kLma);
+	if (pae && !VREGCACHE_TRY(load_pdptes(vcpu, vmcs, sregs.cr3)))
+		return long{-EINVAL};
 	auto& cache = vcpu.cache;
 	for (const NamedSegment& named : kSregsSegments)
 		VREGCACHE_TRY(write_segment(cache, vmcs, named.segment, from_kvm(sregs.*named.member)));
@@ -184,9 +187,6 @@ inline Result<long> set_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long 
 	vcpu.entry.cr2 = sregs.cr2;
 	vcpu.cr8 = sregs.cr8;
 	vcpu.apic_base = sregs.apic_base;
-	bool pae = (sregs.cr0 & cr0::kPg) && (sregs.cr4 & cr4::kPae) && !(sregs.efer & efer::kLma);
-	if (pae && !VREGCACHE_TRY(load_pdptes(vcpu, vmcs)))
-		return long{-EINVAL};
 	return 0L;
 }
 

@@ -87,7 +87,8 @@ inline ControlRegisterShare cr0_share()
 
 inline ControlRegisterShare cr4_share()
 {
-	return {kCr4GuestOwned, g_vmx.cr4_fixed0};
+	// A machine check while CR4.MCE is clear shuts the machine down, so the host's setting is in force in the guest too.
+	return {kCr4GuestOwned, g_vmx.cr4_fixed0 | g_vmx.host_cr4_mce};
 }
 
 inline Result<u64> guest_cr0(Vcpu& vcpu, const LoadedVmcs& vmcs)
@@ -156,14 +157,19 @@ inline Result<void> raise_invalid_opcode(Vcpu& vcpu, const LoadedVmcs& vmcs)
 // DR6 bits that a debug exception reports; the others are sticky or constant.
 constexpr u64 kDr6Breakpoints = 0xf, kDr6AccessDetected = 1u << 13, kDr6SingleStep = 1u << 14;
 
-inline void raise_debug(Vcpu& vcpu, u64 dr6_bits)
+inline Result<void> raise_debug(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 dr6_bits)
 {
+	// Delivery clears general detect, or the handler could not look at the debug registers (SDM Vol. 3B, 18.2.4).
+	constexpr u64 kGeneralDetect = 1u << 13;
+	u64 dr7 = VREGCACHE_TRY(vcpu.cache.read<Reg::kDr7>(vmcs));
+	vcpu.cache.write<Reg::kDr7>(vmcs, dr7 & ~kGeneralDetect);
 	vcpu.entry.dr6 = (vcpu.entry.dr6 & ~kDr6Breakpoints) | dr6_bits;
 	vcpu.event = Event::exception(vector::kDebug);
+	return {};
 }
 
-// The instruction at RIP was carried out for the guest: goes behind it, with all that a completed instruction does.
-inline Result<void> skip_instruction(Vcpu& vcpu, const LoadedVmcs& vmcs)
+// Goes behind the instruction at RIP, which ends blocking by STI and by MOV SS.
+inline Result<void> advance_rip(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	u64 rip = VREGCACHE_TRY(vcpu.cache.read<Reg::kRip>(vmcs));
 	u64 next = rip + VREGCACHE_TRY(vcpu.cache.read<Reg::kExitInstructionLength>(vmcs));
@@ -172,13 +178,19 @@ inline Result<void> skip_instruction(Vcpu& vcpu, const LoadedVmcs& vmcs)
 		next = static_cast<u32>(next);
 	vcpu.cache.write<Reg::kRip>(vmcs, next);
 
-	// Blocking by STI and by MOV SS lasts for one instruction (SDM Vol. 3C, table 25-3).
+	// SDM Vol. 3C, table 25-3
 	constexpr u32 kBlockingBySti = 1u << 0, kBlockingByMovSs = 1u << 1;
 	u32 interruptibility = VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs));
 	vcpu.cache.write<Reg::kInterruptibility>(vmcs, interruptibility & ~(kBlockingBySti | kBlockingByMovSs));
+	return {};
+}
 
+// The instruction at RIP was carried out for the guest: all that a completed instruction does.
+inline Result<void> skip_instruction(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	VREGCACHE_TRY(advance_rip(vcpu, vmcs));
 	if (VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs)) & rflags::kTf)
-		raise_debug(vcpu, kDr6SingleStep);
+		return raise_debug(vcpu, vmcs, kDr6SingleStep);
 	return {};
 }
 

@@ -16,6 +16,7 @@ struct VmxCapability {
 	u64 cr0_fixed1 = 0;
 	u64 cr4_fixed0 = 0;
 	u64 cr4_fixed1 = 0;
+	u64 host_cr4_mce = 0;  // CR4.MCE as the kernel has it
 	bool invept_single = false;
 	u64 host_xcr0 = 0;
 	u32 xsave_end[64] = {};  // where each component of the XSAVE area ends; CPUID is too slow to ask each time
@@ -108,6 +109,7 @@ inline int detect_vmx(bool unsafe_allowed)
 	g_vmx.cr0_fixed1 = rdmsr(msr::kVmxCr0Fixed1);
 	g_vmx.cr4_fixed0 = rdmsr(msr::kVmxCr4Fixed0);
 	g_vmx.cr4_fixed1 = rdmsr(msr::kVmxCr4Fixed1);
+	g_vmx.host_cr4_mce = read_hardware_cr4() & cr4::kMce;
 	if (g_vmx.facts.xsave) {
 		g_vmx.host_xcr0 = xgetbv(0);
 		for (u32 component = 2; component < 63; component++) {

@@ -17,10 +17,14 @@ class Ept {
  public:
 	bool create() { return (root_ = static_cast<u64*>(vrc_host_alloc_page())); }
 
+	// No vCPU uses it any more.  What CPUs have cached of the tables goes first: their pages get other uses, and the
+	// root's address may come back as that of another virtual machine's root.
 	void destroy()
 	{
-		if (root_)
-			free_table(root_, kLevels);
+		if (!root_)
+			return;
+		flush();
+		free_table(root_, kLevels);
 		root_ = nullptr;
 	}
 

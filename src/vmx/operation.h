@@ -86,6 +86,8 @@ class Vmcs {
 		bool moved = cpu_ != cpu;
 		if (moved)
 			clear();
+		// Another guest may have trained the branch predictors of this CPU.
+		vrc_host_prediction_barrier();
 		InterruptsOff interrupts_off;
 		if (!this_cpu().on)
 			return Error::kNotCurrent;
