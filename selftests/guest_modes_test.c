@@ -342,6 +342,62 @@ TEST_F(guest, userspace_and_guest_see_each_others_writes)
 	}
 }
 
+/* POPF sets TF, which traps behind the next instruction; that one is carried out for the guest. */
+GUEST_ASM(trap_behind_cpuid, 64, "pushf\n orl $0x100, (%rsp)\n popf\n cpuid\n nop\n nop\n hlt\n");
+#define BEHIND_CPUID (GUEST_CODE + 11)
+GUEST_ASM(halt, 64, "hlt\n");
+
+/*
+ * The trap is injected at VM-entry, and its delivery is the first to touch the page of the IDT: that exits, and the trap
+ * must come again.  A fault would come again by itself when its instruction does; a trap would not.
+ */
+TEST_F(guest, event_survives_an_exit_in_the_middle_of_its_delivery)
+{
+	const uint64_t handler = GUEST_CODE + 0x800;
+	struct kvm_sregs sregs;
+	struct kvm_regs regs;
+	uint64_t *gate;
+
+	vm_load(&self->vm, GUEST_CODE, trap_behind_cpuid);
+	vm_load(&self->vm, handler, halt);
+	vcpu_enter_long(&self->vcpu);
+	gate = vm_at(&self->vm, GUEST_IDT + 16);
+	gate[0] = (handler & 0xffff) | SEL_CODE64 << 16 | 0x8e0000000000 | (handler >> 16 & 0xffff) << 48;
+	gate[1] = 0;
+	vcpu_get_sregs(&self->vcpu, &sregs);
+	sregs.idt.limit = 0xfff;
+	vcpu_set_sregs(&self->vcpu, &sregs);
+	ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
+	vcpu_get_regs(&self->vcpu, &regs);
+	ASSERT_EQ(handler + 1, regs.rip);
+	EXPECT_EQ((uint64_t)BEHIND_CPUID, *(uint64_t *)vm_at(&self->vm, regs.rsp));
+}
+
+GUEST_ASM(read_unknown_msr, 16, "mov $0xdead, %cx\n rdmsr\n hlt\n");
+
+/* In real mode #GP pushes no error code, and VM-entry refuses to deliver one. */
+TEST_F(guest, fault_in_real_mode_has_no_error_code)
+{
+	const uint16_t handler = 0x100;
+	struct kvm_regs regs;
+	uint16_t *vector, *stack;
+
+	vm_load(&self->vm, GUEST_CODE, read_unknown_msr);
+	vm_load(&self->vm, GUEST_CODE + handler, halt);
+	vcpu_enter_real(&self->vcpu);
+	vector = vm_at(&self->vm, GUEST_IVT + 13 * 4);
+	vector[0] = handler;
+	vector[1] = GUEST_CODE >> 4;
+	ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
+	vcpu_get_regs(&self->vcpu, &regs);
+	ASSERT_EQ(handler + 1U, regs.rip);
+	/* IP, CS and FLAGS, and nothing else. */
+	EXPECT_EQ((uint64_t)GUEST_STACK - GUEST_DATA - 16 - 6, regs.rsp);
+	stack = vm_at(&self->vm, GUEST_DATA + regs.rsp);
+	EXPECT_EQ(3, stack[0]);
+	EXPECT_EQ(GUEST_CODE >> 4, stack[1]);
+}
+
 GUEST_ASM(load, 64, "mov (%rsi), %ebx\n hlt\n");
 GUEST_ASM(store, 64, "mov %ebx, (%rsi)\n hlt\n");
 

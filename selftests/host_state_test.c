@@ -12,6 +12,7 @@
 #include <linux/hw_breakpoint.h>
 #include <linux/perf_event.h>
 #include <sched.h>
+#include <sys/io.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
@@ -422,6 +423,48 @@ TEST_F(host, hardware_breakpoints_still_fire)
 	/* And the guest's are its own. */
 	EXPECT_EQ(0x1111U, vm_read64(&self->vm, GUEST_DATA));
 	close(fd);
+}
+
+/* A VM-exit leaves a TSS without its I/O permission bitmap: a task that may use a port would get SIGSEGV. */
+TEST_F(host, limit_of_the_task_state_segment)
+{
+	const unsigned short port = 0x80;
+
+	if (ioperm(port, 1, 1))
+		SKIP(return, "ioperm: %s", strerror(errno));
+	for (int turn = 0; turn < 20; turn++) {
+		ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
+		outb(0, port);
+	}
+	ASSERT_EQ(0, ioperm(port, 1, 0));
+}
+
+struct descriptor_table {
+	uint16_t limit;
+	uint64_t base;
+} __attribute__((packed));
+
+/* A VM-exit makes both limits 0xffff. */
+TEST_F(host, limits_of_gdt_and_idt)
+{
+	struct descriptor_table gdt[2], idt[2];
+	uint32_t a, b, c, d;
+
+	__cpuid_count(7, 0, a, b, c, d);
+	if (c >> 2 & 1)
+		SKIP(return, "UMIP hides the descriptor tables from tests");
+	pin_here();
+	asm volatile("sgdt %0" : "=m"(gdt[0]));
+	asm volatile("sidt %0" : "=m"(idt[0]));
+	ASSERT_GT(0xffff, gdt[0].limit);
+	for (int turn = 0; turn < 20; turn++) {
+		ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
+		asm volatile("sgdt %0" : "=m"(gdt[1]));
+		asm volatile("sidt %0" : "=m"(idt[1]));
+		ASSERT_EQ(gdt[0].limit, gdt[1].limit);
+		ASSERT_EQ(idt[0].limit, idt[1].limit);
+		ASSERT_EQ(idt[0].base, idt[1].base);
+	}
 }
 
 TEST_F(host, system_calls_and_tsc_aux)
