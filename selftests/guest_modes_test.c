@@ -373,6 +373,25 @@ TEST_F(guest, event_survives_an_exit_in_the_middle_of_its_delivery)
 	EXPECT_EQ((uint64_t)BEHIND_CPUID, *(uint64_t *)vm_at(&self->vm, regs.rsp));
 }
 
+GUEST_ASM(sti_hlt, 64, "sti\n hlt\n hlt\n");
+
+/* HLT is done, so STI blocks no longer; VM-entry refuses blocking by STI while RFLAGS.IF is clear. */
+TEST_F(guest, blocking_by_sti_ends_behind_an_emulated_instruction)
+{
+	struct kvm_regs regs;
+
+	vm_load(&self->vm, GUEST_CODE, sti_hlt);
+	vcpu_enter_long(&self->vcpu);
+	ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
+	vcpu_get_regs(&self->vcpu, &regs);
+	EXPECT_EQ(0x200U, regs.rflags & 0x200);
+	regs.rflags &= ~0x200UL;
+	vcpu_set_regs(&self->vcpu, &regs);
+	ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
+	vcpu_get_regs(&self->vcpu, &regs);
+	EXPECT_EQ(GUEST_CODE + 3UL, regs.rip);
+}
+
 GUEST_ASM(read_unknown_msr, 16, "mov $0xdead, %cx\n rdmsr\n hlt\n");
 
 /* In real mode #GP pushes no error code, and VM-entry refuses to deliver one. */
