@@ -62,7 +62,7 @@ refused() {
 # Loads the client, unloads it, and looks whether all its tests passed.
 client_cycle() {
 	load vmx_client || return 1
-	! grep '^not ok' "$results" | grep -Evq "$declared"
+	grep -q '^1\.\.[1-9]' "$results" && ! grep '^not ok' "$results" | grep -Evq "$declared"
 	status=$?
 	unload vmx_client && return $status
 }
@@ -80,7 +80,17 @@ run_client() {
 		not_ok "load vmx_client"
 		return
 	fi
+	planned=0
+	given=0
 	while read -r line; do
+		case $line in
+		"1.."*)
+			planned=${line#1..}
+			;;
+		"ok "* | "not ok "*)
+			given=$((given + 1))
+			;;
+		esac
 		case $line in
 		"ok "*)
 			ok "${line#ok * }"
@@ -89,7 +99,7 @@ run_client() {
 		"not ok "*)
 			name=${line#not ok * }
 			if [ "$emulated" ] && echo "$name" | grep -Eq "$declared"; then
-				ok "$name # SKIP declared difference"
+				ok "$name # SKIP QEMU does not intercept it in SVM guests"
 				skipped=$((skipped + 1))
 			else
 				not_ok "$name"
@@ -100,6 +110,7 @@ run_client() {
 			;;
 		esac
 	done < "$results"
+	check "every planned test of vmx_client gave a result" [ "$planned" -gt 0 -a "$given" -eq "$planned" ]
 	check "unload vmx_client" unload vmx_client
 }
 
