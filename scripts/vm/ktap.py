@@ -69,7 +69,7 @@ class Program:
         self.running = None
         if directive == "SKIP":
             status, reason = SKIP, rest or self.skip_reason or "no reason given"
-        elif failed and directive not in ("TODO", "XFAIL"):
+        elif failed:
             status, reason = FAIL, f"# {directive} {rest}".strip() if directive else self.complaint or self.last_line
         else:
             status, reason = PASS, ""
