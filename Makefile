@@ -2,17 +2,21 @@
 # The front end: what the targets do is in scripts/, Kbuild builds the modules.
 
 # Sets: KDIR (kernel build tree), KERNEL (test kernel), MACHINE, CPUS, BOCHS, TESTS; see `make help`.
-KERNEL ?= debian
+KERNEL ?=
 MACHINE ?= auto
-CPUS ?= 1
+CPUS ?=
 BOCHS ?=
 TESTS ?=
+
+# What is not said: all of them in check, these elsewhere.
+ONE_KERNEL := $(or $(KERNEL),debian)
+VM_RUN := scripts/vm-run --kernel '$(ONE_KERNEL)' --machine '$(MACHINE)' --cpus '$(or $(CPUS),1)'
 
 MODULE_DIRS := . $(patsubst %/Kbuild,%,$(wildcard selftests/*/Kbuild))
 
 export BOCHS
 # Kbuild and lib.mk look at these too: ours are for the top level only.
-unexport KERNEL MACHINE CPUS TESTS MODULE_DIRS
+unexport KERNEL MACHINE CPUS TESTS MODULE_DIRS ONE_KERNEL VM_RUN
 
 .DEFAULT_GOAL := module
 # One target at a time; Kbuild and the others run their own jobs in parallel.
@@ -28,7 +32,7 @@ module: ## vregcache.ko, for KDIR= or else the running kernel or else the test k
 	echo "built: vregcache.ko (and $$ko)"
 
 modules: ## all modules, the test-only ones too, for the test kernel (KERNEL=)
-	@kdir=$$(scripts/test-kernel --kdir $(KERNEL)) || exit 1; \
+	@kdir=$$(scripts/test-kernel --kdir '$(ONE_KERNEL)') || exit 1; \
 	echo "KDIR: $$kdir" >&2; \
 	scripts/build-modules "$$kdir" $(MODULE_DIRS)
 
@@ -44,31 +48,30 @@ script-tests: ## tests of the virtual machine runner itself
 	@scripts/install-deps run
 	@scripts/tests/run
 
-check: ## everything: unit tests, build, tests in virtual machines with one and two CPUs
+check: ## everything: unit tests, build, tests in virtual machines: both kernels, one and two CPUs
 	@scripts/install-deps build tests unit run $(if $(BOCHS),bochs)
-	@scripts/check --kernel '$(KERNEL)' --machine '$(MACHINE)'
+	@scripts/check $(KERNEL:%=--kernel '%') --machine '$(MACHINE)' $(CPUS:%=--cpus '%')
 
 vm: modules selftests ## the tests in one virtual machine: TESTS="..." CPUS=1 MACHINE=auto|tcg|kvm|bochs
-	@scripts/vm-run --kernel '$(KERNEL)' --machine '$(MACHINE)' --cpus '$(CPUS)' $(TESTS)
+	@$(VM_RUN) $(TESTS)
 
-shell: modules selftests ## an interactive shell in the virtual machine
-	@scripts/vm-run --shell --kernel '$(KERNEL)' --machine '$(MACHINE)' --cpus '$(CPUS)'
+shell: modules selftests ## an interactive shell in the virtual machine (QEMU)
+	@$(VM_RUN) --shell
 
 demo: ## loads the modules in a virtual machine and shows what the cache saves
-	@scripts/quietly 'building the modules' $(MAKE) --no-print-directory modules KERNEL='$(KERNEL)'
-	@scripts/quietly 'building the guest programs' $(MAKE) --no-print-directory selftests KERNEL='$(KERNEL)'
-	@scripts/vm-run --kernel '$(KERNEL)' --machine '$(MACHINE)' --cpus '$(CPUS)' --name demo \
-		--output brief --command ./demo
+	@scripts/quietly 'building the modules' $(MAKE) --no-print-directory modules KERNEL='$(ONE_KERNEL)'
+	@scripts/quietly 'building the guest programs' $(MAKE) --no-print-directory selftests
+	@$(VM_RUN) --name demo --output brief --command ./demo
 
 clean: ## removes what was built; downloads stay in the cache
 	@rm -rf build vregcache.ko compile_commands.json
 
 distclean: clean ## removes the downloads as well
-	@cache=$$(scripts/cache-dir) && rm -rf "$$cache/kernels" "$$cache/kselftest" && \
+	@cache=$$(scripts/cache-dir) && rm -rf "$$cache/kernels" "$$cache/kselftest" "$$cache/apt" "$$cache/kvm-probe.json" && \
 	{ rmdir "$$cache" 2>/dev/null || :; }
 
 help: ## this list
 	@echo 'Targets:'
 	@sed -n 's/^\([a-z_-]*\):[^#]*## /\1\t/p' Makefile | expand -t 20 | sed 's/^/  /'
-	@echo 'Variables: KDIR= KERNEL=$(KERNEL) MACHINE=$(MACHINE) CPUS=$(CPUS) BOCHS=/path/to/a/VMX-enabled/bochs TESTS='
+	@echo 'Variables: KDIR= KERNEL=debian|6.12 MACHINE=auto|tcg|kvm|bochs CPUS= BOCHS=/path/to/a/VMX-enabled/bochs TESTS='
 	@echo 'Downloads: $(shell scripts/cache-dir) (VRC_CACHE=)'

@@ -19,6 +19,7 @@ class Bochs:
     # It reports a CPU with L1TF and without the MSR to flush the cache.
     insmod_args = "unsafe=1"
     quiet_timeout = 900
+    timeout = 3600
 
     def __init__(self, binary, cpus, memory):
         self.binary = pathlib.Path(binary).resolve()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The guest's root file system: busybox, the kernel's modules that tests need, our modules, the kselftests."""
 
+import fcntl
 import gzip
 import hashlib
 import lzma
@@ -119,6 +120,13 @@ def base_image(kernel, tests):
         digest.update(f"{name} {executable} {strip} {len(data)} ".encode())
         digest.update(data)
     CACHE.mkdir(parents=True, exist_ok=True)
+    # Of two runs at a time one makes it; closing the file ends the wait of the other.
+    with open(CACHE / ".lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _build(kernel, files, loaded, digest)
+
+
+def _build(kernel, files, loaded, digest):
     image = CACHE / f"{kernel.release}-{digest.hexdigest()[:16]}.cpio.gz"
     if image.exists():
         return image

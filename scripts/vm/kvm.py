@@ -1,22 +1,53 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Does this host's /dev/kvm offer VMX to guests?"""
+"""Does this host run virtual machines that have VMX?  Asked from the cheapest question to the dearest."""
 
 import fcntl
+import json
 import os
+import pathlib
+import re
 import struct
+import subprocess
+import tempfile
+
+from vm.paths import SCRIPTS, cache
 
 _KVM_GET_SUPPORTED_CPUID = 0xC008AE05
 _ENTRY = struct.Struct("10I")
 _HEADER = struct.Struct("II")
 _VMX_BIT = 5
+_ROM_SECONDS = 5
+# What vmx_rom.S says on the port, as QEMU's exit status has it.
+_ROM_SAYS = {
+    "W": None,
+    "N": "shows it no VMX",
+    "D": "shows it VMX that firmware has disabled",
+    "F": "fails its VMXON",
+}
 
 
-def offers_vmx(device="/dev/kvm"):
-    """Returns (yes or no, why)."""
+def _cpu(cpuinfo):
+    text = pathlib.Path(cpuinfo).read_text(errors="replace")
+    model = re.search(r"^model name\s*:\s*(.*)", text, re.MULTILINE)
+    flags = re.search(r"^flags\s*:\s*(.*)", text, re.MULTILINE)
+    return model.group(1) if model else "unknown", flags.group(1).split() if flags else []
+
+
+def claims_vmx(device="/dev/kvm", cpuinfo="/proc/cpuinfo", nested="/sys/module/kvm_intel/parameters/nested"):
+    """What the host says of itself, without a guest.  Returns (yes or no, why)."""
+    if not os.path.exists(device):
+        return False, f"there is no {device}"
+    model, flags = _cpu(cpuinfo)
+    if "vmx" not in flags:
+        return False, f"{device} is there, but this host's CPU has no VMX ({model})"
+    try:
+        if pathlib.Path(nested).read_text().strip() not in ("Y", "1"):
+            return False, f"{device} is there, but {nested} is off"
+    except OSError:
+        # Not to be seen from every container; the next question tells, too.
+        pass
     try:
         fd = os.open(device, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False, f"there is no {device}"
     except OSError as error:
         return False, f"{device} does not open: {error.strerror}"
     try:
@@ -35,3 +66,53 @@ def offers_vmx(device="/dev/kvm"):
                 return True, f"{device} offers VMX to guests"
             return False, f"{device} opens but offers no VMX to guests"
     return False, f"{device} opens but reports no CPUID leaf 1"
+
+
+def runs_rom(command, seconds=_ROM_SECONDS):
+    """Runs a guest of a few instructions that turns VMX on and off.  command(rom) is the machine's command line.
+    Returns None, or what went wrong."""
+    with tempfile.TemporaryDirectory(prefix="vrc-") as work:
+        source, rom = SCRIPTS / "vm/vmx_rom.S", f"{work}/rom"
+        subprocess.run(["as", "--32", "-o", f"{rom}.o", source], check=True, stdin=subprocess.DEVNULL)
+        subprocess.run(["ld", "-m", "elf_i386", "-Ttext", "0", "-e", "0", "--oformat", "binary", "-o", rom, f"{rom}.o"],
+                       check=True, stdin=subprocess.DEVNULL)
+        try:
+            done = subprocess.run(command(rom), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, text=True, errors="replace", timeout=seconds)
+        except subprocess.TimeoutExpired:
+            return f"a guest of a few instructions hangs in it (for {seconds} s)"
+    for letter, wrong in _ROM_SAYS.items():
+        if done.returncode == ord(letter) << 1 | 1:
+            return f"a guest of a few instructions runs, and the host {wrong}" if wrong else None
+    said = done.stdout.strip().splitlines()
+    return f"QEMU ends with status {done.returncode}: {said[-1] if said else 'it said nothing'}"
+
+
+def _host(binary):
+    """What the answer holds for: this boot of this kernel, and this QEMU."""
+    stat = os.stat(binary)
+    boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return {"boot": boot, "kernel": os.uname().release, "qemu": [binary, stat.st_size, stat.st_mtime]}
+
+
+def offers_vmx(machine, binary, boots, claims=claims_vmx, rom=runs_rom, memory=None):
+    """Returns (yes or no, why).  boots() -> None or what went wrong boots the test kernel on `machine` to its init and
+    back.  Guests, some of which may hang, are run once in this boot of the host."""
+    claimed, why = claims()
+    if not claimed:
+        return False, why
+    memory = memory or cache() / "kvm-probe.json"
+    host = _host(binary)
+    try:
+        known = json.loads(memory.read_text())
+        if known["host"] == host:
+            return known["answer"], f"{known['why']}; seen before in this boot of the host"
+    except (OSError, ValueError, KeyError):
+        pass
+    wrong = rom(machine.rom_command) or boots()
+    why = f"{why}, but {wrong}" if wrong else f"{why}, and a probe boot came up"
+    memory.parent.mkdir(parents=True, exist_ok=True)
+    part = memory.with_suffix(f".{os.getpid()}")
+    part.write_text(json.dumps({"host": host, "answer": not wrong, "why": why}) + "\n")
+    part.rename(memory)
+    return not wrong, why

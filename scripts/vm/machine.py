@@ -1,28 +1,27 @@
 # SPDX-License-Identifier: GPL-2.0
 """Picks the machine to run on, and says why."""
 
+import shutil
+
 from vm import kvm
 from vm.bochs import Bochs
-from vm.qemu import Qemu
+from vm.qemu import BINARY, Qemu
+
+KINDS = ("auto", "tcg", "kvm", "bochs")
 
 
 def pick(kind, cpus, memory, bochs_binary, probe):
-    """Returns (machine, why).  probe(machine) -> bool boots the test kernel once and reports whether that works."""
-    if kind == "bochs":
+    """Returns (machine, why).  probe(machine) boots the test kernel once and returns None, or what went wrong."""
+    if kind == "bochs" or (kind == "auto" and bochs_binary):
         if not bochs_binary:
             raise SystemExit("machine bochs: say BOCHS=/path/to/bochs, a VMX-enabled build")
-        return Bochs(bochs_binary, cpus, memory), "as told"
+        return Bochs(bochs_binary, cpus, memory), "as told" if kind == "bochs" else "BOCHS= is given"
     if kind == "tcg":
         return Qemu("tcg", cpus, memory), "as told"
-    offered, why = kvm.offers_vmx()
-    if kind == "kvm":
-        if not offered:
-            raise SystemExit(f"machine kvm: {why}")
-        return Qemu("kvm", cpus, memory), "as told"
+    machine = Qemu("kvm", cpus, memory)
+    offered, why = kvm.offers_vmx(machine, shutil.which(BINARY), lambda: probe(machine))
     if offered:
-        machine = Qemu("kvm", cpus, memory)
-        # On some hosts the device opens and says all the right things, but guests hang.
-        if probe(machine):
-            return machine, f"{why}, and a probe boot came up"
-        why = f"{why}, but a probe boot did not come up"
+        return machine, f"as told; {why}" if kind == "kvm" else why
+    if kind == "kvm":
+        raise SystemExit(f"machine kvm: {why}")
     return Qemu("tcg", cpus, memory), why

@@ -15,3 +15,8 @@ def script(name, *arguments):
     if done.returncode:
         raise SystemExit(f"scripts/{name} failed")
     return done.stdout.strip()
+
+
+def cache():
+    """What is kept between builds and checkouts."""
+    return pathlib.Path(script("cache-dir"))

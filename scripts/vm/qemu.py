@@ -12,6 +12,9 @@ BINARY = "qemu-system-x86_64"
 
 
 class Qemu:
+    # Seconds for a whole run.
+    timeout = 1200
+
     def __init__(self, accelerator, cpus, memory):
         self.accelerator = accelerator
         self.cpus = cpus
@@ -28,14 +31,24 @@ class Qemu:
         return f"QEMU {'TCG' if self.accelerator == 'tcg' else 'KVM'}, {self.cpus} CPU{'s' if self.cpus > 1 else ''}"
 
     def command(self, kernel, initrd, append):
+        return [
+            BINARY, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+            *self._accelerator(), "-smp", str(self.cpus), "-m", str(self.memory),
+            "-kernel", str(kernel.vmlinuz), "-initrd", str(initrd), "-append", append,
+        ]
+
+    def rom_command(self, rom):
+        """A machine that runs just this ROM, which ends it by a write to port 0xf4."""
+        return [
+            BINARY, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", *self._accelerator(), "-m", "16",
+            "-bios", rom, "-device", "isa-debug-exit,iobase=0xf4,iosize=1",
+        ]
+
+    def _accelerator(self):
         # One thread for all CPUs: with one each, QEMU 7.2 at times goes on executing an INT3 with which Linux has patched its
         # code on another CPU, and which is long gone.  Loading modules patches code.
         accel, cpu = {"tcg": ("tcg,thread=single", "max"), "kvm": ("kvm", "host")}[self.accelerator]
-        return [
-            BINARY, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-            "-accel", accel, "-cpu", cpu, "-smp", str(self.cpus), "-m", str(self.memory),
-            "-kernel", str(kernel.vmlinuz), "-initrd", str(initrd), "-append", append,
-        ]
+        return ["-accel", accel, "-cpu", cpu]
 
     def start(self, kernel, initrd, append, work):
         """Starts the machine; returns the file descriptor of its console."""

@@ -183,6 +183,7 @@ SYM_CODE_START(vos_rdmsr_safe)
 	NO_FRAME
 	movl	%edi, %ecx
 SYM_INNER_LABEL(vos_rdmsr_instruction, SYM_L_GLOBAL)
+	ANNOTATE_NOENDBR
 	rdmsr
 	shlq	$32, %rdx
 	orq	%rdx, %rax
@@ -199,6 +200,7 @@ SYM_CODE_START(vos_wrmsr_safe)
 	movq	%rsi, %rdx
 	shrq	$32, %rdx
 SYM_INNER_LABEL(vos_wrmsr_instruction, SYM_L_GLOBAL)
+	ANNOTATE_NOENDBR
 	wrmsr
 	xorl	%eax, %eax
 	RET

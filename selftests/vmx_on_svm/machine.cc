@@ -160,6 +160,10 @@ void read_linux_state(Cpu &cpu)
 
 extern "C" {
 
+// Called by entry.S alone.
+int vos_handle_exit(vos_cpu *boundary_cpu);
+void vos_handle_stub_fault(const u64 *frame, u64 cr2);
+
 // From entry.S.  Not zero if Linux leaves SVM guest mode.
 int vos_handle_exit(vos_cpu *boundary_cpu)
 {

@@ -2,16 +2,19 @@
 // The KVM uAPI, whose structures and ioctl numbers /dev/vregcache speaks, and errno values.
 #pragma once
 
-// Kernel code has its own check of the types in ioctl numbers; the uapi folders leave it out.
-#define _IOC_TYPECHECK(type) (sizeof(type))
-
 #include <asm/errno.h>
 #include <linux/stddef.h>
 // The kernel pads a flexible array with an empty structure, which has a size in C++; that would change the structures
 // and, through them, the ioctl numbers.
 #undef __DECLARE_FLEX_ARRAY
 #define __DECLARE_FLEX_ARRAY(type, name) type name[0]
+// As a client sees it: inside of a kernel it pulls in headers of the kernel's, and renames what a client may change.
+#pragma push_macro("__KERNEL__")
+#undef __KERNEL__
+#define __EXPORTED_HEADERS__
 #include <linux/kvm.h>
+#undef __EXPORTED_HEADERS__
+#pragma pop_macro("__KERNEL__")
 
 #include "../glue/kernel.h"
 

@@ -330,14 +330,19 @@ GUEST store
 GUEST load
 	movq	(%rsi), %rbx
 	vmcall
+/* Tests name the addresses inside of these two. */
 GUEST nops
 	nop
+	ANNOTATE_NOENDBR
 	nop
+	ANNOTATE_NOENDBR
 	nop
 	vmcall
 GUEST sti_nops
 	sti
+	ANNOTATE_NOENDBR
 	nop
+	ANNOTATE_NOENDBR
 	nop
 	vmcall
 GUEST spin
