@@ -266,7 +266,8 @@ inline void fail_entry(Cpu &cpu, ExitReason reason, u64 qualification)
 
 inline void exit_to_host(Cpu &cpu, const Exit &exit)
 {
-	const bool delivering = cpu.delivery.info & kInfoValid;
+	// A triple fault is no exit during event delivery.  SDM Vol. 3C, section 28.2.4.
+	const bool delivering = (cpu.delivery.info & kInfoValid) && exit.reason != kReasonTripleFault;
 	u32 length = exit.length;
 
 	close_nmi_window_request(cpu);

@@ -744,6 +744,10 @@ private:
 			exit.guest_linear = code;
 			if ((code ^ address) & ~kPageMask)
 				exit.guest_linear = (code & kPageMask) + kPageBytes;
+		} else if (!(fault & kNestedFaultPageTable)) {
+			// A CPU would set bit 7, too, but the linear address is not known here.  KVM of Linux 6.1 looks
+			// at this bit alone, and without it takes a store for one to the guest's page tables.
+			exit.qualification |= kFinalAccess;
 		}
 		if (cpu_.iret_unblocked)
 			exit.qualification |= kNmiUnblocking;

@@ -1,0 +1,85 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# The kernel's own kvm_intel, on the same CPU and with the same guests.  If it fails here, the machine is no VMX CPU or a
+# test asks for what KVM does not do.  Leaves vregcache loaded, or not, as it was found.
+
+KSFT_SKIP=4
+PROGRAMS="registers_test guest_modes_test signals_test state_ioctls_test"
+modules=/lib/modules/$(uname -r)
+
+loaded() {
+	grep -q "^$1 " /proc/modules
+}
+
+if [ ! -e "$modules/kvm-intel.ko" ]; then
+	echo "1..0 # SKIP this kernel has no kvm_intel"
+	exit $KSFT_SKIP
+fi
+if [ -z "$VRC_MODULES" ]; then
+	echo "1..0 # SKIP VRC_MODULES does not name the folder of the modules"
+	exit $KSFT_SKIP
+fi
+
+echo "TAP version 13"
+number=0
+failures=0
+result() {
+	number=$((number + 1))
+	if [ "$1" -eq 0 ]; then
+		echo "ok $number $2"
+	else
+		echo "not ok $number $2"
+		failures=$((failures + 1))
+	fi
+}
+
+was_loaded=no
+if loaded vregcache; then
+	was_loaded=yes
+	rmmod vregcache || { echo "Bail out! vregcache is in use"; exit 1; }
+fi
+
+for module in irqbypass kvm kvm-intel; do
+	insmod "$modules/$module.ko" 2>&1 | sed 's/^/# /'
+done
+loaded kvm_intel && [ -c /dev/kvm ]
+result $? "kvm_intel loads"
+
+# Each result of the programs is one here, under a number of this file's.
+VRC_DEVICE=/dev/kvm
+export VRC_DEVICE
+for program in $PROGRAMS; do
+	"./$program" >/tmp/kvm_intel.out 2>&1
+	status=$?
+	awk -v program="$program" -v number="$number" '
+		/RUN  / { running = $3 }
+		/^(not )?ok / {
+			bad = /^not / ? "not " : ""
+			what = $0
+			sub(/^(not )?ok [0-9]+ */, "", what)
+			name = what ~ /^#/ ? running " " what : what
+			print bad "ok " ++number " " program " " name
+			next
+		}
+		# Of several plans a reader takes the first.
+		!/^(1\.\.|TAP version)/ { print (/^#/ ? "" : "# ") $0 }
+	' /tmp/kvm_intel.out
+	number=$((number + $(grep -cE '^(not )?ok ' /tmp/kvm_intel.out)))
+	result "$status" "$program ends well"
+done
+unset VRC_DEVICE
+
+for module in kvm_intel kvm irqbypass; do
+	! loaded "$module" || rmmod "$module" 2>&1 | sed 's/^/# /'
+done
+! loaded kvm_intel && ! loaded kvm
+result $? "kvm_intel unloads"
+
+if [ "$was_loaded" = yes ]; then
+	# Word splitting is wanted: these are several parameters.
+	# shellcheck disable=SC2086
+	insmod "$VRC_MODULES/vregcache.ko" $VRC_INSMOD_ARGS
+	result $? "vregcache gets VMX back"
+fi
+echo "1..$number"
+[ "$failures" -eq 0 ]
