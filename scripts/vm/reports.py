@@ -11,7 +11,7 @@ _START = re.compile(
             r"WARNING: \S+\.[ch]:\d+",
             r"WARNING: (possible|inconsistent|suspicious|lock held|held lock|bad unlock|Nested lock)",
             r"possible (circular|recursive) locking",
-            r"irq lock inversion",
+            r"irq lock inversion|-safe -> \S+-unsafe lock order|bad contention|still has locks held",
             r"inconsistent lock state",
             r"suspicious RCU usage",
             r"INFO: (lockdep|trying to register non-static key)",
