@@ -2,6 +2,7 @@
 // KVM_RUN: enter the guest, handle what it exits for, and so on until userspace is needed.
 #pragma once
 
+#include "../vmx/entry_failure.h"
 #include "exits.h"
 
 namespace {
@@ -36,9 +37,9 @@ inline Result<Exit> entry_failed(Vcpu& vcpu, const PinnedVmcs& vmcs, EntryResult
 	if (result == EntryResult::kVmFailInvalid)
 		return Error::kVmFailInvalid;
 	u32 error = VREGCACHE_TRY(vmcs.read(vregcache::kVmInstructionError));
+	explain_vm_fail(vcpu.id, error);
 	if (vcpu.event.pending())
 		VREGCACHE_TRY(Event::take_back(vmcs));
-	vrc_host_error("vCPU %u: VM-entry failed: VM-instruction error %u (SDM Vol. 3C, 31.4)", vcpu.id, error);
 	return Exit{true, true, error, {}};
 }
 
@@ -69,11 +70,10 @@ inline Result<Exit> enter_once(Vcpu& vcpu)
 	vcpu.cache.observer().begin_exit(reason & kBasicExitReasonMask);
 	if (reason & kEntryFailure) {
 		vcpu.cache.vm_entry_failure_exit(vmcs);
+		u64 qualification = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs));
+		explain_entry_failure_exit(vcpu.id, reason, qualification);
 		if (vcpu.event.pending())
 			VREGCACHE_TRY(Event::take_back(vmcs));
-		u64 qualification = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs));
-		vrc_host_error("vCPU %u: VM-entry failed on the guest's state: exit reason %#x, qualification %#llx (SDM Vol. 3C, "
-			       "27.8)", vcpu.id, reason, qualification);
 		return Exit{true, true, reason, {}};
 	}
 	vcpu.vmcs.set_launched();
