@@ -3,6 +3,7 @@
 #ifndef VREGCACHE_GLUE_COMPAT_H
 #define VREGCACHE_GLUE_COMPAT_H
 
+#include <linux/module.h>
 #include <linux/version.h>
 #include <asm/cpufeature.h>
 #include <asm/fpu/api.h>
@@ -30,5 +31,14 @@ static inline bool vrc_compat_fred(void)
 	return false;
 #endif
 }
+
+/* The namespace's name became a string with 6.13. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
+#define VRC_EXPORT_FOR_TESTS(symbol) EXPORT_SYMBOL_NS_GPL(symbol, "VREGCACHE_TEST")
+#define VRC_IMPORT_FOR_TESTS() MODULE_IMPORT_NS("VREGCACHE_TEST")
+#else
+#define VRC_EXPORT_FOR_TESTS(symbol) EXPORT_SYMBOL_NS_GPL(symbol, VREGCACHE_TEST)
+#define VRC_IMPORT_FOR_TESTS() MODULE_IMPORT_NS(VREGCACHE_TEST)
+#endif
 
 #endif

@@ -108,6 +108,11 @@ static const struct file_operations vcpu_operations = {
 	.llseek = noop_llseek,
 };
 
+struct vrc_host_vcpu *vrc_vcpu_of_file(struct file *file)
+{
+	return file->f_op == &vcpu_operations ? file->private_data : NULL;
+}
+
 static struct vrc_host_vcpu *vcpu_allocate(struct vrc_host_vm *vm)
 {
 	struct vrc_host_vcpu *vcpu = kzalloc(sizeof(*vcpu), GFP_KERNEL_ACCOUNT);

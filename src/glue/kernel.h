@@ -160,6 +160,11 @@ long vrc_device_ioctl(unsigned int command, unsigned long argument);
 long vrc_vm_ioctl(struct vrc_vm *vm, unsigned int command, unsigned long argument);
 long vrc_vcpu_ioctl(struct vrc_vcpu *vcpu, unsigned int command, unsigned long argument);
 
+/* For tests: fields of the vCPU's VMCS, below the register cache; and VMCLEAR behind the module's back. */
+int vrc_vcpu_raw_vmread(struct vrc_vcpu *vcpu, vrc_u32 encoding, vrc_u64 *value);
+int vrc_vcpu_raw_vmwrite(struct vrc_vcpu *vcpu, vrc_u32 encoding, vrc_u64 value);
+int vrc_vcpu_raw_vmclear(struct vrc_vcpu *vcpu);
+
 /* From the scheduler's notifiers; they never touch the register cache. */
 void vrc_vcpu_sched_in(struct vrc_vcpu *vcpu);
 void vrc_vcpu_sched_out(struct vrc_vcpu *vcpu);

@@ -4,18 +4,27 @@
 #include <linux/bug.h>
 #include <linux/module.h>
 #include <linux/printk.h>
+#include <linux/ratelimit.h>
 
+#include "compat.h"
 #include "kernel.h"
+#include "test_access.h"
+
+/* Userspace can make errors happen as often as it likes. */
+DEFINE_RATELIMIT_STATE(vrc_log_limit, DEFAULT_RATELIMIT_INTERVAL, DEFAULT_RATELIMIT_BURST);
+VRC_EXPORT_FOR_TESTS(vrc_log_limit);
 
 void vrc_host_error(const char *format, ...)
 {
 	struct va_format line;
 	va_list arguments;
 
+	if (!__ratelimit(&vrc_log_limit))
+		return;
 	va_start(arguments, format);
 	line.fmt = format;
 	line.va = &arguments;
-	pr_err_ratelimited("%pV\n", &line);
+	pr_err("%pV\n", &line);
 	va_end(arguments);
 }
 

@@ -3,6 +3,7 @@
 #ifndef VREGCACHE_GLUE_OBJECTS_H
 #define VREGCACHE_GLUE_OBJECTS_H
 
+#include <linux/fs.h>
 #include <linux/kref.h>
 #include <linux/mutex.h>
 #include <linux/preempt.h>
@@ -25,6 +26,9 @@ struct vrc_host_vcpu {
 	void *run; /* VRC_RUN_PAGES pages, shared with userspace */
 	struct vrc_vcpu *machine;
 };
+
+/* NULL: the file is no vCPU. */
+struct vrc_host_vcpu *vrc_vcpu_of_file(struct file *file);
 
 int vrc_device_register(void);
 void vrc_device_unregister(void);

@@ -72,11 +72,24 @@ inline Result<void> set_up_vmcs(Vcpu& vcpu)
 	return reset_registers(vcpu, vmcs);
 }
 
+inline const char* error_text(Error error)
+{
+	switch (error) {
+	case Error::kVmFailInvalid: return "VMfailInvalid: no VMCS is current";
+	case Error::kVmFailValid: return "VMfailValid: the processor does not have the field";
+	case Error::kFault: return "the instruction faulted: the CPU is not in VMX operation";
+	case Error::kNotCurrent: return "another VMCS is current, or the CPU is not in VMX operation";
+	case Error::kDirty: return "a register was set after it should have been written back";
+	case Error::kNotBound: return "the register cache belongs to no VMCS";
+	default: return "there is no such register";
+	}
+}
+
 // An access to the VMCS failed, which is never the client's fault.
 inline long report_vmcs_error(const Vcpu& vcpu, Error error)
 {
-	vrc_host_error("vCPU %u: access to its VMCS failed (error %u); the vCPU cannot go on, please report this",
-		       vcpu.id, static_cast<u32>(error));
+	vrc_host_error("vCPU %u: access to its VMCS failed (%s); the vCPU cannot go on, please report this", vcpu.id,
+		       error_text(error));
 	return -EIO;
 }
 

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What selftests/vregcache_test/ may use of the module: symbols in the namespace VREGCACHE_TEST. */
+#ifndef VREGCACHE_GLUE_TEST_ACCESS_H
+#define VREGCACHE_GLUE_TEST_ACCESS_H
+
+#include "kernel.h"
+
+struct file;
+struct ratelimit_state;
+
+/*
+ * VMREAD, VMWRITE and VMCLEAR of a vCPU's VMCS, below the register cache.  May sleep.
+ * -EBADF: the file is no vCPU.  -EIO: it is another process's, or the CPU is not in VMX operation.  -EINVAL: VMfailValid,
+ * so there is no such field.  -ENXIO: VMfailInvalid, so no VMCS is current.  -EINTR: the caller was killed.
+ */
+int vrc_test_vmcs_read(struct file *vcpu, vrc_u32 encoding, vrc_u64 *value);
+int vrc_test_vmcs_write(struct file *vcpu, vrc_u32 encoding, vrc_u64 value);
+int vrc_test_vmcs_clear(struct file *vcpu);
+
+/* How many errors a second reach the log. */
+extern struct ratelimit_state vrc_log_limit;
+
+#endif

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0
+// A vCPU's VMCS below its register cache, which learns nothing of it.  For tests alone.
+#pragma once
+
+#include "vcpu.h"
+
+namespace {
+
+inline int errno_of(Error error)
+{
+	switch (error) {
+	case Error::kNone: return 0;
+	case Error::kVmFailValid: return -EINVAL;
+	case Error::kVmFailInvalid: return -ENXIO;
+	default: return -EIO;
+	}
+}
+
+}  // namespace
+
+extern "C" int vrc_vcpu_raw_vmread(struct vrc_vcpu* handle, vrc_u32 encoding, vrc_u64* value)
+{
+	VcpuResidence residence(vcpu_of(handle));
+	Result<u64> read = vmread(encoding);
+	*value = read.value_or(0);
+	return errno_of(read.error());
+}
+
+extern "C" int vrc_vcpu_raw_vmwrite(struct vrc_vcpu* handle, vrc_u32 encoding, vrc_u64 value)
+{
+	VcpuResidence residence(vcpu_of(handle));
+	return errno_of(vmwrite(encoding, value).error());
+}
+
+extern "C" int vrc_vcpu_raw_vmclear(struct vrc_vcpu* handle)
+{
+	Vcpu& vcpu = vcpu_of(handle);
+	VcpuResidence residence(vcpu);
+	return errno_of(vmclear(static_cast<u64>(vcpu.vmcs.id())).error());
+}
