@@ -65,7 +65,8 @@ class GuestChecks : public EntryRules<Reader> {
 	bool ia32e() const { return entry(entry_control::kIa32eMode); }
 	bool paging() const { return get(vregcache::kGuestCr0) & cr0::kPg; }
 	bool protected_mode() const { return get(vregcache::kGuestCr0) & cr0::kPe; }
-	bool virtual_8086() const { return get(vregcache::kGuestRflags) & rflags::kVm; }
+	// Where VM must not be 1, the segments are not what is wrong.
+	bool virtual_8086() const { return (get(vregcache::kGuestRflags) & rflags::kVm) && protected_mode() && !ia32e(); }
 	u64 event() const { return get(vregcache::kVmEntryInterruptionInformation); }
 	u64 rights(Segment segment) const { return get(SegmentFields(segment).access_rights); }
 	bool usable(Segment segment) const { return !(rights(segment) & vregcache::access_rights::kUnusable); }
