@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <cpuid.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "machine.h"
@@ -11,4 +12,17 @@ int machine_is_tcg(void)
 
 	__cpuid(0x40000000, maximum, name[0], name[1], name[2]);
 	return !memcmp(name, "TCGTCGTCGTCG", sizeof(name));
+}
+
+int machine_is_bochs(void)
+{
+	char vendor[64] = "";
+	FILE *file = fopen("/sys/class/dmi/id/bios_vendor", "r");
+
+	if (file) {
+		if (!fgets(vendor, sizeof(vendor), file))
+			vendor[0] = 0;
+		fclose(file);
+	}
+	return !strncmp(vendor, "The Bochs Project", 17) || !strncmp(vendor, "Bochs", 5);
 }

@@ -8,4 +8,7 @@
  */
 int machine_is_tcg(void);
 
+/* 1 on Bochs, as its BIOS says. */
+int machine_is_bochs(void);
+
 #endif /* SELFTESTS_LIB_MACHINE_H */
