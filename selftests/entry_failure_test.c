@@ -119,7 +119,8 @@ static const struct broken broken[] = {
 
 	/* SDM Vol. 3C, 27.2.1.3 */
 	CONTROL("27.2.1.3", "VM-entry controls", MAYBE(CLEAR(VMCS_ENTRY_CONTROLS, BIT(0))), .name = "a bit that must be 1"),
-	CONTROL("27.2.1.3", "VM-entry controls", MAYBE(SET(VMCS_ENTRY_CONTROLS, BIT(10))), .name = "entry to SMM"),
+	CONTROL("27.2.1.3", "VM-entry controls", MAYBE(SET(VMCS_ENTRY_CONTROLS, BIT(31))), .name = "a bit that must be 0"),
+	CONTROL("27.2.1.3", "VM-entry controls", MAYBE(SET(VMCS_ENTRY_CONTROLS, BIT(11))), .name = "dual-monitor treatment"),
 	CONTROL("27.2.1.3", INFORMATION, MAYBE(VALUE(VMCS_ENTRY_INTERRUPTION, INTERRUPT(1, 0))), .name = "reserved type"),
 	CONTROL("27.2.1.3", INFORMATION, MAYBE(VALUE(VMCS_ENTRY_INTERRUPTION, INTERRUPT(3, 6) | BIT(20))),
 		.name = "reserved bit"),
@@ -175,7 +176,8 @@ static const struct broken broken[] = {
 	GUEST("27.3.1.1", "guest CR0", MAYBE(CLEAR(VMCS_GUEST_CR0, CR0_NE)), .name = "a bit that must be 1"),
 	GUEST("27.3.1.1", "guest CR0", MAYBE(SET(VMCS_GUEST_CR0, BIT(40))), .name = "a bit that must be 0"),
 	GUEST("27.3.1.1", "guest CR0", MAYBE(CLEAR(VMCS_GUEST_CR0, CR0_PE)), .mode = PAE, .name = "paging without protection"),
-	GUEST("27.3.1.1", "guest CR0", MAYBE(CLEAR(VMCS_GUEST_CR0, CR0_PG)), .name = "IA-32e mode without paging"),
+	GUEST("27.3.1.1", "guest CR0", MAYBE(CLEAR(VMCS_GUEST_CR0, CR0_PG)), .not_on_bochs = 1,
+	      .name = "IA-32e mode without paging"),
 	GUEST("27.3.1.1", "guest CR0", MAYBE(CLEAR(VMCS_GUEST_CR0, CR0_PG)), .mode = PAE, .before = { UNRESTRICTED_OFF },
 	      .name = "no paging and no unrestricted guest"),
 	GUEST("27.3.1.1", "guest CR4", MAYBE(CLEAR(VMCS_GUEST_CR4, CR4_VMXE)), .name = "a bit that must be 1"),
@@ -227,7 +229,7 @@ static const struct broken broken[] = {
 	GUEST("27.3.1.2", "guest SS access rights", MAYBE(CLEAR(VMCS_RIGHTS(SS), 0x80)), .name = "not present"),
 	GUEST("27.3.1.2", "guest SS access rights", MAYBE(SET(VMCS_RIGHTS(SS), BIT(17))), .name = "reserved bit"),
 	GUEST("27.3.1.2", "guest SS access rights", MAYBE(SET(VMCS_RIGHTS(SS), 0x20)), .mode = REAL,
-	      .before = { SET(VMCS_RIGHTS(CS), 4) }, .name = "DPL in real mode"),
+	      .before = { SET(VMCS_RIGHTS(CS), 0xf) }, .name = "DPL in real mode"),
 	GUEST("27.3.1.2", "guest SS access rights", MAYBE(SET(VMCS_RIGHTS(SS), 0x20)), .mode = PAE,
 	      .before = { UNRESTRICTED_OFF, SET(VMCS_RIGHTS(CS), 4) }, .name = "DPL is not the RPL"),
 	GUEST("27.3.1.2", "guest SS access rights", MAYBE(CLEAR(VMCS_LIMIT(SS), 0xfff)), .named = VMCS_RIGHTS(SS),
@@ -262,7 +264,7 @@ static const struct broken broken[] = {
 	GUEST("27.3.1.3", "guest IDTR limit", MAYBE(SET(VMCS_GUEST_IDTR_LIMIT, BIT(31))), .name = "more than 16 bits"),
 
 	/* SDM Vol. 3C, 27.3.1.4 */
-	GUEST("27.3.1.4", "guest RIP", MAYBE(SET(VMCS_GUEST_RIP, NOT_CANONICAL)), .name = "not canonical"),
+	GUEST("27.3.1.4", "guest RIP", MAYBE(SET(VMCS_GUEST_RIP, NOT_CANONICAL)), .not_on_bochs = 1, .name = "not canonical"),
 	GUEST("27.3.1.4", "guest RIP", MAYBE(SET(VMCS_GUEST_RIP, BIT(32))), .mode = PROTECTED, .name = "more than 32 bits"),
 	GUEST("27.3.1.4", "guest RFLAGS", MAYBE(SET(VMCS_GUEST_RFLAGS, BIT(3))), .name = "reserved bit"),
 	GUEST("27.3.1.4", "guest RFLAGS", MAYBE(CLEAR(VMCS_GUEST_RFLAGS, RFLAGS_FIXED)), .name = "bit 1"),
@@ -350,14 +352,13 @@ static void write_registers_back(struct vcpu *vcpu)
 	vmcs_write(vcpu, VMCS_CR3_TARGET_COUNT, count);
 }
 
-/* Segments as virtual-8086 mode wants them, and a TSS that allows the guest its port. */
+/* From PROTECTED.  The guest does not run in it: whoever wants its port there needs a TSS that allows it. */
 static void enter_virtual_8086(struct vcpu *vcpu)
 {
 	struct kvm_segment segment = { .limit = 0xffff, .type = 3, .present = 1, .dpl = 3, .s = 1 };
 	struct kvm_sregs sregs;
 	struct kvm_regs regs;
 
-	vcpu_enter_protected(vcpu);
 	vcpu_get_sregs(vcpu, &sregs);
 	segment.selector = GUEST_DATA >> 4;
 	segment.base = GUEST_DATA;
@@ -365,9 +366,7 @@ static void enter_virtual_8086(struct vcpu *vcpu)
 	segment.selector = GUEST_CODE >> 4;
 	segment.base = GUEST_CODE;
 	sregs.cs = segment;
-	sregs.tr.limit = 0x200;
 	vcpu_set_sregs(vcpu, &sregs);
-	*(uint16_t *)vm_at(vcpu->vm, GUEST_TSS + 0x66) = 0x68;
 
 	vcpu_get_regs(vcpu, &regs);
 	regs.rip = 0;
@@ -384,14 +383,12 @@ static void enter(struct vcpu *vcpu, enum mode mode)
 	case PAE:
 		vcpu_enter_pae(vcpu);
 		break;
-	case PROTECTED:
-		vcpu_enter_protected(vcpu);
-		break;
 	case REAL:
 		vcpu_enter_real(vcpu);
 		break;
+	case PROTECTED:
 	case VIRTUAL_8086:
-		enter_virtual_8086(vcpu);
+		vcpu_enter_protected(vcpu);
 		break;
 	}
 	vm_load(vcpu->vm, GUEST_CODE, count);
@@ -522,6 +519,8 @@ static int breaks_and_mends(struct machine *machine, const struct broken *broken
 
 	vcpu_get_sregs(vcpu, &special);
 	vcpu_get_regs(vcpu, &regs);
+	if (broken->mode == VIRTUAL_8086)
+		enter_virtual_8086(vcpu);
 	write_registers_back(vcpu);
 	for (; count < COUNT(broken->before) && (broken->before[count].clear || broken->before[count].set); count++)
 		before[count] = apply(vcpu, &broken->before[count]);
@@ -540,6 +539,10 @@ static int breaks_and_mends(struct machine *machine, const struct broken *broken
 	restore(vcpu, &saved);
 	while (count)
 		restore(vcpu, &before[--count]);
+	if (broken->mode == VIRTUAL_8086) {
+		vcpu_set_sregs(vcpu, &special);
+		vcpu_set_regs(vcpu, &regs);
+	}
 	/* An entry that came about is over, and the guest somewhere else. */
 	return reason && guest_runs_on(vcpu, &regs, &special) && good;
 }
