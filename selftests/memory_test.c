@@ -168,6 +168,67 @@ TEST_F(memory, two_vcpus_share_their_machines_memory)
 	vcpu_destroy(&second);
 }
 
+/* RBX to the word at RSI. */
+GUEST_ASM(poke, 64,
+	"	mov %rbx, (%rsi)\n"
+	"	hlt\n");
+
+/* Exit qualification of EPT violations (SDM Vol. 3C, table 28-7). */
+#define EPT_VIOLATION	48
+#define EPT_READ	0x1
+#define EPT_WRITE	0x2
+#define EPT_FETCH	0x4
+#define EPT_ACCESS	0x7
+
+/* The run ends, and userspace learns what the guest wanted where. */
+static void expect_no_memory(struct __test_metadata *_metadata, struct vcpu *vcpu, uint64_t access, uint64_t address)
+{
+	struct kvm_regs before, after;
+
+	vcpu_get_regs(vcpu, &before);
+	ASSERT_EQ(0, ioctl_errno(vcpu->fd, KVM_RUN, 0));
+	ASSERT_EQ((uint32_t)KVM_EXIT_INTERNAL_ERROR, vcpu->run->exit_reason);
+	EXPECT_EQ((uint32_t)KVM_INTERNAL_ERROR_EMULATION, vcpu->run->internal.suberror);
+	ASSERT_EQ(4U, vcpu->run->internal.ndata);
+	EXPECT_EQ(0U, vcpu->run->internal.data[0]);
+	EXPECT_EQ((uint64_t)EPT_VIOLATION, vcpu->run->internal.data[1]);
+	EXPECT_EQ(access, vcpu->run->internal.data[2] & EPT_ACCESS);
+	EXPECT_EQ(address, vcpu->run->internal.data[3]);
+	/* The instruction has not been carried out; the exit may set RF, as a fault would. */
+	vcpu_get_regs(vcpu, &after);
+	before.rflags |= 1 << 16;
+	after.rflags |= 1 << 16;
+	EXPECT_EQ(0, memcmp(&before, &after, sizeof(before)));
+}
+
+TEST_F(memory, access_outside_all_memory_is_told)
+{
+	struct kvm_regs regs = { .rip = GUEST_CODE, .rflags = RFLAGS_FIXED, .rsi = SLOT_GPA + 0x123, .rbx = 0x1234 };
+
+	if (!device_is_vregcache())
+		SKIP(return, "%s emulates such accesses", device_path());
+	vcpu_set_regs(&self->vcpu, &regs);
+	expect_no_memory(_metadata, &self->vcpu, EPT_READ, SLOT_GPA + 0x123);
+
+	vm_load(&self->vm, GUEST_CODE, poke);
+	regs.rsi = 0xfee00008;
+	vcpu_set_regs(&self->vcpu, &regs);
+	expect_no_memory(_metadata, &self->vcpu, EPT_WRITE, 0xfee00008);
+
+	regs.rip = SLOT_GPA + PAGE_BYTES;
+	vcpu_set_regs(&self->vcpu, &regs);
+	expect_no_memory(_metadata, &self->vcpu, EPT_FETCH, SLOT_GPA + PAGE_BYTES);
+
+	/* With memory there, the guest goes on. */
+	regs.rip = GUEST_CODE;
+	regs.rsi = SLOT_GPA;
+	vcpu_set_regs(&self->vcpu, &regs);
+	expect_no_memory(_metadata, &self->vcpu, EPT_WRITE, SLOT_GPA);
+	ASSERT_EQ(0, vm_set_slot(&self->vm, 1, 0, SLOT_GPA, SLOT_BYTES, self->block));
+	EXPECT_EQ(0, vcpu_run_to_hlt(&self->vcpu));
+	EXPECT_EQ(0x1234U, *(uint64_t *)self->block);
+}
+
 /* VmLck and VmPin together, in KiB: whichever of them the module charges. */
 static long charged_kib(void)
 {

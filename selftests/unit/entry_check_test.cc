@@ -341,6 +341,8 @@ TEST_F(EntryCheck, FindsMsrAreas)
 		CONTROL(area.section, long_mode().set(area.count, 1), area.address, 8);
 		CONTROL(area.section, long_mode().set(area.count, 1), area.address, kNotPhysical);
 		CONTROL(area.section, long_mode().set(area.count, 2), area.address, kNotPhysical - 16);
+		// Its end is at address 15.
+		CONTROL(area.section, long_mode().set(area.count, 2), area.address, ~u64{15});
 		NOTHING_IN(long_mode().set(area.count, 1).set(area.address, kNotPhysical - 16));
 		NOTHING_IN(long_mode().set(area.address, 8));
 	}
