@@ -116,6 +116,43 @@ refused_without_vmx() {
 	insmod "$VRC_MODULES/vmx_on_svm.ko" && [ "$refused" -eq 0 ]
 }
 
+# refused_by_cpu PARAMETERS ERROR WORDS: vmx_on_svm presents another CPU, on which the module does not load.
+refused_by_cpu() {
+	log_lines=$(dmesg | wc -l)
+	rmmod vmx_on_svm || return 1
+	# Word splitting is wanted: these are several parameters.
+	# shellcheck disable=SC2086
+	insmod "$VRC_MODULES/vmx_on_svm.ko" $1 || return 1
+	! load && grep -q "$2" /tmp/load_unload.error && told "$3" && ! loaded && device_is_gone
+	refused=$?
+	[ "$refused" -eq 0 ] || explain
+	! loaded || unload
+	# A CPU that was left in VMX operation would not let it go.
+	rmmod vmx_on_svm && insmod "$VRC_MODULES/vmx_on_svm.ko" && [ "$refused" -eq 0 ]
+}
+
+refused_where_firmware_has_disabled_vmx() {
+	refused_by_cpu feature_control=1 'not permitted' 'firmware has disabled VMX and locked IA32_FEATURE_CONTROL (0x1)'
+}
+
+refused_where_firmware_has_enabled_nothing() {
+	refused_by_cpu feature_control=0 'not permitted' 'firmware left IA32_FEATURE_CONTROL unlocked'
+}
+
+refused_without_unrestricted_guest() {
+	refused_by_cpu absent_secondary=0x80 'not supported' 'lacks the "unrestricted guest" VM-execution (secondary) control'
+}
+
+refused_without_ept() {
+	refused_by_cpu absent_secondary=0x2 'not supported' 'lacks the "enable EPT" VM-execution (secondary) control'
+}
+
+# On the last CPU, so that the others must be taken back.
+refused_where_vmxon_fails() {
+	last=$(($(nproc) - 1))
+	refused_by_cpu "vmxon_fails_on=$last" 'Input/output error' "VMXON failed on CPU $last"
+}
+
 # Where a vulnerability is open, the module says which, and wants to be told that guests are trusted.
 refused_while_a_vulnerability_is_open() {
 	VRC_INSMOD_ARGS=
@@ -147,7 +184,7 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 
 echo "TAP version 13"
-echo "1..10"
+echo "1..15"
 
 was_loaded=no
 if loaded; then
@@ -177,7 +214,10 @@ has_client=no
 optional $has_client refused_while_vmx_is_in_use "no vmx_client.ko to hold VMX"
 has_emulation=no
 ! grep -q '^vmx_on_svm ' /proc/modules || has_emulation=yes
-optional $has_emulation refused_without_vmx "VMX is the CPU's own"
+for test in refused_without_vmx refused_where_firmware_has_disabled_vmx refused_where_firmware_has_enabled_nothing \
+	refused_without_unrestricted_guest refused_without_ept refused_where_vmxon_fails; do
+	optional $has_emulation $test "VMX is the CPU's own"
+done
 needs_unsafe=no
 case " $VRC_INSMOD_ARGS " in *" unsafe=1 "*) needs_unsafe=yes ;; esac
 saved_arguments=$VRC_INSMOD_ARGS

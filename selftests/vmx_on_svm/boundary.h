@@ -25,6 +25,9 @@ struct vos_environment {
 	unsigned long kernel_page_table; /* virtual address of a top-level page table with the kernel half */
 	int *use_count;			/* 0 when the module is going away; each CPU in VMX operation holds one */
 	int vmwrite_any_field;		/* IA32_VMX_MISC bit 29 */
+	unsigned long feature_control;	/* IA32_FEATURE_CONTROL, as firmware leaves it */
+	unsigned long absent_secondary;	/* secondary processor-based controls that this CPU does not have */
+	int vmxon_fails;
 };
 
 /* What one CPU has done since it was taken over. */

@@ -118,6 +118,7 @@ struct CpuFacts {
 	u64 cr4_may_be_1;
 	unsigned physical_width;
 	unsigned linear_width;
+	u64 absent_secondary;		// controls that are offered everywhere but here
 
 	bool valid_physical(u64 address) const { return !(address >> physical_width); }
 	bool canonical(u64 address) const
@@ -184,7 +185,7 @@ inline u64 read_capability(const CpuFacts &facts, u64 misc, u32 msr)
 	case 0xa:
 		return kSlots.highest_index() << 1;
 	case 0xb:
-		return kProc2Group.msr();
+		return kProc2Group.msr() & ~(facts.absent_secondary << 32);
 	case 0xc:
 		return kEptVpid;
 	case 0xd:

@@ -21,6 +21,18 @@ static bool vmwrite_any_field;
 module_param(vmwrite_any_field, bool, 0444);
 MODULE_PARM_DESC(vmwrite_any_field, "let VMWRITE write exit information too (IA32_VMX_MISC bit 29)");
 
+static unsigned long feature_control = 0x5;
+module_param(feature_control, ulong, 0444);
+MODULE_PARM_DESC(feature_control, "IA32_FEATURE_CONTROL as firmware leaves it (default 5: locked, VMX enabled)");
+
+static unsigned long absent_secondary;
+module_param(absent_secondary, ulong, 0444);
+MODULE_PARM_DESC(absent_secondary, "secondary processor-based VM-execution controls to do without (bit mask)");
+
+static int vmxon_fails_on = -1;
+module_param(vmxon_fails_on, int, 0444);
+MODULE_PARM_DESC(vmxon_fails_on, "the number of a CPU whose VMXON fails (default: none)");
+
 static DEFINE_PER_CPU(struct vos_cpu *, machine);
 static struct vos_environment environment;
 static enum cpuhp_state hotplug_state;
@@ -57,6 +69,7 @@ static void show_vmx(struct cpuinfo_x86 *cpu, bool show)
 static int take_cpu(unsigned int number)
 {
 	unsigned long bytes = PAGE_ALIGN(vos_cpu_bytes());
+	struct vos_environment described;
 	struct vos_cpu *cpu;
 	unsigned long flags;
 	enum vos_refusal refusal;
@@ -72,7 +85,9 @@ static int take_cpu(unsigned int number)
 	memory = alloc_pages_exact(bytes, GFP_KERNEL | __GFP_ZERO);
 	if (!memory)
 		return -ENOMEM;
-	cpu = vos_prepare(memory, &environment);
+	described = environment;
+	described.vmxon_fails = (int)number == vmxon_fails_on;
+	cpu = vos_prepare(memory, &described);
 	local_irq_save(flags);
 	vos_launch(cpu);
 	local_irq_restore(flags);
@@ -115,6 +130,8 @@ static int __init vmx_on_svm_init(void)
 		.kernel_page_table = (unsigned long)__va(read_cr3_pa()),
 		.use_count = &THIS_MODULE->refcnt.counter,
 		.vmwrite_any_field = vmwrite_any_field,
+		.feature_control = feature_control,
+		.absent_secondary = absent_secondary,
 	};
 	had_svm = boot_cpu_has(X86_FEATURE_SVM);
 	ret = cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "vmx_on_svm:online", take_cpu, release_cpu);

@@ -161,7 +161,7 @@ private:
 		}
 		if (!read_operand(&address, sizeof(address)))
 			return Outcome::Faulted;
-		if (!valid_region(address) || region(address).revision != kVmcsRevision)
+		if (!valid_region(address) || region(address).revision != kVmcsRevision || cpu_.environment.vmxon_fails)
 			return fail_invalid();
 		// While this CPU is in VMX operation the module must not go.
 		if (!increment_unless_zero(*cpu_.environment.use_count)) {

@@ -213,7 +213,7 @@ struct vos_cpu *vos_prepare(void *memory, const struct vos_environment *environm
 	cpu.environment = *environment;
 	cpu.current_vmcs = kNoVmcs;
 	cpu.ept_pointer = kNoVmcs;
-	cpu.feature_control = kFeatureControlLocked | kFeatureControlVmxOutsideSmx;
+	cpu.feature_control = environment->feature_control;
 	cpu.misc = kVmxMisc | (environment->vmwrite_any_field ? kMiscVmwriteAnyField : 0);
 	const u64 *const kernel_table = reinterpret_cast<const u64 *>(environment->kernel_page_table);
 	for (u64 i = kKernelHalf; i < 512; ++i)
@@ -232,6 +232,7 @@ void vos_launch(struct vos_cpu *boundary_cpu)
 	Cpu &cpu = from_boundary(boundary_cpu);
 
 	cpu.facts = read_cpu_facts();
+	cpu.facts.absent_secondary = cpu.environment.absent_secondary;
 	wrmsr(kMsrEfer, rdmsr(kMsrEfer) | kEferSvme);
 	wrmsr(kMsrVmHsavePa, cpu.physical(cpu.host_save));
 	read_linux_state(cpu);
