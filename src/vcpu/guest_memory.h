@@ -24,8 +24,7 @@ class GuestMemory {
 
 	u64 ept_pointer() const { return ept_.pointer(); }
 
-	// KVM_SET_USER_MEMORY_REGION.  A size of zero deletes; a slot that exists may change its flags or place, not its
-	// size or memory.
+	// KVM_SET_USER_MEMORY_REGION.  A size of zero deletes; a slot that exists may change its place and nothing else.
 	int set_slot(vrc_host_vm* host, const kvm_userspace_memory_region& region)
 	{
 		if (region.slot >= kSlotLimit || (region.flags & ~u32{KVM_MEM_READONLY}))
@@ -54,6 +53,8 @@ class GuestMemory {
 				return -EEXIST;
 		}
 		if (slot.pages) {
+			if (slot.base == region.guest_phys_addr)
+				return 0;
 			unmap(slot);
 			slot.base = region.guest_phys_addr;
 			return 0;

@@ -41,7 +41,8 @@ class Ept {
 				void* page = vrc_host_alloc_page();
 				if (!page)
 					return -ENOMEM;
-				entry = vrc_host_physical(page) | kRead | kWrite | kExecute;
+				// After the page's zeroes: another CPU may walk it at once.
+				__atomic_store_n(&entry, vrc_host_physical(page) | kRead | kWrite | kExecute, __ATOMIC_RELEASE);
 			}
 			table = table_of(entry);
 		}
@@ -50,26 +51,23 @@ class Ept {
 		return 0;
 	}
 
-	// Takes a range of pages away.  No vCPU sees them any more when flush() has returned.
+	// Takes a range of pages away.  No vCPU sees them any more when flush() has returned.  May sleep.
 	void zap(u64 guest_physical, u64 page_count)
 	{
-		for (u64 page = 0; page < page_count; page++) {
-			u64 address = guest_physical + page * kPageSize;
-			u64* table = root_;
-			u32 level = kLevels;
-			while (level > 1 && table[slot(address, level)])
-				table = table_of(table[slot(address, level--)]);
-			if (level == 1)
-				__atomic_store_n(&table[slot(address, 1)], 0, __ATOMIC_RELAXED);
-			else
-				page = next_table(address, level, guest_physical) - 1;
-		}
+		u64 first = guest_physical / kPageSize;
+		zap_below(root_, kLevels, first, first + page_count);
 	}
 
 	// Interrupts every CPU, which takes it out of the guest, and has it forget what it cached of these tables.
+	// Tables that zap() has emptied are free from then on.
 	void flush()
 	{
 		vrc_host_on_each_cpu(flush_this_cpu, this);
+		while (emptied_) {
+			u64* table = emptied_;
+			emptied_ = reinterpret_cast<u64*>(table[0]);
+			vrc_host_free_page(table);
+		}
 	}
 
  private:
@@ -81,11 +79,35 @@ class Ept {
 	static u32 slot(u64 address, u32 level) { return address >> (12 + 9 * (level - 1)) & 511; }
 	static u64* table_of(u64 entry) { return static_cast<u64*>(vrc_host_direct_map(entry & kAddressMask)); }
 
-	// Nothing is mapped by the entry of @level for @address: the number of the first page behind that entry's reach.
-	static u64 next_table(u64 address, u32 level, u64 first_address)
+	// Clears the entries for the pages from @page up to @end, all of them below @table.  True: the table is empty now.
+	bool zap_below(u64* table, u32 level, u64 page, u64 end)
 	{
-		u64 reach = u64{1} << (12 + 9 * (level - 1));
-		return ((address & ~(reach - 1)) + reach - first_address) / kPageSize;
+		const u64 reach = u64{1} << 9 * (level - 1);  // pages of an entry
+		while (page < end) {
+			u64& entry = table[slot(page * kPageSize, level)];
+			u64 next = (page & ~(reach - 1)) + reach;
+			if (next > end)
+				next = end;
+			if (entry && level == 1) {
+				__atomic_store_n(&entry, 0, __ATOMIC_RELAXED);
+			} else if (entry) {
+				u64* below = table_of(entry);
+				if (zap_below(below, level - 1, page, next)) {
+					__atomic_store_n(&entry, 0, __ATOMIC_RELAXED);
+					// CPUs may still walk the table.  The address of a page is no present entry.
+					__atomic_store_n(&below[0], reinterpret_cast<u64>(emptied_), __ATOMIC_RELAXED);
+					emptied_ = below;
+				}
+			}
+			page = next;
+		}
+		if (level == 2)
+			vrc_host_reschedule();
+		for (u32 i = 0; i < 512; i++) {
+			if (table[i])
+				return false;
+		}
+		return true;
 	}
 
 	static void free_table(u64* table, u32 level)
@@ -94,6 +116,8 @@ class Ept {
 			if (table[i])
 				free_table(table_of(table[i]), level - 1);
 		}
+		if (level == 2)
+			vrc_host_reschedule();
 		vrc_host_free_page(table);
 	}
 
@@ -109,6 +133,7 @@ class Ept {
 	}
 
 	u64* root_ = nullptr;
+	u64* emptied_ = nullptr;  // tables that go at the next flush(), linked through their first entry
 };
 
 }  // namespace
