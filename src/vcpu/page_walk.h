@@ -3,7 +3,7 @@
 // Only instructions that the module carries out for the guest need it: INS and OUTS.
 #pragma once
 
-#include "vcpu.h"
+#include "cpuid.h"
 
 namespace {
 
@@ -13,9 +13,12 @@ struct Access {
 };
 
 struct Translation {
-	bool fault = false;
-	u32 error_code = 0;  // of the page fault
-	u64 guest_physical = 0;
+	// kNoMemory: a paging structure is not in memory, or must be written where only reading is allowed.
+	enum class Outcome : u8 { kDone, kPageFault, kNoMemory };
+
+	Outcome outcome = Outcome::kDone;
+	u32 error_code = 0;      // of the page fault
+	u64 guest_physical = 0;  // what was asked for, or what is not in memory
 };
 
 class PageWalk {
@@ -31,6 +34,14 @@ class PageWalk {
 		walk.cr4_ = VREGCACHE_TRY(guest_cr4(vcpu, vmcs));
 		walk.efer_ = VREGCACHE_TRY(vcpu.cache.read<Reg::kEfer>(vmcs));
 		walk.ac_ = VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs)) & rflags::kAc;
+		walk.pkru_ = vcpu.entry.pkru;
+		if ((walk.cr4_ & cr4::kPae) && !(walk.efer_ & efer::kLma)) {
+			// The CPU's registers, not what is in memory by now (SDM Vol. 3A, 4.4.1).
+			walk.pdpte_[0] = VREGCACHE_TRY(vcpu.cache.read<Reg::kPdpte0>(vmcs));
+			walk.pdpte_[1] = VREGCACHE_TRY(vcpu.cache.read<Reg::kPdpte1>(vmcs));
+			walk.pdpte_[2] = VREGCACHE_TRY(vcpu.cache.read<Reg::kPdpte2>(vmcs));
+			walk.pdpte_[3] = VREGCACHE_TRY(vcpu.cache.read<Reg::kPdpte3>(vmcs));
+		}
 		return walk;
 	}
 
@@ -38,40 +49,59 @@ class PageWalk {
 	Translation translate(u64 linear, Access access) const
 	{
 		if (!(cr0_ & cr0::kPg))
-			return {false, 0, static_cast<u32>(linear)};
+			return {Translation::Outcome::kDone, 0, static_cast<u32>(linear)};
 		if (efer_ & efer::kLma)
-			return walk<u64>(linear, cr3_ & kAddressMask, 4, 9, access);
-		if (cr4_ & cr4::kPae)
-			return walk_pae(static_cast<u32>(linear), access);
+			return walk<u64>(linear, cr3_ & kAddressMask, cr4_ & cr4::kLa57 ? 5 : 4, 9, access);
+		if (cr4_ & cr4::kPae) {
+			u64 entry = pdpte_[static_cast<u32>(linear) >> 30];
+			if (!(entry & kPresent))
+				return fault(access, 0);
+			return walk<u64>(static_cast<u32>(linear), entry & kAddressMask, 2, 9, access);
+		}
 		return walk<u32>(static_cast<u32>(linear), cr3_ & 0xfffff000, 2, 10, access);
 	}
 
  private:
 	static constexpr u64 kPresent = 1u << 0, kWritable = 1u << 1, kUser = 1u << 2, kAccessed = 1u << 5, kDirty = 1u << 6,
-			     kLargePage = 1u << 7;
+			     kLargePage = 1u << 7, kExecuteDisable = u64{1} << 63;
 	static constexpr u64 kAddressMask = 0x000ffffffffff000;
-	static constexpr u32 kFaultPresent = 1u << 0, kFaultWrite = 1u << 1, kFaultUser = 1u << 2;
+	static constexpr u32 kFaultPresent = 1u << 0, kFaultWrite = 1u << 1, kFaultUser = 1u << 2, kFaultReserved = 1u << 3,
+			     kFaultKey = 1u << 5;
 
 	explicit PageWalk(GuestMemory& memory) : memory_(&memory) {}
 	friend class vregcache::Result<PageWalk>;
 	PageWalk() {}
 
-	static Translation fault(Access access, bool present)
+	static Translation fault(Access access, u32 error_code)
 	{
-		return {true, (present ? kFaultPresent : 0) | (access.write ? kFaultWrite : 0) | (access.user ? kFaultUser : 0),
-			0};
+		return {Translation::Outcome::kPageFault,
+			error_code | (access.write ? kFaultWrite : 0) | (access.user ? kFaultUser : 0), 0};
 	}
 
-	Translation walk_pae(u32 linear, Access access) const
+	// Bits @first to @last.
+	static constexpr u64 bits(u32 first, u32 last)
 	{
-		u64 entry;
-		const u8* memory = memory_->at((cr3_ & 0xffffffe0) + 8 * (linear >> 30), false);
-		if (!memory)
-			return fault(access, false);
-		__builtin_memcpy(&entry, memory, sizeof(entry));
-		if (!(entry & kPresent))
-			return fault(access, false);
-		return walk<u64>(linear, entry & kAddressMask, 2, 9, access);
+		return first > last ? 0 : (~u64{0} >> (63 - last)) & (~u64{0} << first);
+	}
+
+	// Reserved bits of a present entry (SDM Vol. 3A, 4.3, 4.4.2 and 4.5.4), as the CPU itself has them: its physical
+	// addresses count, not what the guest's CPUID says.
+	template <class Entry>
+	u64 reserved(u32 level, bool large) const
+	{
+		const u32 width = g_vmx.physical_bits;
+		if constexpr (sizeof(Entry) == 4) {
+			// Bits 20:13 of a 4 MiB page's entry are address bits 39:32, as far as there are such.
+			return large ? bits(width >= 40 ? 21 : width - 19, 21) : 0;
+		} else {
+			const bool long_mode = efer_ & efer::kLma;
+			u64 mask = bits(width, long_mode ? 51 : 62);
+			if (!(efer_ & efer::kNxe))
+				mask |= kExecuteDisable;
+			if (level >= 4 || (level == 3 && !g_vmx.gigabyte_pages))
+				return mask | kLargePage;
+			return large ? mask | bits(13, 12 + 9 * (level - 1) - 1) : mask;
+		}
 	}
 
 	// Tables of @Entry with 2^@index_bits entries, @levels of them.
@@ -82,32 +112,44 @@ class PageWalk {
 		for (u32 level = levels; level > 0; level--) {
 			u32 shift = 12 + index_bits * (level - 1);
 			u64 slot = linear >> shift & ((u64{1} << index_bits) - 1);
-			u8* memory = memory_->at(table + slot * sizeof(Entry), true);
+			u64 address = table + slot * sizeof(Entry);
+			const u8* memory = memory_->at(address, false);
 			if (!memory)
-				return fault(access, false);
-			Entry entry;
-			__builtin_memcpy(&entry, memory, sizeof(entry));
+				return {Translation::Outcome::kNoMemory, 0, address};
+			Entry entry = __atomic_load_n(reinterpret_cast<const Entry*>(memory), __ATOMIC_RELAXED);
 			if (!(entry & kPresent))
-				return fault(access, false);
+				return fault(access, 0);
+			bool may_be_large = sizeof(Entry) == 8 || (cr4_ & cr4::kPse);
+			bool large = level > 1 && level < 4 && (entry & kLargePage) && may_be_large;
+			if (entry & reserved<Entry>(level, large))
+				return fault(access, kFaultPresent | kFaultReserved);
 			writable = writable && (entry & kWritable);
 			user = user && (entry & kUser);
-			bool large = level > 1 && (entry & kLargePage) && (sizeof(Entry) == 8 || (cr4_ & cr4::kPse));
 			bool leaf = level == 1 || large;
-			if (leaf && !allowed(writable, user, access))
-				return fault(access, true);
-			__atomic_fetch_or(reinterpret_cast<Entry*>(memory),
-					  static_cast<Entry>(kAccessed | (leaf && access.write ? kDirty : 0)), __ATOMIC_RELAXED);
+			if (leaf) {
+				if (!allowed(writable, user, access))
+					return fault(access, kFaultPresent);
+				if (user && !key_allows(entry, access))
+					return fault(access, kFaultPresent | kFaultKey);
+			}
+			Entry marks = static_cast<Entry>(kAccessed | (leaf && access.write ? kDirty : 0));
+			if ((entry & marks) != marks) {
+				u8* to_mark = memory_->at(address, true);
+				if (!to_mark)
+					return {Translation::Outcome::kNoMemory, 0, address};
+				__atomic_fetch_or(reinterpret_cast<Entry*>(to_mark), marks, __ATOMIC_RELAXED);
+			}
 			u64 frame = sizeof(Entry) == 8 ? entry & kAddressMask : entry & 0xfffff000;
 			if (leaf) {
 				u64 offset = (u64{1} << shift) - 1;
 				// A 4 MiB page has address bits 39:32 in bits 20:13 of its entry (PSE-36).
 				if (large && sizeof(Entry) == 4)
 					frame = (entry & 0xffc00000) | (u64{entry >> 13 & 0xff} << 32);
-				return {false, 0, (frame & ~offset) | (linear & offset)};
+				return {Translation::Outcome::kDone, 0, (frame & ~offset) | (linear & offset)};
 			}
 			table = frame;
 		}
-		return fault(access, false);
+		return fault(access, 0);
 	}
 
 	bool allowed(bool writable, bool user, Access access) const
@@ -119,11 +161,25 @@ class PageWalk {
 		return !user || !(cr4_ & cr4::kSmap) || ac_;
 	}
 
+	// Protection keys of user pages (SDM Vol. 3A, 4.6.2).
+	bool key_allows(u64 entry, Access access) const
+	{
+		if (!(cr4_ & cr4::kPke) || !(efer_ & efer::kLma))
+			return true;
+		u32 rights = pkru_ >> 2 * (entry >> 59 & 15) & 3;
+		constexpr u32 kAccessDisable = 1, kWriteDisable = 2;
+		if (rights & kAccessDisable)
+			return false;
+		return !access.write || !(rights & kWriteDisable) || !(access.user || (cr0_ & cr0::kWp));
+	}
+
 	GuestMemory* memory_ = nullptr;
 	u64 cr0_ = 0;
 	u64 cr3_ = 0;
 	u64 cr4_ = 0;
 	u64 efer_ = 0;
+	u64 pdpte_[4] = {};
+	u32 pkru_ = 0;
 	bool ac_ = false;
 };
 

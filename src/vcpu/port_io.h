@@ -41,30 +41,127 @@ inline u64 advance(u64 value, u64 mask, u64 delta)
 	return kept | ((value + delta) & mask);
 }
 
+// What segmentation says of a string instruction's memory.
+class StringSegment {
+ public:
+	static Result<StringSegment> begin(Vcpu& vcpu, const LoadedVmcs& vmcs, const PortIo& io)
+	{
+		using namespace vregcache::access_rights;
+		StringSegment segment;
+		segment.write_ = io.in;
+		segment.flat64_ = VREGCACHE_TRY(in_64bit_mode(vcpu, vmcs));
+		if (segment.flat64_) {
+			u64 control = VREGCACHE_TRY(guest_cr4(vcpu, vmcs));
+			segment.linear_bits_ = control & cr4::kLa57 ? 57 : 48;
+			return segment;
+		}
+		segment.stack_ = io.segment == Segment::kSs;
+		segment.limit_ = VREGCACHE_TRY(vcpu.cache.read(vmcs, segment_register(io.segment, SegmentPart::kLimit)));
+		segment.rights_ = static_cast<u32>(
+			VREGCACHE_TRY(vcpu.cache.read(vmcs, segment_register(io.segment, SegmentPart::kAccessRights))));
+		u64 flags = VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs));
+		// PE is host-owned, so the read shadow has it.
+		u64 control = VREGCACHE_TRY(vcpu.cache.read<Reg::kCr0ReadShadow>(vmcs));
+		segment.typed_ = (control & cr0::kPe) && !(flags & rflags::kVm);
+		return segment;
+	}
+
+	bool flat64() const { return flat64_; }
+
+	// May the element at @offset, which is at @linear, be accessed?  (SDM Vol. 3A, 5.3 to 5.5)
+	bool allows(u64 offset, u64 linear, u32 bytes) const
+	{
+		using namespace vregcache::access_rights;
+		if (flat64_)
+			return is_canonical(linear, linear_bits_) && is_canonical(linear + bytes - 1, linear_bits_);
+		constexpr u32 kCode = 1u << 3, kExpandDown = 1u << 2, kWritableOrReadable = 1u << 1;
+		if (typed_) {
+			if (rights_ & kUnusable)
+				return false;
+			bool code = rights_ & kCode, permitted = rights_ & kWritableOrReadable;
+			if (write_ ? code || !permitted : code && !permitted)
+				return false;
+		}
+		u64 last = offset + bytes - 1;
+		if ((rights_ & (kCode | kExpandDown)) != kExpandDown)
+			return last <= limit_;
+		return offset > limit_ && last <= (rights_ & kDefaultBig ? 0xffffffff : 0xffff);
+	}
+
+	// Raised when it may not.
+	Event fault() const { return Event::exception(stack_ ? vector::kStackFault : vector::kGeneralProtection, 0); }
+
+ private:
+	bool flat64_ = false;
+	bool typed_ = false;  // protected mode: types and null selectors count
+	bool stack_ = false;
+	bool write_ = false;
+	u32 linear_bits_ = 48;
+	u64 limit_ = 0;
+	u32 rights_ = 0;
+};
+
 // Guest memory of a string instruction, element by element.
 class StringMemory {
  public:
-	StringMemory(Vcpu& vcpu, const PageWalk& walk, Access access, bool flat64)
-		: vcpu_(vcpu), walk_(walk), access_(access), flat64_(flat64)
+	enum class Outcome : u8 { kDone, kFault, kNoMemory };
+
+	StringMemory(Vcpu& vcpu, const StringSegment& segment, const PageWalk& walk, Access access)
+		: vcpu_(vcpu), segment_(segment), walk_(walk), access_(access)
 	{
 	}
 
-	enum class Outcome : u8 { kDone, kPageFault, kNoMemory };
+	// Goes through the elements of @io; returns how many went.  Their data are in the data page; without @transfer it
+	// only looks whether they could go.  The memory lock is held.
+	u32 copy(const PortIo& io, bool backwards, bool transfer)
+	{
+		u8* data = transfer ? vcpu_.io_data + io.data_offset : nullptr;
+		for (u32 i = 0; i < io.count; i++) {
+			u64 distance = u64{i} * io.size;
+			u64 step = backwards ? -distance : distance;
+			if (!segment_.allows(io.offset + step, io.linear + step, io.size)) {
+				fault_ = segment_.fault();
+				outcome_ = Outcome::kFault;
+				return i;
+			}
+			outcome_ = copy_element(io.linear + step, data ? data + distance : nullptr, io.size);
+			if (outcome_ != Outcome::kDone)
+				return i;
+		}
+		outcome_ = Outcome::kDone;
+		return io.count;
+	}
 
-	// Copies between @data and guest memory at @linear; nullptr for @data only looks whether it could.
-	Outcome copy(u64 linear, u8* data, u32 bytes)
+	// Why copy() stopped.
+	Outcome outcome() const { return outcome_; }
+	// Where no memory is.
+	u64 guest_physical() const { return guest_physical_; }
+
+	// Raises the fault that copy() stopped at.
+	Result<void> raise(const LoadedVmcs& vmcs) const
+	{
+		if (fault_.information.vector() == vector::kPageFault)
+			vcpu_.entry.cr2 = fault_address_;
+		return raise_fault(vcpu_, vmcs, fault_);
+	}
+
+ private:
+	Outcome copy_element(u64 linear, u8* data, u32 bytes)
 	{
 		for (u32 done = 0; done < bytes;) {
 			u64 address = linear + done;
-			if (!flat64_)
+			if (!segment_.flat64())
 				address = static_cast<u32>(address);
 			Translation translation = walk_.translate(address, access_);
-			if (translation.fault) {
+			if (translation.outcome == Translation::Outcome::kPageFault) {
 				fault_address_ = address;
-				fault_code_ = translation.error_code;
-				return Outcome::kPageFault;
+				fault_ = Event::exception(vector::kPageFault, translation.error_code);
+				return Outcome::kFault;
 			}
-			u8* memory = vcpu_.vm->memory.at(translation.guest_physical, access_.write);
+			guest_physical_ = translation.guest_physical;
+			u8* memory = nullptr;
+			if (translation.outcome == Translation::Outcome::kDone)
+				memory = vcpu_.vm->memory.at(guest_physical_, access_.write);
 			if (!memory)
 				return Outcome::kNoMemory;
 			u32 in_page = static_cast<u32>(kPageSize - (address & ~kPageMask));
@@ -78,33 +175,27 @@ class StringMemory {
 		return Outcome::kDone;
 	}
 
-	Event page_fault(Vcpu& vcpu) const
-	{
-		vcpu.entry.cr2 = fault_address_;
-		return Event::exception(vector::kPageFault, fault_code_);
-	}
-
- private:
 	Vcpu& vcpu_;
+	const StringSegment& segment_;
 	const PageWalk& walk_;
 	Access access_;
-	bool flat64_;
+	Outcome outcome_ = Outcome::kDone;
+	Event fault_;
 	u64 fault_address_ = 0;
-	u32 fault_code_ = 0;
+	u64 guest_physical_ = 0;
 };
 
-// Goes through @count elements from io.linear on; returns how many went, and why it stopped.
-inline u32 copy_elements(Vcpu& vcpu, StringMemory& memory, u32 count, bool backwards, u8* data,
-			 StringMemory::Outcome& outcome)
+// A string instruction reaches where no memory is, which ends the run as any other such access does.
+inline Next give_up_string_io(Vcpu& vcpu, u64 guest_physical)
 {
-	for (u32 i = 0; i < count; i++) {
-		u64 distance = u64{i} * vcpu.io.size;
-		u64 linear = backwards ? vcpu.io.linear - distance : vcpu.io.linear + distance;
-		outcome = memory.copy(linear, data ? data + distance : nullptr, vcpu.io.size);
-		if (outcome != StringMemory::Outcome::kDone)
-			return i;
-	}
-	return count;
+	vcpu.run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
+	vcpu.run->internal.suberror = KVM_INTERNAL_ERROR_EMULATION;
+	vcpu.run->internal.ndata = 4;
+	vcpu.run->internal.data[0] = 0;
+	vcpu.run->internal.data[1] = static_cast<u64>(ExitReason::kIo);
+	vcpu.run->internal.data[2] = vcpu.io.qualification;
+	vcpu.run->internal.data[3] = guest_physical;
+	return Next::kUserspace;
 }
 
 inline Result<Next> handle_string_io(Vcpu& vcpu, const LoadedVmcs& vmcs, IoQualification io)
@@ -118,10 +209,13 @@ inline Result<Next> handle_string_io(Vcpu& vcpu, const LoadedVmcs& vmcs, IoQuali
 		VREGCACHE_TRY(skip_instruction(vcpu, vmcs));
 		return Next::kResume;
 	}
+	u32 segment_code = information >> 15 & 7;
+	if (!io.in() && segment_code <= static_cast<u32>(Segment::kGs))
+		vcpu.io.segment = static_cast<Segment>(segment_code);
 	vcpu.io.linear = VREGCACHE_TRY(vcpu.cache.read<Reg::kGuestLinearAddress>(vmcs));
 	bool backwards = VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs)) & rflags::kDf;
-	bool flat64 = VREGCACHE_TRY(in_64bit_mode(vcpu, vmcs));
 	bool user = VREGCACHE_TRY(privilege_level(vcpu, vmcs)) == 3;
+	StringSegment segment = VREGCACHE_TRY(StringSegment::begin(vcpu, vmcs, vcpu.io));
 	PageWalk walk = VREGCACHE_TRY(PageWalk::begin(vcpu, vmcs));
 
 	u32 batch = kIoDataBytes / io.size();
@@ -132,17 +226,18 @@ inline Result<Next> handle_string_io(Vcpu& vcpu, const LoadedVmcs& vmcs, IoQuali
 	u64 room = backwards ? offset / io.size() + 1 : (vcpu.io.address_mask - offset) / io.size() + 1;
 	if (room < batch)
 		batch = static_cast<u32>(room);
+	vcpu.io.offset = offset;
+	vcpu.io.count = batch;
 	MemoryGuard guard(vcpu.vm->host);
-	StringMemory memory(vcpu, walk, {.write = io.in(), .user = user}, flat64);
-	StringMemory::Outcome outcome;
-	u32 count = copy_elements(vcpu, memory, batch, backwards, io.in() ? nullptr : vcpu.io_data, outcome);
+	StringMemory memory(vcpu, segment, walk, {.write = io.in(), .user = user});
+	u32 count = memory.copy(vcpu.io, backwards, !io.in());
 	// The elements before a fault go first; the instruction then starts again at the one that faults.
-	if (!count && outcome == StringMemory::Outcome::kPageFault) {
-		VREGCACHE_TRY(raise_fault(vcpu, vmcs, memory.page_fault(vcpu)));
+	if (!count && memory.outcome() == StringMemory::Outcome::kFault) {
+		VREGCACHE_TRY(memory.raise(vmcs));
 		return Next::kResume;
 	}
 	if (!count)
-		return give_up(vcpu, vmcs, ExitReason::kIo);
+		return give_up_string_io(vcpu, memory.guest_physical());
 	vcpu.io.count = count;
 	ask_userspace(vcpu, io.port());
 	return Next::kUserspace;
@@ -158,6 +253,7 @@ inline Result<Next> handle_io(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	vcpu.io.size = io.size();
 	vcpu.io.count = 1;
 	vcpu.io.rip = VREGCACHE_TRY(vcpu.cache.read<Reg::kRip>(vmcs));
+	vcpu.io.qualification = io.word;
 	if (io.string())
 		return handle_string_io(vcpu, vmcs, io);
 	if (!io.in())
@@ -166,45 +262,66 @@ inline Result<Next> handle_io(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	return Next::kUserspace;
 }
 
-inline Result<void> complete_string_io(Vcpu& vcpu, const LoadedVmcs& vmcs, const PortIo& io)
+// @count elements of @io are done.  True: the instruction has more to do.
+inline bool advance_string_io(Vcpu& vcpu, const PortIo& io, u32 count, bool backwards)
+{
+	u64 bytes = u64{count} * io.size;
+	Gpr pointer = io.in ? Gpr::kRdi : Gpr::kRsi;
+	vcpu.gpr()[pointer] = advance(vcpu.gpr()[pointer], io.address_mask, backwards ? -bytes : bytes);
+	if (!io.repeat)
+		return count == 0;
+	// Userspace may have changed RCX in between; it never goes below zero.
+	u64 left = vcpu.gpr()[Gpr::kRcx] & io.address_mask;
+	u64 done = count < left ? count : left;
+	vcpu.gpr()[Gpr::kRcx] = advance(vcpu.gpr()[Gpr::kRcx], io.address_mask, -done);
+	return left > done;
+}
+
+inline Result<Next> complete_string_io(Vcpu& vcpu, const LoadedVmcs& vmcs, const PortIo& io)
 {
 	bool backwards = VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs)) & rflags::kDf;
 	if (io.in) {
-		bool flat64 = VREGCACHE_TRY(in_64bit_mode(vcpu, vmcs));
 		bool user = VREGCACHE_TRY(privilege_level(vcpu, vmcs)) == 3;
+		StringSegment segment = VREGCACHE_TRY(StringSegment::begin(vcpu, vmcs, io));
 		PageWalk walk = VREGCACHE_TRY(PageWalk::begin(vcpu, vmcs));
-		MemoryGuard guard(vcpu.vm->host);
-		StringMemory memory(vcpu, walk, {.write = true, .user = user}, flat64);
-		StringMemory::Outcome outcome = StringMemory::Outcome::kDone;
-		copy_elements(vcpu, memory, io.count, backwards, vcpu.io_data, outcome);
-		// Another vCPU or userspace may have taken the memory away since it was looked at.
-		if (outcome == StringMemory::Outcome::kPageFault)
-			return raise_fault(vcpu, vmcs, memory.page_fault(vcpu));
+		StringMemory memory(vcpu, segment, walk, {.write = true, .user = user});
+		u32 count;
+		{
+			MemoryGuard guard(vcpu.vm->host);
+			count = memory.copy(io, backwards, true);
+		}
+		// Another vCPU or userspace may have taken the memory away since it was looked at.  What went before counts.
+		if (memory.outcome() != StringMemory::Outcome::kDone) {
+			advance_string_io(vcpu, io, count, backwards);
+			if (memory.outcome() == StringMemory::Outcome::kFault) {
+				VREGCACHE_TRY(memory.raise(vmcs));
+				return Next::kResume;
+			}
+			// The port has been read, so the data stay for another attempt, should userspace provide the memory.
+			u64 bytes = u64{count} * io.size;
+			vcpu.io.active = true;
+			vcpu.io.count -= count;
+			vcpu.io.data_offset += static_cast<u32>(bytes);
+			vcpu.io.linear += backwards ? -bytes : bytes;
+			vcpu.io.offset += backwards ? -bytes : bytes;
+			return give_up_string_io(vcpu, memory.guest_physical());
+		}
 	}
-	u64 bytes = u64{io.count} * io.size;
-	Gpr pointer = io.in ? Gpr::kRdi : Gpr::kRsi;
-	vcpu.gpr()[pointer] = advance(vcpu.gpr()[pointer], io.address_mask, backwards ? -bytes : bytes);
-	if (io.repeat) {
-		// Userspace may have changed RCX in between; it never goes below zero.
-		u64 left = vcpu.gpr()[Gpr::kRcx] & io.address_mask;
-		u64 done = io.count < left ? io.count : left;
-		vcpu.gpr()[Gpr::kRcx] = advance(vcpu.gpr()[Gpr::kRcx], io.address_mask, -done);
-		if (left > done)
-			return {};
-	}
-	return skip_instruction(vcpu, vmcs);
+	if (!advance_string_io(vcpu, io, io.count, backwards))
+		VREGCACHE_TRY(skip_instruction(vcpu, vmcs));
+	return Next::kResume;
 }
 
-// Userspace has come back from a port I/O exit.
-inline Result<void> complete_io(Vcpu& vcpu, const LoadedVmcs& vmcs)
+// Userspace has come back from a port I/O exit.  kResume: the guest can go on.
+inline Result<Next> complete_io(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	if (!vcpu.io.active)
-		return {};
+		return Next::kResume;
 	const PortIo io = vcpu.io;
 	vcpu.io.active = false;
 	// Userspace has sent the vCPU elsewhere: the instruction is not to be completed.
 	if (VREGCACHE_TRY(vcpu.cache.read<Reg::kRip>(vmcs)) != io.rip)
-		return {};
+		return Next::kResume;
 	if (io.string)
 		return complete_string_io(vcpu, vmcs, io);
 	if (io.in) {
@@ -214,7 +331,8 @@ inline Result<void> complete_io(Vcpu& vcpu, const LoadedVmcs& vmcs)
 		u64 kept = io.size == 4 ? 0 : vcpu.gpr()[Gpr::kRax] & ~((u64{1} << 8 * io.size) - 1);
 		vcpu.gpr()[Gpr::kRax] = kept | value;
 	}
-	return skip_instruction(vcpu, vmcs);
+	VREGCACHE_TRY(skip_instruction(vcpu, vmcs));
+	return Next::kResume;
 }
 
 }  // namespace

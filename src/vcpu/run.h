@@ -170,7 +170,10 @@ inline Result<long> run_vcpu(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	if (task_priority > 15)
 		return long{-EINVAL};
 	vcpu.cr8 = task_priority;
-	VREGCACHE_TRY(complete_io(vcpu, vmcs));
+	if (Next next = VREGCACHE_TRY(complete_io(vcpu, vmcs)); next != Next::kResume) {
+		VREGCACHE_TRY(report_state(vcpu, vmcs));
+		return report_end(vcpu, next);
+	}
 	if (__atomic_load_n(&vcpu.run->immediate_exit, __ATOMIC_RELAXED))
 		return report_end(vcpu, Next::kInterrupted);
 	vcpu.run->exit_reason = KVM_EXIT_UNKNOWN;

@@ -33,10 +33,14 @@ struct PortIo {
 	bool string = false;
 	bool repeat = false;
 	u8 size = 0;
-	u32 count = 0;        // elements in the data page
-	u64 rip = 0;          // of the instruction
-	u64 linear = 0;       // of the first element in guest memory
-	u64 address_mask = 0; // what the instruction's address size leaves of RCX, RSI and RDI
+	Segment segment = Segment::kEs;
+	u32 count = 0;          // elements in the data page
+	u32 data_offset = 0;    // of the first of them
+	u64 rip = 0;            // of the instruction
+	u64 linear = 0;         // of the first element in guest memory
+	u64 offset = 0;         // of the first element in its segment
+	u64 address_mask = 0;   // what the instruction's address size leaves of RCX, RSI and RDI
+	u64 qualification = 0;  // of the exit
 };
 
 struct Vcpu {

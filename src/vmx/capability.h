@@ -18,6 +18,8 @@ struct VmxCapability {
 	u64 cr4_fixed1 = 0;
 	u64 host_cr4_mce = 0;  // CR4.MCE as the kernel has it
 	bool invept_single = false;
+	u32 physical_bits = 36;       // of this CPU's addresses, MAXPHYADDR
+	bool gigabyte_pages = false;
 	u64 host_xcr0 = 0;
 	u32 xsave_end[64] = {};  // where each component of the XSAVE area ends; CPUID is too slow to ask each time
 	vrc_cpu_facts facts = {};
@@ -110,6 +112,11 @@ inline int detect_vmx(bool unsafe_allowed)
 	g_vmx.cr4_fixed0 = rdmsr(msr::kVmxCr4Fixed0);
 	g_vmx.cr4_fixed1 = rdmsr(msr::kVmxCr4Fixed1);
 	g_vmx.host_cr4_mce = read_hardware_cr4() & cr4::kMce;
+	u32 highest_leaf = cpuid(0x80000000).eax;
+	if (highest_leaf >= 0x80000001)
+		g_vmx.gigabyte_pages = cpuid(0x80000001).edx & 1u << 26;
+	if (highest_leaf >= 0x80000008)
+		g_vmx.physical_bits = cpuid(0x80000008).eax & 0xff;
 	if (g_vmx.facts.xsave) {
 		g_vmx.host_xcr0 = xgetbv(0);
 		for (u32 component = 2; component < 63; component++) {
