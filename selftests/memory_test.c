@@ -2,7 +2,10 @@
 /* Memory slots: what is refused, what deleting and replacing does, who sees what, and what is charged. */
 #include "lib/harness.h"
 
+#include <fcntl.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 #include "lib/modes.h"
 #include "lib/vm.h"
@@ -261,6 +264,178 @@ static void touch_all(struct vcpu *vcpu)
 	}
 }
 
+#define SLOT_KIB ((long)(SLOT_BYTES / 1024))
+
+TEST_F(memory, charge_is_exact_at_every_step)
+{
+	uint8_t *half = host_alloc(SLOT_BYTES);
+	long before;
+
+	if (!device_is_vregcache())
+		SKIP(return, "%s pins no memory", device_path());
+	munmap(half + SLOT_BYTES / 2, SLOT_BYTES / 2);
+	before = charged_kib();
+	EXPECT_EQ((long)GUEST_MEM_SIZE / 1024, before);
+	ASSERT_EQ(0, vm_set_slot(&self->vm, 1, 0, SLOT_GPA, SLOT_BYTES, self->block));
+	EXPECT_EQ(before + SLOT_KIB, charged_kib());
+	/* What fails charges nothing, however far it got. */
+	EXPECT_EQ(-EEXIST, vm_set_slot(&self->vm, 2, 0, SLOT_GPA, SLOT_BYTES, self->block));
+	EXPECT_EQ(-EINVAL, vm_set_slot(&self->vm, 1, 0, SLOT_GPA, SLOT_BYTES / 2, self->block));
+	EXPECT_EQ(-EINVAL, vm_set_slot(&self->vm, 1, KVM_MEM_READONLY, SLOT_GPA, SLOT_BYTES, self->block));
+	EXPECT_EQ(-EINVAL, vm_set_slot(&self->vm, 2, KVM_MEM_LOG_DIRTY_PAGES, 2 * SLOT_GPA, SLOT_BYTES, self->block));
+	EXPECT_EQ(-EINVAL, vm_set_slot(&self->vm, 2, 0, 1UL << 48, SLOT_BYTES, self->block));
+	EXPECT_EQ(-EFAULT, vm_set_slot(&self->vm, 2, 0, 2 * SLOT_GPA, SLOT_BYTES, half));
+	EXPECT_EQ(-EFAULT, vm_set_slot(&self->vm, 2, KVM_MEM_READONLY, 2 * SLOT_GPA, SLOT_BYTES, half));
+	/* More than there is. */
+	EXPECT_EQ(-ENOMEM, vm_set_slot(&self->vm, 2, 0, 2 * SLOT_GPA, 1UL << 38, self->block));
+	EXPECT_EQ(before + SLOT_KIB, charged_kib());
+	/* A move pins nothing anew; the same memory once more counts once more. */
+	ASSERT_EQ(0, vm_set_slot(&self->vm, 1, 0, 4 * SLOT_GPA, SLOT_BYTES, self->block));
+	EXPECT_EQ(before + SLOT_KIB, charged_kib());
+	ASSERT_EQ(0, vm_set_slot(&self->vm, 2, 0, SLOT_GPA, SLOT_BYTES, self->block));
+	EXPECT_EQ(before + 2 * SLOT_KIB, charged_kib());
+	ASSERT_EQ(0, vm_set_slot(&self->vm, 1, 0, 0, 0, NULL));
+	EXPECT_EQ(before + SLOT_KIB, charged_kib());
+	EXPECT_EQ(-EINVAL, vm_set_slot(&self->vm, 1, 0, 0, 0, NULL));
+	EXPECT_EQ(before + SLOT_KIB, charged_kib());
+	/* Slot 2 goes with the machine. */
+	vcpu_destroy(&self->vcpu);
+	vm_destroy(&self->vm);
+	EXPECT_EQ(0, charged_kib());
+	munmap(half, SLOT_BYTES / 2);
+	vm_create(&self->vm, GUEST_MEM_SIZE);
+	vcpu_create(&self->vcpu, &self->vm, 0);
+}
+
+TEST_F(memory, memory_that_may_not_be_accessed_is_refused)
+{
+	if (!device_is_vregcache())
+		SKIP(return, "%s looks for pages on demand", device_path());
+	mprotect(self->block + PAGE_BYTES, PAGE_BYTES, PROT_READ);
+	EXPECT_EQ(-EFAULT, vm_set_slot(&self->vm, 1, 0, SLOT_GPA, SLOT_BYTES, self->block));
+	EXPECT_EQ(0, vm_set_slot(&self->vm, 1, KVM_MEM_READONLY, SLOT_GPA, SLOT_BYTES, self->block));
+	EXPECT_EQ(0, vm_set_slot(&self->vm, 1, 0, SLOT_GPA, 0, NULL));
+	mprotect(self->block + PAGE_BYTES, PAGE_BYTES, PROT_NONE);
+	EXPECT_EQ(-EFAULT, vm_set_slot(&self->vm, 1, 0, SLOT_GPA, SLOT_BYTES, self->block));
+	EXPECT_EQ(-EFAULT, vm_set_slot(&self->vm, 1, KVM_MEM_READONLY, SLOT_GPA, SLOT_BYTES, self->block));
+}
+
+/* Memory that nobody has written yet, of each kind, becomes a read-only slot, and only then gets its contents. */
+TEST_F(memory, read_only_slot_shows_what_userspace_writes_later)
+{
+	int file = syscall(SYS_memfd_create, "rom", 0);
+	uint8_t *places[4];
+
+	ASSERT_GE(file, 0);
+	ASSERT_EQ(0, ftruncate(file, PAGE_BYTES));
+	places[0] = host_alloc(PAGE_BYTES);
+	places[1] = mmap(NULL, PAGE_BYTES, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	places[2] = mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0);
+	places[3] = mmap(NULL, PAGE_BYTES, PROT_READ, MAP_SHARED, file, 0);
+	for (uint64_t i = 0; i < 4; i++) {
+		uint64_t content = 0x1234567 + i;
+
+		ASSERT_NE(MAP_FAILED, (void *)places[i]);
+		/* Reading puts the zero page or the file's own page there. */
+		EXPECT_EQ(0, *(volatile uint8_t *)(places[i] + 8));
+		ASSERT_EQ(0, vm_set_slot(&self->vm, 1, KVM_MEM_READONLY, SLOT_GPA, PAGE_BYTES, places[i]));
+		if (i == 3) {
+			ASSERT_EQ(8, pwrite(file, &content, 8, 0));
+		} else {
+			ASSERT_EQ(0, mprotect(places[i], PAGE_BYTES, PROT_READ | PROT_WRITE));
+			*(uint64_t *)places[i] = content;
+		}
+		EXPECT_EQ(content, peek(&self->vcpu))
+			TH_LOG("memory of kind %lu", i);
+		ASSERT_EQ(0, vm_set_slot(&self->vm, 1, 0, SLOT_GPA, 0, NULL));
+		munmap(places[i], PAGE_BYTES);
+	}
+	close(file);
+}
+
+/* What the child finds wrong; 0 when all is well. */
+static int use_up_the_limit(void)
+{
+	struct rlimit limit = { .rlim_cur = 3 * SLOT_BYTES, .rlim_max = 3 * SLOT_BYTES };
+	uint8_t *block = host_alloc(4 * SLOT_BYTES);
+	int device = device_open();
+	struct vm vm = { .dev = device };
+
+	if (setrlimit(RLIMIT_MEMLOCK, &limit) || setresgid(65534, 65534, 65534) || setresuid(65534, 65534, 65534))
+		return 1;
+	/* The device opens no more, but what was opened before works. */
+	if (open(device_path(), O_RDWR) >= 0 || errno != EACCES)
+		return 2;
+	vm.fd = ioctl(device, KVM_CREATE_VM, 0UL);
+	if (vm.fd < 0)
+		return 3;
+	if (vm_set_slot(&vm, 0, 0, 0, 4 * SLOT_BYTES, block) != -ENOMEM || charged_kib())
+		return 4;
+	if (vm_set_slot(&vm, 0, 0, 0, 3 * SLOT_BYTES, block) || charged_kib() != 3 * SLOT_KIB)
+		return 5;
+	if (vm_set_slot(&vm, 1, 0, SLOT_GPA, PAGE_BYTES, block) != -ENOMEM || charged_kib() != 3 * SLOT_KIB)
+		return 6;
+	if (vm_set_slot(&vm, 0, 0, 0, 0, NULL) || charged_kib())
+		return 7;
+	for (uint32_t slot = 0; slot < 3; slot++) {
+		if (vm_set_slot(&vm, slot, 0, slot * SLOT_GPA, SLOT_BYTES, block))
+			return 8;
+	}
+	if (vm_set_slot(&vm, 3, 0, 3 * SLOT_GPA, PAGE_BYTES, block) != -ENOMEM)
+		return 9;
+	/* The limit is the process's: a second machine has no other. */
+	vm.fd = ioctl(device, KVM_CREATE_VM, 0UL);
+	if (vm.fd < 0 || vm_set_slot(&vm, 0, 0, 0, PAGE_BYTES, block) != -ENOMEM)
+		return 10;
+	return charged_kib() == 3 * SLOT_KIB ? 0 : 11;
+}
+
+TEST_F(memory, limit_holds_for_who_has_no_privilege)
+{
+	pid_t child;
+	int status;
+
+	if (!device_is_vregcache())
+		SKIP(return, "%s pins no memory", device_path());
+	child = fork();
+	if (!child)
+		_exit(use_up_the_limit());
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	ASSERT_TRUE(WIFEXITED(status));
+	EXPECT_EQ(0, WEXITSTATUS(status));
+}
+
+/* A child has the files and the memory's contents, but the machine and its memory stay the parent's. */
+TEST_F(memory, fork_shares_neither_machine_nor_charge)
+{
+	long before = charged_kib();
+	pid_t child;
+	int status;
+
+	ASSERT_EQ(0, vm_set_slot(&self->vm, 1, 0, SLOT_GPA, SLOT_BYTES, self->block));
+	*(uint64_t *)self->block = 0x1111;
+	EXPECT_EQ(0x1111U, peek(&self->vcpu));
+	child = fork();
+	if (!child) {
+		*(uint64_t *)self->block = 0x2222;
+		if (device_is_vregcache() && charged_kib())
+			_exit(1);
+		if (vm_set_slot(&self->vm, 1, 0, SLOT_GPA, 0, NULL) != -EIO ||
+		    ioctl_errno(self->vcpu.fd, KVM_RUN, 0) != -EIO)
+			_exit(2);
+		_exit(0);
+	}
+	/* While both have the pages: the parent's writes must not part it from the guest's. */
+	*(uint64_t *)self->block = 0x3333;
+	EXPECT_EQ(0x3333U, peek(&self->vcpu));
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	ASSERT_TRUE(WIFEXITED(status));
+	EXPECT_EQ(0, WEXITSTATUS(status));
+	EXPECT_EQ(0x3333U, peek(&self->vcpu));
+	ASSERT_EQ(0, vm_set_slot(&self->vm, 1, 0, SLOT_GPA, 0, NULL));
+	EXPECT_EQ(before, charged_kib());
+}
+
 TEST_F(memory, pinned_pages_are_charged_and_given_back)
 {
 	long before, with_slot;
@@ -271,7 +446,7 @@ TEST_F(memory, pinned_pages_are_charged_and_given_back)
 	ASSERT_EQ(0, vm_set_slot(&self->vm, 1, 0, SLOT_GPA, SLOT_BYTES, self->block));
 	touch_all(&self->vcpu);
 	with_slot = charged_kib();
-	EXPECT_GE(with_slot, before + (long)(SLOT_BYTES / 1024));
+	EXPECT_EQ(with_slot, before + (long)(SLOT_BYTES / 1024));
 	ASSERT_EQ(0, vm_set_slot(&self->vm, 1, 0, SLOT_GPA, 0, NULL));
 	EXPECT_EQ(before, charged_kib());
 	vcpu_destroy(&self->vcpu);
