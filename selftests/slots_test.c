@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <time.h>
 
+#include "lib/cpus.h"
 #include "lib/modes.h"
 #include "lib/vm.h"
 
@@ -316,6 +317,18 @@ GUEST_ASM(peek, 64,
 	"	hlt\n"
 	"	jmp 1b\n");
 
+/* An online CPU other than this one, or -1: the caller may be bound to this one already. */
+static int another_cpu_of_all(int cpu)
+{
+	for (int other = 0; other < 64; other++) {
+		if (other != cpu && !pin_to_cpu(other)) {
+			pin_to_cpu(cpu);
+			return other;
+		}
+	}
+	return -1;
+}
+
 static uint64_t peek_poke(struct vcpu *vcpu, uint64_t from, uint64_t to, uint64_t value)
 {
 	struct kvm_regs regs = {
@@ -358,6 +371,61 @@ TEST_F(slots, one_block_in_two_slots_and_two_machines)
 	EXPECT_EQ(block[0], peek_poke(&other_vcpu, SLOT_GPA, GUEST_FREE, 0));
 	vcpu_destroy(&other_vcpu);
 	vm_destroy(&other);
+}
+
+/* A CPU that has run the vCPU and has left it alone since must forget as well. */
+TEST_F(slots, cpu_that_was_left_behind_forgets_too)
+{
+	struct vcpu *vcpu = &self->runner[0].vcpu;
+	int here = pin_here(), there = another_cpu_of_all(here);
+
+	if (there < 0)
+		SKIP(return, "there is one CPU only");
+	vm_load(&self->vm, GUEST_CODE, peek);
+	for (uint64_t turn = 0; turn < 50; turn++) {
+		uint64_t *old = (uint64_t *)self->block[turn % 2], *new = (uint64_t *)self->block[(turn + 1) % 2];
+
+		old[0] = turn;
+		ASSERT_EQ(0, vm_set_slot(&self->vm, 1, 0, SLOT_GPA, SLOT_BYTES, old));
+		ASSERT_EQ(turn, peek_poke(vcpu, SLOT_GPA, SLOT_GPA + 8, 0));
+		ASSERT_EQ(0, pin_to_cpu(there));
+		ASSERT_EQ(turn, peek_poke(vcpu, SLOT_GPA, SLOT_GPA + 8, 0));
+		ASSERT_EQ(0, vm_set_slot(&self->vm, 1, 0, SLOT_GPA, 0, NULL));
+		new[0] = ~turn;
+		ASSERT_EQ(0, vm_set_slot(&self->vm, 1, 0, SLOT_GPA, SLOT_BYTES, new));
+		old[0] = old[1] = REUSED;
+		ASSERT_EQ(0, pin_to_cpu(here));
+		ASSERT_EQ(~turn, peek_poke(vcpu, SLOT_GPA, SLOT_GPA + 8, turn))
+			TH_LOG("turn %lu", turn);
+		ASSERT_EQ((uint64_t)REUSED, old[1]);
+		ASSERT_EQ(0, vm_set_slot(&self->vm, 1, 0, SLOT_GPA, 0, NULL));
+	}
+}
+
+/* Its page tables are likely to lie where those of the last one were. */
+TEST(new_machine_finds_nothing_of_the_one_before)
+{
+	uint8_t *memory[2] = { host_alloc(GUEST_MEM_SIZE), host_alloc(GUEST_MEM_SIZE) };
+	struct vcpu vcpu;
+	struct vm vm;
+
+	for (uint64_t turn = 0; turn < 50; turn++) {
+		vm_create_bare(&vm);
+		vm.mem = memory[turn % 2];
+		vm.mem_size = GUEST_MEM_SIZE;
+		ASSERT_EQ(0, vm_set_slot(&vm, 0, 0, 0, GUEST_MEM_SIZE, vm.mem));
+		vcpu_create(&vcpu, &vm, 0);
+		vcpu_enter_long(&vcpu);
+		vm_load(&vm, GUEST_CODE, peek);
+		vm_write64(&vm, GUEST_FREE, turn);
+		ASSERT_EQ(turn, peek_poke(&vcpu, GUEST_FREE, GUEST_FREE + 8, ~turn));
+		ASSERT_EQ(~turn, vm_read64(&vm, GUEST_FREE + 8));
+		vcpu_destroy(&vcpu);
+		close(vm.fd);
+		close(vm.dev);
+	}
+	munmap(memory[0], GUEST_MEM_SIZE);
+	munmap(memory[1], GUEST_MEM_SIZE);
 }
 
 /*

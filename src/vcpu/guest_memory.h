@@ -15,11 +15,16 @@ class GuestMemory {
 
 	int create() { return ept_.create() ? 0 : -ENOMEM; }
 
+	// No vCPU is left.
 	void destroy(vrc_host_vm* host)
 	{
-		for (Slot& slot : slots_)
-			release(host, slot);
+		// Before the pages get other uses: one flush for all slots.
 		ept_.destroy();
+		for (Slot& slot : slots_) {
+			if (slot.pages)
+				vrc_host_unpin(host, slot.pinned);
+			slot = {};
+		}
 	}
 
 	u64 ept_pointer() const { return ept_.pointer(); }

@@ -46,7 +46,9 @@ class Ept {
 			}
 			table = table_of(entry);
 		}
-		u64 entry = host_physical | kRead | kExecute | kMemoryTypeWriteBack << 3 | (writable ? kWrite : 0);
+		// Write-back whatever the guest's PAT says: the host has the page mapped so, and two types for a page at a time are
+		// trouble (SDM Vol. 3A, 12.12.4).
+		u64 entry = host_physical | kRead | kExecute | kMemoryTypeWriteBack << 3 | kIgnorePat | (writable ? kWrite : 0);
 		__atomic_store_n(&table[slot(guest_physical, 1)], entry, __ATOMIC_RELAXED);
 		return 0;
 	}
@@ -72,7 +74,7 @@ class Ept {
 
  private:
 	static constexpr u64 kRead = 1, kWrite = 2, kExecute = 4;
-	static constexpr u64 kMemoryTypeWriteBack = 6;
+	static constexpr u64 kMemoryTypeWriteBack = 6, kIgnorePat = 1u << 6;
 	static constexpr u32 kLevels = 4;
 	static constexpr u64 kAddressMask = 0x000ffffffffff000;
 
