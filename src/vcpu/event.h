@@ -31,7 +31,13 @@ struct InterruptionInformation {
 	InterruptionType type() const { return static_cast<InterruptionType>(word >> 8 & 7); }
 	bool has_error_code() const { return word & kErrorCodeValid; }
 	bool is_nmi() const { return valid() && type() == InterruptionType::kNmi; }
-	bool is_exception() const { return type() == InterruptionType::kHardwareException || type() == InterruptionType::kSoftwareException; }
+	bool is_external_interrupt() const { return valid() && type() == InterruptionType::kExternalInterrupt; }
+	// Raised by an instruction or by a breakpoint, and not by INT n, an interrupt or an NMI.
+	bool is_exception() const
+	{
+		return valid() && (type() == InterruptionType::kHardwareException || type() == InterruptionType::kSoftwareException ||
+				   type() == InterruptionType::kPrivilegedSoftwareException);
+	}
 	// The instruction that raised it is skipped by delivery, so VM-entry must know its length.
 	bool is_software() const { return static_cast<u8>(type()) >= static_cast<u8>(InterruptionType::kSoftwareInterrupt); }
 };
@@ -43,13 +49,16 @@ struct Event {
 
 	bool pending() const { return information.valid(); }
 
-	static Event exception(u8 vector)
+	static Event of(InterruptionType type, u8 vector)
 	{
 		Event event;
-		event.information.word = InterruptionInformation::kValid | u32{vector} |
-					 static_cast<u32>(InterruptionType::kHardwareException) << 8;
+		event.information.word = InterruptionInformation::kValid | static_cast<u32>(type) << 8 | u32{vector};
 		return event;
 	}
+
+	static Event external_interrupt(u8 vector) { return of(InterruptionType::kExternalInterrupt, vector); }
+	static Event nmi() { return of(InterruptionType::kNmi, vector::kNmi); }
+	static Event exception(u8 vector) { return of(InterruptionType::kHardwareException, vector); }
 
 	static Event exception(u8 vector, u32 error_code)
 	{
@@ -59,13 +68,15 @@ struct Event {
 		return event;
 	}
 
-	// Hands the event to the next VM-entry.  In real mode exceptions have no error code, and VM-entry insists
-	// (SDM Vol. 3C, 27.2.1.3).
+	// Hands the event to the next VM-entry.  Exceptions have an error code or not by their vector, and none in real
+	// mode, and VM-entry insists (SDM Vol. 3C, 27.2.1.3).
 	Result<void> inject(const PinnedVmcs& vmcs, bool protected_mode) const
 	{
 		u32 word = information.word;
-		if (!protected_mode)
-			word &= ~InterruptionInformation::kErrorCodeValid;
+		word &= ~InterruptionInformation::kErrorCodeValid;
+		if (protected_mode && information.type() == InterruptionType::kHardwareException &&
+		    ::has_error_code(information.vector()))
+			word |= InterruptionInformation::kErrorCodeValid;
 		if (word & InterruptionInformation::kErrorCodeValid)
 			VREGCACHE_TRY(vmcs.write(vregcache::kVmEntryExceptionErrorCode, error_code));
 		if (information.is_software())
@@ -79,6 +90,28 @@ struct Event {
 	static Result<void> take_back(const PinnedVmcs& vmcs)
 	{
 		return vmcs.write(vregcache::kVmEntryInterruptionInformation, u32{0});
+	}
+};
+
+// Events from outside, until the guest can take them.
+struct WaitingEvents {
+	bool interrupt = false;
+	u8 vector = 0;  // of the interrupt
+	u8 nmis = 0;
+
+	bool any() const { return interrupt || nmis; }
+
+	void add_interrupt(u8 number)
+	{
+		interrupt = true;
+		vector = number;
+	}
+
+	// While one NMI is handled, or about to be, one more waits; further ones merge with it (SDM Vol. 3A, 6.7.1).
+	void add_nmi(bool one_is_handled = false)
+	{
+		if (nmis < (one_is_handled ? 1 : 2))
+			nmis++;
 	}
 };
 

@@ -2,6 +2,7 @@
 // What the module does for the guest at each VM-exit.
 #pragma once
 
+#include "injection.h"
 #include "port_io.h"
 
 namespace {
@@ -22,6 +23,9 @@ inline Result<Next> handle_cpuid(Vcpu& vcpu, const LoadedVmcs& vmcs)
 inline Result<Next> handle_hlt(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	VREGCACHE_TRY(skip_instruction(vcpu, vmcs));
+	// An event that can be delivered wakes the CPU at once.
+	if (vcpu.event.pending() || VREGCACHE_TRY(waiting_event_is_due(vcpu, vmcs)))
+		return Next::kResume;
 	vcpu.run->exit_reason = KVM_EXIT_HLT;
 	return Next::kUserspace;
 }
@@ -227,16 +231,19 @@ inline Result<void> requeue_interrupted_event(Vcpu& vcpu, const LoadedVmcs& vmcs
 		vcpu.event.error_code = VREGCACHE_TRY(vcpu.cache.read<Reg::kIdtVectoringErrorCode>(vmcs));
 	if (vectoring.is_software())
 		vcpu.event.instruction_length = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitInstructionLength>(vmcs));
+	// Delivering the NMI again sets blocking again, and VM-entry wants it clear before (SDM Vol. 3C, 27.3.1.5).
+	if (vectoring.is_nmi()) {
+		u32 blocking = VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs));
+		vcpu.cache.write<Reg::kInterruptibility>(vmcs, blocking & ~interruptibility::kBlockingByNmi);
+	}
 	return {};
 }
-
-constexpr u32 kBlockingByNmi = 1u << 3;
 
 // The exit came while IRET had already ended blocking by NMI, but IRET will execute again (SDM Vol. 3C, 28.2.3).
 inline Result<void> restore_nmi_blocking(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
-	u32 interruptibility = VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs));
-	vcpu.cache.write<Reg::kInterruptibility>(vmcs, interruptibility | kBlockingByNmi);
+	u32 blocking = VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs));
+	vcpu.cache.write<Reg::kInterruptibility>(vmcs, blocking | interruptibility::kBlockingByNmi);
 	return {};
 }
 
@@ -276,8 +283,7 @@ inline Result<Next> handle_exception_or_nmi(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	if ((what.word & InterruptionInformation::kNmiUnblockedByIret) && !vcpu.event.pending() &&
 	    what.vector() != vector::kDoubleFault)
 		VREGCACHE_TRY(restore_nmi_blocking(vcpu, vmcs));
-	// The guest gets it.  #DB and #AC are benign, so an exception that was being delivered is dropped and will come
-	// again when its instruction does (SDM Vol. 3A, table 6-5).
+	// The guest gets it.  #DB and #AC are benign, so they make no double fault with what was being delivered.
 	if (what.vector() == vector::kDebug) {
 		u64 causes = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs));
 		// INT1 is a trap: its handler returns behind it.
@@ -286,12 +292,23 @@ inline Result<Next> handle_exception_or_nmi(Vcpu& vcpu, const LoadedVmcs& vmcs)
 		VREGCACHE_TRY(raise_debug(vcpu, vmcs, causes & (kDr6Breakpoints | kDr6AccessDetected | kDr6SingleStep)));
 		return Next::kResume;
 	}
-	vcpu.event.information.word = what.word & ~InterruptionInformation::kNmiUnblockedByIret;
+	Event event;
+	event.information.word = what.word & ~InterruptionInformation::kNmiUnblockedByIret;
 	if (what.has_error_code())
-		vcpu.event.error_code = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitInterruptionErrorCode>(vmcs));
+		event.error_code = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitInterruptionErrorCode>(vmcs));
 	if (what.is_software())
-		vcpu.event.instruction_length = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitInstructionLength>(vmcs));
+		event.instruction_length = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitInstructionLength>(vmcs));
+	raise(vcpu, event);
 	return Next::kResume;
+}
+
+// The guest can take an interrupt now; the next VM-entry delivers the one that waits.
+inline Result<Next> handle_interrupt_window(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	if (vcpu.waiting.any() || !userspace_wants_interrupt_window(vcpu) || !VREGCACHE_TRY(can_take_interrupt(vcpu, vmcs)))
+		return Next::kResume;
+	vcpu.run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
+	return Next::kUserspace;
 }
 
 // Could handling this exit sleep?  Then the guest's FPU registers must be out of the CPU first.
@@ -323,6 +340,11 @@ inline Result<Next> handle_exit(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason r
 		return Next::kUserspace;
 	case ExitReason::kCpuid:
 		return handle_cpuid(vcpu, vmcs);
+	case ExitReason::kInterruptWindow:
+		return handle_interrupt_window(vcpu, vmcs);
+	case ExitReason::kNmiWindow:
+		// The next VM-entry delivers the NMI that waits.
+		return Next::kResume;
 	case ExitReason::kHlt:
 		return handle_hlt(vcpu, vmcs);
 	case ExitReason::kInvd:

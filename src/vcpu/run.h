@@ -19,6 +19,8 @@ inline Result<void> prepare_entry(Vcpu& vcpu, const PinnedVmcs& vmcs)
 {
 	VREGCACHE_TRY(vcpu.host_control_registers.update(vmcs));
 	VREGCACHE_TRY(vcpu.resident.to_guest(vmcs, vcpu.msrs));
+	VREGCACHE_TRY(choose_event(vcpu, vmcs));
+	VREGCACHE_TRY(reconcile_flags(vcpu, vmcs));
 	VREGCACHE_TRY(vcpu.cache.write_back(vmcs));
 	if (vcpu.event.pending()) {
 		// PE is host-owned, so the read shadow has it.
@@ -144,8 +146,8 @@ inline Result<void> report_state(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	vcpu.run->if_flag = (VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs)) & rflags::kIf) != 0;
 	vcpu.run->cr8 = vcpu.cr8;
 	vcpu.run->apic_base = vcpu.apic_base;
-	// Interrupts cannot be injected yet, so none is asked for.
-	vcpu.run->ready_for_interrupt_injection = 0;
+	bool ready = !vcpu.waiting.interrupt && !vcpu.event.pending() && VREGCACHE_TRY(can_take_interrupt(vcpu, vmcs));
+	vcpu.run->ready_for_interrupt_injection = ready;
 	return {};
 }
 

@@ -4,7 +4,7 @@
 
 #include <initializer_list>
 
-#include "run.h"
+#include "event_ioctls.h"
 
 namespace {
 
@@ -57,8 +57,9 @@ inline Result<long> set_regs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long a
 	vcpu.cache.write<Reg::kRsp>(vmcs, u64{regs.rsp});
 	vcpu.cache.write<Reg::kRip>(vmcs, u64{regs.rip});
 	vcpu.cache.write<Reg::kRflags>(vmcs, u64{regs.rflags} | rflags::kFixed);
-	// Whatever was to be delivered belonged to the state that is gone.
-	vcpu.event = {};
+	// An exception belonged to the state that is gone, and so did INT n; an interrupt or NMI comes from outside.
+	if (!vcpu.event.information.is_external_interrupt() && !vcpu.event.information.is_nmi())
+		vcpu.event = {};
 	return 0L;
 }
 
@@ -128,6 +129,8 @@ inline Result<long> get_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long 
 	sregs.cr8 = vcpu.cr8;
 	sregs.efer = VREGCACHE_TRY(cache.read<Reg::kEfer>(vmcs));
 	sregs.apic_base = vcpu.apic_base;
+	if (PendingInterrupt interrupt = pending_interrupt(vcpu); interrupt.there)
+		sregs.interrupt_bitmap[interrupt.vector / 64] = u64{1} << interrupt.vector % 64;
 	return long{copy_to_user(argument, sregs)};
 }
 
@@ -149,9 +152,12 @@ inline bool are_valid(const Vcpu& vcpu, const kvm_sregs& sregs)
 		return false;
 	if (sregs.cr8 > 15 || (sregs.apic_base & 0x6ff) || sregs.apic_base >> kGuestPhysicalBits)
 		return false;
+	// One interrupt can be on its way.
+	bool one = false;
 	for (u64 word : sregs.interrupt_bitmap) {
-		if (word)
+		if ((word & (word - 1)) || (word && one))
 			return false;
+		one = one || word;
 	}
 	if (!has_canonical_bases(sregs) || (sregs.cr3 >> kGuestPhysicalBits && (sregs.efer & efer::kLma)))
 		return false;
@@ -187,6 +193,11 @@ inline Result<long> set_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long 
 	vcpu.entry.cr2 = sregs.cr2;
 	vcpu.cr8 = sregs.cr8;
 	vcpu.apic_base = sregs.apic_base;
+	// As in KVM, a set without an interrupt leaves the one that is on its way.
+	for (u32 word = 0; word < 4; word++) {
+		if (sregs.interrupt_bitmap[word])
+			set_pending_interrupt(vcpu, static_cast<u8>(word * 64 + __builtin_ctzll(sregs.interrupt_bitmap[word])));
+	}
 	return 0L;
 }
 

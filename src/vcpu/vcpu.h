@@ -59,9 +59,11 @@ struct Vcpu {
 	GuestMsrs msrs;
 
 	u32 entry_controls = 0;         // VM-entry controls as the VMCS has them
+	u32 primary_controls = 0;       // primary processor-based controls, likewise
 	bool breakpoints_armed = false;  // the guest's DR7 enables one
 
 	Event event;           // for the next VM-entry
+	WaitingEvents waiting; // for a VM-entry at which the guest can take them
 	PortIo io;             // unfinished
 	u64 apic_base = 0;
 	u64 cr8 = 0;           // task-priority class
@@ -137,6 +139,22 @@ inline void write_gpr(Vcpu& vcpu, const LoadedVmcs& vmcs, Gpr gpr, u64 value)
 		vcpu.gpr()[gpr] = value;
 }
 
+// Bits of the interruptibility state (SDM Vol. 3C, table 25-3).
+namespace interruptibility {
+constexpr u32 kBlockingBySti = 1u << 0, kBlockingByMovSs = 1u << 1, kBlockingByNmi = 1u << 3;
+}
+
+// An exception goes first.  An interrupt or NMI that it overtakes is not lost: it waits.  Another exception, or INT n, is
+// dropped: its instruction will execute again (SDM Vol. 3A, table 6-5).
+inline void raise(Vcpu& vcpu, Event event)
+{
+	if (vcpu.event.information.is_external_interrupt())
+		vcpu.waiting.add_interrupt(vcpu.event.information.vector());
+	else if (vcpu.event.information.is_nmi())
+		vcpu.waiting.add_nmi();
+	vcpu.event = event;
+}
+
 // A fault of the instruction at RIP.  Fault-class exceptions push RFLAGS with RF set, so that a breakpoint on the
 // instruction does not fire twice (SDM Vol. 3B, 18.3.1.1).
 inline Result<void> raise_fault(Vcpu& vcpu, const LoadedVmcs& vmcs, Event event)
@@ -144,7 +162,7 @@ inline Result<void> raise_fault(Vcpu& vcpu, const LoadedVmcs& vmcs, Event event)
 	constexpr u64 kResume = 1u << 16;
 	u64 flags = VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs));
 	vcpu.cache.write<Reg::kRflags>(vmcs, flags | kResume);
-	vcpu.event = event;
+	raise(vcpu, event);
 	return {};
 }
 
@@ -168,7 +186,7 @@ inline Result<void> raise_debug(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 dr6_bits
 	u64 dr7 = VREGCACHE_TRY(vcpu.cache.read<Reg::kDr7>(vmcs));
 	vcpu.cache.write<Reg::kDr7>(vmcs, dr7 & ~kGeneralDetect);
 	vcpu.entry.dr6 = (vcpu.entry.dr6 & ~kDr6Breakpoints) | dr6_bits;
-	vcpu.event = Event::exception(vector::kDebug);
+	raise(vcpu, Event::exception(vector::kDebug));
 	return {};
 }
 
@@ -182,10 +200,9 @@ inline Result<void> advance_rip(Vcpu& vcpu, const LoadedVmcs& vmcs)
 		next = static_cast<u32>(next);
 	vcpu.cache.write<Reg::kRip>(vmcs, next);
 
-	// SDM Vol. 3C, table 25-3
-	constexpr u32 kBlockingBySti = 1u << 0, kBlockingByMovSs = 1u << 1;
-	u32 interruptibility = VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs));
-	vcpu.cache.write<Reg::kInterruptibility>(vmcs, interruptibility & ~(kBlockingBySti | kBlockingByMovSs));
+	using namespace interruptibility;
+	u32 blocking = VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs));
+	vcpu.cache.write<Reg::kInterruptibility>(vmcs, blocking & ~(kBlockingBySti | kBlockingByMovSs));
 	return {};
 }
 
@@ -193,9 +210,12 @@ inline Result<void> advance_rip(Vcpu& vcpu, const LoadedVmcs& vmcs)
 inline Result<void> skip_instruction(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	VREGCACHE_TRY(advance_rip(vcpu, vmcs));
-	if (VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs)) & rflags::kTf)
-		return raise_debug(vcpu, vmcs, kDr6SingleStep);
-	return {};
+	if (!(VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs)) & rflags::kTf))
+		return {};
+	// Breakpoints that a MOV SS before it held back are reported with the single step, in one exception.
+	u64 pending = VREGCACHE_TRY(vcpu.cache.read<Reg::kPendingDebugExceptions>(vmcs));
+	vcpu.cache.write<Reg::kPendingDebugExceptions>(vmcs, u64{0});
+	return raise_debug(vcpu, vmcs, kDr6SingleStep | (pending & kDr6Breakpoints));
 }
 
 // Makes this task's VMCS accesses go to the vCPU's VMCS, for a scope.

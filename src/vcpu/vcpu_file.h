@@ -68,6 +68,7 @@ inline Result<void> set_up_vmcs(Vcpu& vcpu)
 	vcpu.tsc_offset = vcpu.vm->tsc_offset;
 	VREGCACHE_TRY(write_controls(vmcs, vcpu.vm->memory.ept_pointer(), vcpu.tsc_offset));
 	vcpu.entry_controls = g_vmx.controls.vm_entry;
+	vcpu.primary_controls = g_vmx.controls.primary;
 	VREGCACHE_TRY(write_host_state(vmcs));
 	return reset_registers(vcpu, vmcs);
 }
@@ -116,6 +117,12 @@ inline Result<long> state_ioctl(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned int
 		return set_debugregs(vcpu, vmcs, argument);
 	case KVM_SET_XCRS:
 		return set_xcrs(vcpu, vmcs, argument);
+	case KVM_GET_VCPU_EVENTS:
+		return get_vcpu_events(vcpu, vmcs, argument);
+	case KVM_NMI:
+		return argument ? Result<long>(long{-EINVAL}) : add_nmi(vcpu, vmcs);
+	case KVM_SET_VCPU_EVENTS:
+		return set_vcpu_events(vcpu, vmcs, argument);
 	default:
 		return long{-ENOTTY};
 	}
@@ -195,6 +202,8 @@ extern "C" long vrc_vcpu_ioctl(struct vrc_vcpu* handle, unsigned int command, un
 		return copy_to_user(argument, kvm_mp_state{KVM_MP_STATE_RUNNABLE});
 	case KVM_SET_MP_STATE:
 		return set_mp_state(argument);
+	case KVM_INTERRUPT:
+		return add_interrupt(vcpu, argument);
 	default:
 		break;
 	}

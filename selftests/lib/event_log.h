@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A 64-bit IDT whose 256 handlers write down each event in a log, in the order
+ * of delivery, and return. The tests' own memory below GUEST_EVENT_END is taken.
+ */
+#ifndef SELFTESTS_LIB_EVENT_LOG_H
+#define SELFTESTS_LIB_EVENT_LOG_H
+
+#include "guest.h"
+
+#define GUEST_EVENT_STUBS	(GUEST_FREE + 0x0000)
+#define GUEST_EVENT_LOG		(GUEST_FREE + 0x2000)
+#define GUEST_EVENT_END		(GUEST_FREE + 0x4000)
+#define EVENT_STUB_BYTES	16
+
+/* How many events there were. */
+#define EVENT_COUNT		(GUEST_EVENT_LOG + 0x00)
+/* The handler of this vector (and of none else) stops at an OUT to PORT_EVENT before it returns. */
+#define EVENT_STOP		(GUEST_EVENT_LOG + 0x08)
+/* Not 0: the handler of NMIs returns through a frame that it copies to the 40 bytes there. */
+#define EVENT_NMI_FRAME		(GUEST_EVENT_LOG + 0x10)
+#define EVENT_RECORDS		(GUEST_EVENT_LOG + 0x40)
+#define EVENT_RECORD_BYTES	0x30
+#define EVENT_RECORD_LIMIT	64
+
+#define PORT_EVENT		0x21
+
+#ifndef __ASSEMBLER__
+#include "vm.h"
+
+/* As the guest stores it. DR6 is as the handler finds it. */
+struct event_record {
+	uint64_t vector;
+	uint64_t error_code;
+	uint64_t rip;
+	uint64_t rflags;
+	uint64_t dr6;
+	uint64_t rsp;
+};
+
+_Static_assert(sizeof(struct event_record) == EVENT_RECORD_BYTES, "assembly knows this size");
+
+/* Empties the log and installs the IDT, in GUEST_IDT. The vCPU is in long mode. */
+void vcpu_install_event_log(struct vcpu *vcpu);
+uint64_t event_count(struct vm *vm);
+const struct event_record *event_at(struct vm *vm, unsigned int index);
+/* Where the handler's IRET is that returns from an NMI by EVENT_NMI_FRAME. */
+uint64_t event_nmi_iret(void);
+#endif
+
+#endif /* SELFTESTS_LIB_EVENT_LOG_H */
