@@ -207,6 +207,18 @@ TEST_F(events, open_window_is_told_before_the_first_instruction)
 	EXPECT_EQ((uint64_t)GUEST_CODE, get_rip(&self->vcpu));
 }
 
+TEST_F(events, userspace_need_not_wait_for_the_window_it_asked_for)
+{
+	vm_load(&self->vm, GUEST_CODE, ready);
+	start(&self->vcpu, 0);
+	self->vcpu.run->request_interrupt_window = 1;
+	ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
+	self->vcpu.run->request_interrupt_window = 0;
+	ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
+	ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
+	EXPECT_EQ(0U, event_count(&self->vm));
+}
+
 GUEST_ASM(sti_access, 64, "sti\n" MARK(sti_blocked) "mov (%rsi), %rbx\n" MARK(sti_unblocked) "nop\n cli\n hlt\n");
 LABELS(guest_sti_blocked[], guest_sti_unblocked[]);
 GUEST_ASM(mov_ss_access, 64, "mov %eax, %ss\n" MARK(ss_blocked) "mov (%rsi), %rbx\n" MARK(ss_unblocked) "nop\n cli\n hlt\n");

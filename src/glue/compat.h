@@ -22,6 +22,26 @@
 #error "vregcache needs CONFIG_PREEMPT_NOTIFIERS, which CONFIG_KVM selects"
 #endif
 
+/* Suspend and resume of the boot CPU, the last one up: Kbuild looks which form the kernel has. */
+#ifdef VRC_SYSCORE_WITH_DATA
+#define VRC_SYSCORE_PARAMETER void *unused
+#define VRC_SYSCORE(name, suspend_function, resume_function)					\
+	static const struct syscore_ops name##_operations = {					\
+		.suspend = suspend_function, .resume = resume_function,				\
+	};											\
+	static struct syscore name = { .ops = &name##_operations }
+#define vrc_compat_register_syscore(name) register_syscore(name)
+#define vrc_compat_unregister_syscore(name) unregister_syscore(name)
+#else
+#define VRC_SYSCORE_PARAMETER void
+#define VRC_SYSCORE(name, suspend_function, resume_function)					\
+	static struct syscore_ops name = {							\
+		.suspend = suspend_function, .resume = resume_function,				\
+	}
+#define vrc_compat_register_syscore(name) register_syscore_ops(name)
+#define vrc_compat_unregister_syscore(name) unregister_syscore_ops(name)
+#endif
+
 /* FRED came with 6.9. */
 static inline bool vrc_compat_fred(void)
 {

@@ -2,11 +2,14 @@
 /* Processors: VMX operation on each, interrupts, the scheduler, and facts of this CPU. */
 #include <linux/cpu.h>
 #include <linux/cpuhotplug.h>
+#include <linux/delay.h>
 #include <linux/module.h>
 #include <linux/namei.h>
 #include <linux/percpu.h>
+#include <linux/reboot.h>
 #include <linux/sched/signal.h>
 #include <linux/smp.h>
+#include <linux/syscore_ops.h>
 #include <asm/cpufeature.h>
 #include <asm/debugreg.h>
 #include <asm/desc.h>
@@ -26,6 +29,8 @@ DEFINE_PER_CPU(vrc_u64, vrc_current_vmcs) = ~0ULL;
 
 static enum cpuhp_state hotplug_state;
 
+/* ---- CPUs that come and go ---- */
+
 static int cpu_up(unsigned int cpu)
 {
 	unsigned long flags;
@@ -37,15 +42,73 @@ static int cpu_up(unsigned int cpu)
 	return error;
 }
 
+/*
+ * The scheduler gives the CPU no new tasks by now, and moves each that is here as soon as it is its turn. A task in the
+ * middle of vCPU work may still have a turn here, so VMX operation lasts until there is none.
+ */
 static int cpu_down(unsigned int cpu)
 {
+	const unsigned long deadline = jiffies + 10 * HZ;
 	unsigned long flags;
+	bool busy;
 
-	local_irq_save(flags);
+	for (;;) {
+		local_irq_save(flags);
+		busy = vrc_cpu_is_busy() && time_before(jiffies, deadline);
+		if (!busy)
+			vrc_cpu_disable();
+		local_irq_restore(flags);
+		if (!busy)
+			return 0;
+		usleep_range(100, 1000);
+	}
+}
+
+vrc_bool vrc_host_task_may_run_here(const void *task)
+{
+	const struct task_struct *p = task;
+
+	return (READ_ONCE(p->on_rq) || READ_ONCE(p->on_cpu)) && task_cpu(p) == smp_processor_id();
+}
+
+const void *vrc_host_task(void)
+{
+	return current;
+}
+
+/* ---- suspend and resume: the other CPUs go down before and come up after, and this one has its interrupts off ---- */
+
+static int suspend(VRC_SYSCORE_PARAMETER)
+{
 	vrc_cpu_disable();
-	local_irq_restore(flags);
 	return 0;
 }
+
+static void resume(VRC_SYSCORE_PARAMETER)
+{
+	if (vrc_cpu_enable())
+		vrc_cpu_give_up();
+}
+
+VRC_SYSCORE(syscore, suspend, resume);
+
+/* ---- reboot, power off, and kexec, which starts a kernel that finds the CPUs as this one leaves them ---- */
+
+static void give_up(void *unused)
+{
+	vrc_cpu_give_up();
+}
+
+static int reboot(struct notifier_block *block, unsigned long code, void *unused)
+{
+	cpus_read_lock();
+	on_each_cpu(give_up, NULL, true);
+	cpus_read_unlock();
+	vrc_host_info("VMX is off on every CPU for the reboot");
+	return NOTIFY_OK;
+}
+
+static struct notifier_block reboot_notifier = { .notifier_call = reboot };
 
 /* On every CPU that is up or comes up; a failure undoes those that were done. */
 int vrc_cpus_start(void)
@@ -55,11 +118,15 @@ int vrc_cpus_start(void)
 	if (state < 0)
 		return state;
 	hotplug_state = state;
+	vrc_compat_register_syscore(&syscore);
+	register_reboot_notifier(&reboot_notifier);
 	return 0;
 }
 
 void vrc_cpus_stop(void)
 {
+	unregister_reboot_notifier(&reboot_notifier);
+	vrc_compat_unregister_syscore(&syscore);
 	cpuhp_remove_state(hotplug_state);
 }
 

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-/* /sys/kernel/debug/vregcache: accesses to VMCSs, by the VM-exit that asked. */
+/* /sys/kernel/debug/vregcache: accesses to VMCSs, by the VM-exit that asked; and the CPUs. */
+#include <linux/cpu.h>
 #include <linux/debugfs.h>
 #include <linux/module.h>
 #include <linux/seq_file.h>
+#include <linux/smp.h>
+#include <asm/special_insns.h>
 
 #include "objects.h"
 
@@ -51,10 +54,35 @@ static const struct file_operations exits_operations = {
 	.release = single_release,
 };
 
+static void look_at_cr4(void *enabled)
+{
+	*(bool *)enabled = __read_cr4() & X86_CR4_VMXE;
+}
+
+/* CR4.VMXE is that of the CPU itself, which only CPUs that are up can tell. */
+static int cpus_show(struct seq_file *output, void *unused)
+{
+	struct vrc_cpu_row row;
+	unsigned int cpu;
+	bool enabled;
+
+	seq_puts(output, "cpu vmx cr4.vmxe vmxons vmcss\n");
+	cpus_read_lock();
+	for_each_online_cpu(cpu) {
+		vrc_cpu_row(cpu, &row);
+		smp_call_function_single(cpu, look_at_cr4, &enabled, true);
+		seq_printf(output, "%u %s %d %llu %u\n", cpu, row.on ? "on" : "off", enabled, row.vmxons, row.vmcss);
+	}
+	cpus_read_unlock();
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(cpus);
+
 void vrc_debugfs_register(void)
 {
 	directory = debugfs_create_dir("vregcache", NULL);
 	debugfs_create_file("exits", 0600, directory, NULL, &exits_operations);
+	debugfs_create_file("cpus", 0400, directory, NULL, &cpus_fops);
 }
 
 void vrc_debugfs_unregister(void)

@@ -73,6 +73,9 @@ void vrc_host_irq_restore(unsigned long flags);
 /* Runs @function on @cpu, or on every online CPU, with interrupts off, and waits for it. */
 void vrc_host_on_cpu(unsigned int cpu, void (*function)(void *), void *argument);
 void vrc_host_on_each_cpu(void (*function)(void *), void *argument);
+/* The calling task; and might another task run on this CPU? Interrupts off, and in its time as a task that was given here. */
+const void *vrc_host_task(void);
+vrc_bool vrc_host_task_may_run_here(const void *task);
 /* Sets or clears CR4.VMXE on this CPU through the kernel's own record of CR4. */
 void vrc_host_set_cr4_vmxe(vrc_bool on);
 /* CR3 as it is now, PCID included; CR4 as the kernel means it to be. */
@@ -116,7 +119,8 @@ void vrc_host_fpu_image_changed(struct vrc_host_vcpu *vcpu);
  * From vrc_host_vcpu_get() to vrc_host_vcpu_put() the scheduler tells the machine when the calling task leaves a CPU
  * and comes to one, with vrc_vcpu_sched_out() and vrc_vcpu_sched_in().
  */
-void vrc_host_vcpu_get(struct vrc_host_vcpu *vcpu);
+/* -EIO: the CPUs have left VMX operation for good. */
+int vrc_host_vcpu_get(struct vrc_host_vcpu *vcpu);
 void vrc_host_vcpu_put(struct vrc_host_vcpu *vcpu);
 
 /* ---- the CPU that the module runs on: facts that only kernel headers know ---- */
@@ -140,6 +144,10 @@ void vrc_exit(void);
 /* On the CPU itself, interrupts off.  Logs why not. */
 int vrc_cpu_enable(void);
 void vrc_cpu_disable(void);
+/* Might a task run here that is between vrc_host_vcpu_get() and vrc_host_vcpu_put()?  Its VMCS is loaded here then. */
+vrc_bool vrc_cpu_is_busy(void);
+/* Ends VMX operation on this CPU for good: no vCPU runs here any more. */
+void vrc_cpu_give_up(void);
 
 struct vrc_vm *vrc_vm_create(struct vrc_host_vm *host);
 void vrc_vm_destroy(struct vrc_vm *vm);
@@ -165,6 +173,8 @@ int vrc_vcpu_raw_vmread(struct vrc_vcpu *vcpu, vrc_u32 encoding, vrc_u64 *value)
 int vrc_vcpu_raw_vmwrite(struct vrc_vcpu *vcpu, vrc_u32 encoding, vrc_u64 value);
 int vrc_vcpu_raw_vmclear(struct vrc_vcpu *vcpu);
 
+/* Is this CPU in VMX operation?  -EAGAIN: no, it is going down, and the task will leave it.  -EIO: no, and for good. */
+int vrc_cpu_state(void);
 /* From the scheduler's notifiers; they never touch the register cache. */
 void vrc_vcpu_sched_in(struct vrc_vcpu *vcpu);
 void vrc_vcpu_sched_out(struct vrc_vcpu *vcpu);
@@ -180,6 +190,14 @@ struct vrc_counter_row {
 };
 vrc_bool vrc_counter_row(unsigned int index, struct vrc_counter_row *row);
 void vrc_counters_reset(void);
+
+/* The debugfs table of CPUs. */
+struct vrc_cpu_row {
+	vrc_bool on;    /* in VMX operation */
+	vrc_u64 vmxons; /* how often it has entered VMX operation since the module was loaded */
+	vrc_u32 vmcss;  /* loaded there */
+};
+void vrc_cpu_row(unsigned int cpu, struct vrc_cpu_row *row);
 
 #ifdef __cplusplus
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* A vCPU on a CPU: the scheduler's notifiers, and the FPU. */
+#include <linux/delay.h>
 #include <linux/preempt.h>
 #include <linux/sched.h>
 #include <asm/fpu/api.h>
@@ -22,13 +23,26 @@ static struct preempt_ops notifier_operations = {
 	.sched_out = sched_out,
 };
 
-void vrc_host_vcpu_get(struct vrc_host_vcpu *vcpu)
+int vrc_host_vcpu_get(struct vrc_host_vcpu *vcpu)
 {
-	preempt_disable();
+	int error;
+
+	for (;;) {
+		preempt_disable();
+		error = vrc_cpu_state();
+		if (!error)
+			break;
+		preempt_enable();
+		if (error != -EAGAIN)
+			return error;
+		/* Who sleeps wakes up on another CPU. */
+		usleep_range(100, 1000);
+	}
 	preempt_notifier_init(&vcpu->notifier, &notifier_operations);
 	preempt_notifier_register(&vcpu->notifier);
 	vrc_vcpu_sched_in(vcpu->machine);
 	preempt_enable();
+	return 0;
 }
 
 void vrc_host_vcpu_put(struct vrc_host_vcpu *vcpu)

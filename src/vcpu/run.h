@@ -52,9 +52,8 @@ inline Result<Exit> enter_once(Vcpu& vcpu)
 	PinnedVmcs vmcs = pinned.vmcs(vcpu);
 	if (vrc_host_signal_pending() || vrc_host_need_resched())
 		return Exit{};
-	// The CPU is leaving VMX operation; the task will be moved off it.
 	if (!vmcs.access().is_current(vcpu.vmcs.id()))
-		return Exit{};
+		return Error::kNotCurrent;
 	VREGCACHE_TRY(prepare_entry(vcpu, vmcs));
 	vrc_host_fpu_before_entry();
 	if (g_vmx.facts.flush_l1d)

@@ -221,15 +221,27 @@ inline Result<void> skip_instruction(Vcpu& vcpu, const LoadedVmcs& vmcs)
 // Makes this task's VMCS accesses go to the vCPU's VMCS, for a scope.
 class VcpuResidence {
  public:
-	explicit VcpuResidence(Vcpu& vcpu) : vcpu_(vcpu) { vrc_host_vcpu_get(vcpu.host); }
-	~VcpuResidence() { vrc_host_vcpu_put(vcpu_.host); }
+	explicit VcpuResidence(Vcpu& vcpu) : vcpu_(vcpu)
+	{
+		vcpu_.vmcs.set_task(vrc_host_task());
+		error_ = vrc_host_vcpu_get(vcpu.host);
+	}
+	~VcpuResidence()
+	{
+		if (!error_)
+			vrc_host_vcpu_put(vcpu_.host);
+		vcpu_.vmcs.set_task(nullptr);
+	}
 	VcpuResidence(const VcpuResidence&) = delete;
 	VcpuResidence& operator=(const VcpuResidence&) = delete;
 
+	// -EIO: the CPUs have left VMX operation for good, and there is no VMCS to work with.
+	int error() const { return error_; }
 	LoadedVmcs vmcs() const { return LoadedVmcs(vcpu_.access()); }
 
  private:
 	Vcpu& vcpu_;
+	int error_ = 0;
 };
 
 // Interrupts off, for a scope.
@@ -254,7 +266,7 @@ extern "C" void vrc_vcpu_sched_in(struct vrc_vcpu* handle)
 {
 	Vcpu& vcpu = vcpu_of(handle);
 	Result<bool> moved = vcpu.vmcs.load();
-	// A CPU without VMX operation is on its way down.  Every access then fails with kNotCurrent until the task moves.
+	// After a reboot has begun no CPU is in VMX operation; every access fails with kNotCurrent.
 	if (!moved.ok() || !moved.value())
 		return;
 	if (!write_host_cpu_state(LoadedVmcs(vcpu.access())).ok())

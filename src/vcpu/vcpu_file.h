@@ -60,10 +60,8 @@ inline Result<void> reset_registers(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	return {};
 }
 
-inline Result<void> set_up_vmcs(Vcpu& vcpu)
+inline Result<void> set_up_vmcs(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
-	VcpuResidence residence(vcpu);
-	LoadedVmcs vmcs = residence.vmcs();
 	VREGCACHE_TRY(vcpu.cache.bind(vmcs, vcpu.vmcs.id()));
 	vcpu.tsc_offset = vcpu.vm->tsc_offset;
 	VREGCACHE_TRY(write_controls(vmcs, vcpu.vm->memory.ept_pointer(), vcpu.tsc_offset));
@@ -166,7 +164,10 @@ extern "C" int vrc_vcpu_create(struct vrc_vm* vm, vrc_u32 id, struct vrc_host_vc
 extern "C" int vrc_vcpu_set_up(struct vrc_vcpu* handle)
 {
 	Vcpu& vcpu = vcpu_of(handle);
-	Result<void> done = set_up_vmcs(vcpu);
+	VcpuResidence residence(vcpu);
+	if (residence.error())
+		return residence.error();
+	Result<void> done = set_up_vmcs(vcpu, residence.vmcs());
 	return done.ok() ? 0 : static_cast<int>(report_vmcs_error(vcpu, done.error()));
 }
 
@@ -210,6 +211,8 @@ extern "C" long vrc_vcpu_ioctl(struct vrc_vcpu* handle, unsigned int command, un
 	Result<long> result = 0L;
 	{
 		VcpuResidence residence(vcpu);
+		if (residence.error())
+			return residence.error();
 		result = state_ioctl(vcpu, residence.vmcs(), command, argument);
 	}
 	vcpu.cache.observer().flush();

@@ -15,7 +15,10 @@ class Vmcs;
 struct PerCpu {
 	void* vmxon_region = nullptr;
 	bool on = false;
+	bool given_up = false;   // and stays off
 	Vmcs* loaded = nullptr;  // head of the list; touched on its own CPU with interrupts off
+	u32 loaded_count = 0;    // its length
+	u64 vmxons = 0;
 
 	// Host values that stay the same while the CPU is up.
 	u64 star = 0;
@@ -76,6 +79,18 @@ class Vmcs {
 	void set_launched() { launched_ = true; }
 	unsigned cpu() const { return cpu_; }
 
+	// The task that works with it now, or nullptr.
+	void set_task(const void* task) { __atomic_store_n(&task_, task, __ATOMIC_RELAXED); }
+
+	// On the CPU where it is loaded, interrupts off.  A task that ends lives on until this CPU has let interrupts in.
+	bool may_be_used_here() const
+	{
+		const void* task = __atomic_load_n(&task_, __ATOMIC_RELAXED);
+		return task && vrc_host_task_may_run_here(task);
+	}
+
+	const Vmcs* next() const { return next_; }
+
 	// Makes this the current VMCS of this CPU.  Preemption off, interrupts on.  True: it came from elsewhere, so what
 	// the VMCS says of the host CPU is wrong now.  kNotCurrent: this CPU is not in VMX operation.
 	Result<bool> load()
@@ -134,6 +149,7 @@ class Vmcs {
 		if (next_)
 			next_->previous_ = this;
 		home.loaded = this;
+		home.loaded_count++;
 	}
 
 	void leave_list()
@@ -144,6 +160,7 @@ class Vmcs {
 			g_per_cpu[cpu_].loaded = next_;
 		if (next_)
 			next_->previous_ = previous_;
+		g_per_cpu[cpu_].loaded_count--;
 		next_ = previous_ = nullptr;
 		cpu_ = kNowhere;
 	}
@@ -152,6 +169,7 @@ class Vmcs {
 	VmcsId id_ = VmcsId::kNone;
 	unsigned cpu_ = kNowhere;
 	bool launched_ = false;
+	const void* task_ = nullptr;
 	Vmcs* next_ = nullptr;
 	Vmcs* previous_ = nullptr;
 };
@@ -211,6 +229,8 @@ extern "C" void vrc_exit(void)
 extern "C" int vrc_cpu_enable(void)
 {
 	PerCpu& cpu = this_cpu();
+	if (cpu.given_up)
+		return 0;
 	if (read_hardware_cr4() & cr4::kVmxe)
 		return refuse_vmx_in_use();
 	remember_host_constants(cpu);
@@ -225,6 +245,7 @@ extern "C" int vrc_cpu_enable(void)
 	if (!invept(InveptType::kAllContexts, 0).ok())
 		vrc_host_warn("INVEPT of all contexts failed");
 	set_current_vmcs(VmcsId::kNone);
+	cpu.vmxons++;
 	cpu.on = true;
 	return 0;
 }
@@ -240,4 +261,31 @@ extern "C" void vrc_cpu_disable(void)
 	if (!vmxoff().ok())
 		vrc_host_warn("VMXOFF failed");
 	vrc_host_set_cr4_vmxe(false);
+}
+
+extern "C" vrc_bool vrc_cpu_is_busy(void)
+{
+	for (const Vmcs* vmcs = this_cpu().loaded; vmcs; vmcs = vmcs->next()) {
+		if (vmcs->may_be_used_here())
+			return true;
+	}
+	return false;
+}
+
+extern "C" void vrc_cpu_give_up(void)
+{
+	vrc_cpu_disable();
+	this_cpu().given_up = true;
+}
+
+extern "C" int vrc_cpu_state(void)
+{
+	const PerCpu& cpu = this_cpu();
+	return cpu.on ? 0 : cpu.given_up ? -EIO : -EAGAIN;
+}
+
+extern "C" void vrc_cpu_row(unsigned int number, struct vrc_cpu_row* row)
+{
+	const PerCpu& cpu = g_per_cpu[number];
+	*row = {cpu.on, cpu.vmxons, cpu.loaded_count};
 }
