@@ -9,6 +9,9 @@ A test announces a report that it provokes on purpose by writing to /dev/kmsg, b
     vrc-expect: REGEX COUNT
 
 Exactly COUNT reports that match REGEX (anywhere in the report) must then come before the test ends.
+
+What the machine does besides the kselftests is announced by `vrc-run: case NAME`, and has failed unless
+`vrc-run: passed NAME` follows.
 """
 
 import dataclasses
@@ -62,6 +65,7 @@ class Judge:
         self._listener = listener or (lambda *event: None)
         self._expected_programs = list(expected_programs)
         self._expectations = []
+        self._open_cases = {}
         self._seen_kinds = {}
         self._reports_seen = 0
         self._line_number = 0
@@ -104,6 +108,8 @@ class Judge:
         if running:
             self.cases += running.cases
             self._tap.current = None
+        for name, line_number in self._open_cases.items():
+            self.cases.append(ktap.Case("machine", name, ktap.FAIL, "the machine does not say that it passed", line_number))
         for name in self._expected_programs:
             if name not in self.finished_programs:
                 line_number, reason = self._last[0], "gave no result: never started"
@@ -147,6 +153,12 @@ class Judge:
         elif word == "end":
             self.ended = True
             self._listener("end", "")
+        elif word == "case":
+            self._open_cases[rest] = self._line_number
+            self._listener("note", text)
+        elif word == "passed":
+            self.cases.append(ktap.Case("machine", rest, ktap.PASS, "", self._open_cases.pop(rest, self._line_number)))
+            self._listener("note", text)
         elif word == "fail":
             self._problem(rest, self._line_number, text)
         elif word == "status":
