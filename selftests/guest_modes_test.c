@@ -161,6 +161,122 @@ TEST_F(guest, long_mode)
 	CHECK_BODY();
 }
 
+TEST_F(guest, long_mode_with_five_levels)
+{
+	if (!vcpu_has_la57(&self->vcpu))
+		SKIP(return, "this CPU has no 5-level paging");
+	vcpu_enter_long5(&self->vcpu);
+	vcpu_install_idt64(&self->vcpu);
+	unmap_for_page_faults(&self->vm);
+	vm_load(&self->vm, GUEST_CODE, body64);
+	CHECK_BODY();
+}
+
+/* The same memory through the second entry of the top table; then CR4.LA57 would change in long mode, which is #GP. */
+GUEST_ASM(high, 64,
+	"	mov $1 << 48, %rsi\n"
+	"	mov " GUEST_STRING(GUEST_FREE) "(%rsi), %rax\n"
+	"	not %rax\n"
+	"	mov %rax, " GUEST_STRING(GUEST_FREE) " + 8(%rsi)\n"
+	/* String I/O is translated by the module. */
+	"	lea " GUEST_STRING(GUEST_FREE) "(%rsi), %rsi\n"
+	"	mov $4, %ecx\n"
+	"	mov $" GUEST_STRING(PORT_TEST) ", %edx\n"
+	"	rep outsb\n"
+	"	mov %cr4, %rax\n"
+	"	xor $0x1000, %eax\n"
+	"	mov %rax, %cr4\n"
+	"	nop\n"
+	"	hlt\n");
+
+TEST_F(guest, addresses_above_48_bits)
+{
+	const struct kvm_run *run = self->vcpu.run;
+
+	if (!vcpu_has_la57(&self->vcpu))
+		SKIP(return, "this CPU has no 5-level paging");
+	vcpu_enter_long5(&self->vcpu);
+	vcpu_install_idt64(&self->vcpu);
+	vm_load(&self->vm, GUEST_CODE, high);
+	vm_write64(&self->vm, GUEST_FREE, 0x1122334455667788);
+	ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
+	ASSERT_EQ(4U, run->io.size * run->io.count);
+	EXPECT_EQ(0x55667788U, *(uint32_t *)vcpu_io_data(&self->vcpu));
+	EXPECT_EQ(~0x1122334455667788UL, vm_read64(&self->vm, GUEST_FREE + 8));
+	/* The stub returns to the instruction that faults, for ever: it resumes behind. */
+	vm_write64(&self->vm, GUEST_EXC_RECORD + EXC_RESUME, GUEST_CODE + guest_high_end - guest_high - 1);
+	ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
+	EXPECT_EQ(13U, vm_read64(&self->vm, GUEST_EXC_RECORD + EXC_VECTOR));
+}
+
+/*
+ * PAE paging keeps its four top entries in registers: memory counts at the next load of CR3, over any number of exits.
+ * EBX counts how far the guest came.
+ */
+GUEST_ASM(pdptes, 32,
+	"	mov $0xc0000000, %esi\n"
+	"	mov " GUEST_STRING(GUEST_FREE) "(%esi), %eax\n"
+	"	outb %al, $" GUEST_STRING(PORT_TEST) "\n"
+	"	movl $0, " GUEST_STRING(GUEST_PDPT_PAE) " + 24\n"
+	"	cpuid\n"
+	"	outb %al, $" GUEST_STRING(PORT_TEST) "\n"
+	"	mov " GUEST_STRING(GUEST_FREE) " + 0x200004(%esi), %eax\n"
+	"	outb %al, $" GUEST_STRING(PORT_TEST) "\n"
+	/* A bit that is reserved in the first entry: the load faults, and changes nothing. */
+	"	orl $2, " GUEST_STRING(GUEST_PDPT_PAE) "\n"
+	"	mov %cr3, %eax\n"
+	"	movl $1f - guest_pdptes + " GUEST_STRING(GUEST_CODE) ", " GUEST_STRING(GUEST_EXC_RECORD) " + 0x38\n"
+	"	mov %eax, %cr3\n"
+	"	outb %al, $" GUEST_STRING(PORT_FAIL) "\n"
+	"1:	andl $~2, " GUEST_STRING(GUEST_PDPT_PAE) "\n"
+	"	mov " GUEST_STRING(GUEST_FREE) " + 0x400008(%esi), %eax\n"
+	"	outb %al, $" GUEST_STRING(PORT_TEST) "\n"
+	/* Now the fourth entry is gone. */
+	"	mov %cr3, %eax\n"
+	"	mov %eax, %cr3\n"
+	"	movl $2f - guest_pdptes + " GUEST_STRING(GUEST_CODE) ", " GUEST_STRING(GUEST_EXC_RECORD) " + 0x38\n"
+	"	mov " GUEST_STRING(GUEST_FREE) "(%esi), %eax\n"
+	"	outb %al, $" GUEST_STRING(PORT_FAIL) "\n"
+	"2:	hlt\n");
+
+#define FOUR_PDES (8UL << 20)
+
+TEST_F(guest, pae_paging_keeps_its_pdptes_in_registers)
+{
+	uint8_t *more = host_alloc(FOUR_PDES - GUEST_MEM_SIZE);
+	uint64_t *pdpt = vm_at(&self->vm, GUEST_PDPT_PAE);
+	const uint8_t expected[] = { 0x51, 0, 0x52, 0x53 };
+
+	ASSERT_EQ(0, vm_set_slot(&self->vm, 1, 0, GUEST_MEM_SIZE, FOUR_PDES - GUEST_MEM_SIZE, more));
+	vcpu_enter_pae(&self->vcpu);
+	pdpt[3] = pdpt[0];
+	/* The vCPU loads the entries anew. */
+	{
+		struct kvm_sregs sregs;
+
+		vcpu_get_sregs(&self->vcpu, &sregs);
+		vcpu_set_sregs(&self->vcpu, &sregs);
+	}
+	vcpu_install_idt32(&self->vcpu);
+	vm_load(&self->vm, GUEST_CODE, pdptes);
+	*(uint8_t *)vm_at(&self->vm, GUEST_FREE) = expected[0];
+	more[GUEST_FREE + 4] = expected[2];
+	more[GUEST_FREE + 0x200000 + 8] = expected[3];
+	for (unsigned int i = 0; i < sizeof(expected); i++) {
+		ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu))
+			TH_LOG("step %u", i);
+		ASSERT_TRUE(vcpu_is_io(&self->vcpu, KVM_EXIT_IO_OUT, PORT_TEST, 1));
+		if (i != 1) {
+			EXPECT_EQ(expected[i], *(uint8_t *)vcpu_io_data(&self->vcpu));
+		}
+	}
+	EXPECT_EQ(13U, *(uint32_t *)vm_at(&self->vm, GUEST_EXC_RECORD + EXC_VECTOR));
+	ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
+	EXPECT_EQ(14U, *(uint32_t *)vm_at(&self->vm, GUEST_EXC_RECORD + EXC_VECTOR));
+	EXPECT_EQ(2U, *(uint32_t *)vm_at(&self->vm, GUEST_EXC_RECORD + EXC_COUNT));
+	munmap(more, FOUR_PDES - GUEST_MEM_SIZE);
+}
+
 TEST_F(guest, string_io_comes_in_batches)
 {
 	vcpu_enter_long(&self->vcpu);

@@ -107,3 +107,8 @@ int vcpu_has_xsaves(struct vcpu *vcpu)
 {
 	return has_bit(vcpu, 0xd, 1, EAX, 3);
 }
+
+int vcpu_has_la57(struct vcpu *vcpu)
+{
+	return has_bit(vcpu, 7, 0, ECX, 16);
+}

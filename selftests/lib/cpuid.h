@@ -21,5 +21,6 @@ int vcpu_has_avx(struct vcpu *vcpu);
 int vcpu_has_pku(struct vcpu *vcpu);
 int vcpu_has_fsgsbase(struct vcpu *vcpu);
 int vcpu_has_xsaves(struct vcpu *vcpu);
+int vcpu_has_la57(struct vcpu *vcpu);
 
 #endif /* SELFTESTS_LIB_CPUID_H */

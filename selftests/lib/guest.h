@@ -19,6 +19,7 @@
 #define GUEST_PDPT_PAE		0xb000
 #define GUEST_EXC_STUBS		0xc000
 #define GUEST_EXC_RECORD	0xe000
+#define GUEST_PML5		0xf000
 #define GUEST_CODE		0x10000
 #define GUEST_DATA		0x20000
 /* The stack grows down from here. */

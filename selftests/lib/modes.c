@@ -149,3 +149,13 @@ void vcpu_enter_long(struct vcpu *vcpu)
 	enter_flat(vcpu, CR0_PG | CR0_WP | CR0_MP, GUEST_PML4, CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT,
 		   EFER_LME | EFER_LMA | EFER_SCE | EFER_NX);
 }
+
+void vcpu_enter_long5(struct vcpu *vcpu)
+{
+	uint64_t *pml5 = vm_at(vcpu->vm, GUEST_PML5);
+
+	pml5[0] = GUEST_PML4 | PTE_TABLE;
+	pml5[1] = GUEST_PML4 | PTE_TABLE;
+	enter_flat(vcpu, CR0_PG | CR0_WP | CR0_MP, GUEST_PML5, CR4_PAE | CR4_LA57 | CR4_OSFXSR | CR4_OSXMMEXCPT,
+		   EFER_LME | EFER_LMA | EFER_SCE | EFER_NX);
+}

@@ -28,6 +28,7 @@
 #define CR4_PGE		0x00000080UL
 #define CR4_OSFXSR	0x00000200UL
 #define CR4_OSXMMEXCPT	0x00000400UL
+#define CR4_LA57	0x00001000UL
 #define CR4_VMXE	0x00002000UL
 #define CR4_FSGSBASE	0x00010000UL
 #define CR4_OSXSAVE	0x00040000UL
@@ -52,6 +53,8 @@ void vcpu_enter_paging32(struct vcpu *vcpu);
 void vcpu_enter_pae(struct vcpu *vcpu);
 /* 64-bit code, 4-level paging with 2 MiB pages that identity-map 4 GiB. */
 void vcpu_enter_long(struct vcpu *vcpu);
+/* The same with 5-level paging, and the 4 GiB once more from 2^48 on. The guest's CPUID must have it. */
+void vcpu_enter_long5(struct vcpu *vcpu);
 
 /*
  * Gives the guest an IDT whose stubs keep a record of the exception at

@@ -23,7 +23,7 @@ inline u64 supported_cr4(const Vcpu& vcpu)
 {
 	u64 bits = cr4::kVme | cr4::kPvi | cr4::kTsd | cr4::kDe | cr4::kPse | cr4::kPae | cr4::kMce | cr4::kPge |
 		   cr4::kPce | cr4::kOsfxsr | cr4::kOsxmmexcpt | cr4::kUmip | cr4::kFsgsbase | cr4::kOsxsave |
-		   cr4::kSmep | cr4::kSmap | cr4::kPke;
+		   cr4::kSmep | cr4::kSmap | cr4::kPke | cr4::kLa57;
 	bits &= g_vmx.cr4_fixed1;
 	const CpuidResult features = guest_cpuid(vcpu, 1, 0);
 	const CpuidResult extended = guest_cpuid(vcpu, 7, 0);
@@ -37,6 +37,7 @@ inline u64 supported_cr4(const Vcpu& vcpu)
 	drop(extended.ebx & cpuid_bit::kSmap, cr4::kSmap);
 	drop(extended.ecx & cpuid_bit::kUmip, cr4::kUmip);
 	drop(extended.ecx & cpuid_bit::kPku, cr4::kPke);
+	drop(extended.ecx & cpuid_bit::kLa57, cr4::kLa57);
 	return bits;
 }
 
@@ -125,7 +126,7 @@ inline Result<bool> load_cr4(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)
 	u64 old = VREGCACHE_TRY(guest_cr4(vcpu, vmcs));
 	u64 changed = old ^ value;
 	if (vcpu.entry_controls & entry_control::kIa32eMode) {
-		if (!(value & cr4::kPae))
+		if (!(value & cr4::kPae) || (changed & cr4::kLa57))
 			return false;
 	} else if ((value & cr4::kPae) && (changed & (cr4::kPae | cr4::kPse | cr4::kPge | cr4::kSmep)) &&
 		   (VREGCACHE_TRY(guest_cr0(vcpu, vmcs)) & cr0::kPg) && !VREGCACHE_TRY(load_pdptes(vcpu, vmcs))) {

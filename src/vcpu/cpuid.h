@@ -11,7 +11,7 @@ namespace cpuid_bit {
 constexpr u32 kXsave = 1u << 26, kOsxsave = 1u << 27, kHypervisor = 1u << 31;
 // leaf 7
 constexpr u32 kFsgsbase = 1u << 0, kSmep = 1u << 7, kSmap = 1u << 20;
-constexpr u32 kUmip = 1u << 2, kPku = 1u << 3, kOspke = 1u << 4;
+constexpr u32 kUmip = 1u << 2, kPku = 1u << 3, kOspke = 1u << 4, kLa57 = 1u << 16;
 // leaf 0x80000001
 constexpr u32 kNx = 1u << 20, kRdtscp = 1u << 27, kLongMode = 1u << 29;
 }  // namespace cpuid_bit
@@ -56,6 +56,7 @@ inline void keep_feature_bits(u32 leaf, u32 subleaf, CpuidResult& r)
 			 cpuid_bit::kSmap | 1u << 23 | 1u << 24 | 1u << 29 | (avx ? 1u << 5 : 0) |
 			 (avx512 ? 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31 : 0);
 		r.ecx &= (g_vmx.cr4_fixed1 & cr4::kUmip ? cpuid_bit::kUmip : 0) |
+			 (g_vmx.cr4_fixed1 & cr4::kLa57 ? cpuid_bit::kLa57 : 0) |
 			 ((xcr0 & xcr0::kPkru) && (g_vmx.cr4_fixed1 & cr4::kPke) ? cpuid_bit::kPku : 0);
 		r.edx = 0;
 		break;
@@ -143,6 +144,13 @@ inline CpuidResult guest_cpuid(const Vcpu& vcpu, u32 leaf, u32 subleaf)
 		return {entry.eax, entry.ebx, entry.ecx, entry.edx};
 	}
 	return {};
+}
+
+// The widest linear addresses that the guest's CPU knows, whatever paging is in force: what MSRs, debug registers and
+// descriptor tables are checked against.
+inline u32 linear_address_bits(const Vcpu& vcpu)
+{
+	return (g_vmx.cr4_fixed1 & cr4::kLa57) && (guest_cpuid(vcpu, 7, 0).ecx & cpuid_bit::kLa57) ? 57 : 48;
 }
 
 // The size of the XSAVE area for the components in @features (SDM Vol. 1, 13.4.3).

@@ -186,7 +186,7 @@ inline Result<Next> handle_mov_dr(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	}
 	u64 value = VREGCACHE_TRY(read_operand(vcpu, vmcs, gpr));
 	if (number < 4) {
-		if (!is_canonical(value, 48))
+		if (!is_canonical(value, linear_address_bits(vcpu)))
 			return handle_general_protection(vcpu, vmcs);
 		vcpu.entry.dr[number] = value;
 	} else if (value >> 32) {

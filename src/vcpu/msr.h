@@ -71,14 +71,12 @@ inline bool is_valid_pat(u64 value)
 // @host: userspace writes, which may set what the guest may not.
 inline Result<bool> write_msr(Vcpu& vcpu, const LoadedVmcs& vmcs, u32 index, u64 value, bool host)
 {
-	constexpr u32 kLinearAddressBits = 48;
-	const bool canonical = is_canonical(value, kLinearAddressBits);
 	auto is_address = [](u32 number) {
 		return number == msr::kLstar || number == msr::kCstar || number == msr::kKernelGsBase ||
 		       number == msr::kFsBase || number == msr::kGsBase || number == msr::kSysenterEsp ||
 		       number == msr::kSysenterEip;
 	};
-	if (is_address(index) && !canonical)
+	if (is_address(index) && !is_canonical(value, linear_address_bits(vcpu)))
 		return false;
 
 	if (u64* copy = switched_msr(vcpu, index)) {

@@ -135,14 +135,14 @@ inline Result<long> get_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long 
 }
 
 // VM-entry wants canonical addresses in these whatever the guest's mode (SDM Vol. 3C, 27.3.1.2 and 27.3.1.3).
-inline bool has_canonical_bases(const kvm_sregs& sregs)
+inline bool has_canonical_bases(const Vcpu& vcpu, const kvm_sregs& sregs)
 {
-	constexpr u32 kLinearAddressBits = 48;
+	const u32 bits = linear_address_bits(vcpu);
 	for (u64 base : {sregs.fs.base, sregs.gs.base, sregs.tr.base, sregs.gdt.base, sregs.idt.base}) {
-		if (!is_canonical(base, kLinearAddressBits))
+		if (!is_canonical(base, bits))
 			return false;
 	}
-	return sregs.ldt.unusable || !sregs.ldt.present || is_canonical(sregs.ldt.base, kLinearAddressBits);
+	return sregs.ldt.unusable || !sregs.ldt.present || is_canonical(sregs.ldt.base, bits);
 }
 
 // Could a CPU be in this state?  Whatever is refused here changes nothing.
@@ -159,7 +159,7 @@ inline bool are_valid(const Vcpu& vcpu, const kvm_sregs& sregs)
 			return false;
 		one = one || word;
 	}
-	if (!has_canonical_bases(sregs) || (sregs.cr3 >> kGuestPhysicalBits && (sregs.efer & efer::kLma)))
+	if (!has_canonical_bases(vcpu, sregs) || (sregs.cr3 >> kGuestPhysicalBits && (sregs.efer & efer::kLma)))
 		return false;
 	bool long_mode = (sregs.efer & efer::kLme) && (sregs.cr0 & cr0::kPg);
 	if (long_mode)
@@ -304,7 +304,7 @@ inline long set_debugregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argu
 			return -EINVAL;
 	}
 	for (u32 i = 0; i < 4; i++) {
-		if (!is_canonical(registers.db[i], 48))
+		if (!is_canonical(registers.db[i], linear_address_bits(vcpu)))
 			return -EINVAL;
 	}
 	for (u32 i = 0; i < 4; i++)
