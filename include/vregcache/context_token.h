@@ -18,6 +18,7 @@ namespace vregcache {
 // Names a VMCS: the physical address of its region.
 enum class VmcsId : u64 { kNone = ~u64{0} };
 
+// clang-format off
 template <class A>
 concept VmcsAccess = requires(const A& access, u32 encoding, u64 value, VmcsId id) {
 	{ access.vmread(encoding) } -> std::same_as<Result<u64>>;
@@ -25,6 +26,7 @@ concept VmcsAccess = requires(const A& access, u32 encoding, u64 value, VmcsId i
 	// Is this VMCS the current one of this CPU?
 	{ access.is_current(id) } -> std::same_as<bool>;
 };
+// clang-format on
 
 template <VmcsAccess A>
 class LoadedVmcs {

@@ -8,10 +8,12 @@
 
 namespace vregcache {
 
+// clang-format off
 enum class Gpr : u8 {
 	kRax, kRcx, kRdx, kRbx, kRsp, kRbp, kRsi, kRdi,
 	kR8, kR9, kR10, kR11, kR12, kR13, kR14, kR15,
 };
+// clang-format on
 
 constexpr u32 kGprSlots = 32;
 

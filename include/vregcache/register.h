@@ -95,8 +95,10 @@ class RegSet {
 	VREGCACHE_INLINE RegSet operator|(RegSet other) const { return RegSet(bits_ | other.bits_); }
 	VREGCACHE_INLINE RegSet operator&(RegSet other) const { return RegSet(bits_ & other.bits_); }
 	VREGCACHE_INLINE RegSet operator-(RegSet other) const { return RegSet(bits_ & ~other.bits_); }
+	// clang-format off
 	VREGCACHE_INLINE RegSet& operator|=(RegSet other) { bits_ |= other.bits_; return *this; }
 	VREGCACHE_INLINE RegSet& operator-=(RegSet other) { bits_ &= ~other.bits_; return *this; }
+	// clang-format on
 	VREGCACHE_INLINE bool operator==(const RegSet& other) const { return bits_ == other.bits_; }
 
  private:

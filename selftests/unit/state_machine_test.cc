@@ -86,9 +86,11 @@ struct Step {
 
 std::string to_string(Step step)
 {
+	// clang-format off
 	constexpr const char* kNames[] = {"read", "failing read", "write same", "write other", "write_back",
 					  "failing write_back", "vm_exit", "vm_exit, nothing changed",
 					  "vm_entry_failed", "vm_entry_failure_exit", "bind", "switch to", "migrate"};
+	// clang-format on
 	return std::string(kNames[static_cast<int>(step.action)]) + " " + std::to_string(step.operand);
 }
 

@@ -38,6 +38,7 @@ LibraryField describe(const char* name, F)
 		8 * sizeof(Value), std::is_unsigned_v<Value>};
 }
 
+// clang-format off
 #define FIELD(name) describe(#name, vregcache::name)
 const std::vector<LibraryField> kLibraryFields = {
 	FIELD(kVirtualProcessorId), FIELD(kGuestEsSelector), FIELD(kGuestCsSelector), FIELD(kGuestSsSelector),
@@ -72,6 +73,7 @@ const std::vector<LibraryField> kLibraryFields = {
 	FIELD(kHostGsBase), FIELD(kHostTrBase), FIELD(kHostGdtrBase), FIELD(kHostIdtrBase),
 	FIELD(kHostIa32SysenterEsp), FIELD(kHostIa32SysenterEip), FIELD(kHostRsp), FIELD(kHostRip),
 };
+// clang-format on
 #undef FIELD
 
 struct HeaderField {

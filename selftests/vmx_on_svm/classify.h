@@ -7,9 +7,11 @@
 
 namespace {
 
+// clang-format off
 enum class VmxInstruction : u8 {
 	None, Vmcall, Vmlaunch, Vmresume, Vmxoff, Vmxon, Vmclear, Vmptrld, Vmptrst, Vmread, Vmwrite, Invept, Invvpid,
 };
+// clang-format on
 
 inline VmxInstruction classify(const Instruction &instruction)
 {

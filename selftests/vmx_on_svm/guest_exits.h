@@ -307,10 +307,12 @@ private:
 	// In VMX non-root operation they exit before the privilege level is looked at.
 	bool vmx_instruction()
 	{
+		// clang-format off
 		static constexpr u32 kReason[] = {
 			0, kReasonVmcall, kReasonVmlaunch, kReasonVmresume, kReasonVmxoff, kReasonVmxon, kReasonVmclear,
 			kReasonVmptrld, kReasonVmptrst, kReasonVmread, kReasonVmwrite, kReasonInvept, kReasonInvvpid,
 		};
+		// clang-format on
 		Instruction instruction;
 		if (!decode(cpu_, instruction))
 			return false;

@@ -68,8 +68,10 @@ void prepare_idt(Cpu &cpu)
 	for (unsigned vector = 0; vector < 256; ++vector) {
 		const u64 handler = reinterpret_cast<u64>(vos_handlers) + vector * kHandlerBytes;
 		gates[vector] = {
+			// clang-format off
 			static_cast<u16>(handler), selector, kInterruptGatePresent, static_cast<u16>(handler >> 16),
 			static_cast<u32>(handler >> 32), 0,
+			// clang-format on
 		};
 	}
 	cpu.state.stub_idtr = { sizeof(cpu.stub_idt) - 1, reinterpret_cast<u64>(cpu.stub_idt) };

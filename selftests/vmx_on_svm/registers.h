@@ -8,17 +8,21 @@
 
 namespace {
 
+// clang-format off
 enum GeneralRegister : unsigned {
 	kRax, kRcx, kRdx, kRbx, kRsp, kRbp, kRsi, kRdi, kR8, kR9, kR10, kR11, kR12, kR13, kR14, kR15,
 };
+// clang-format on
 
 enum Segment : unsigned { kEs, kCs, kSs, kDs, kFs, kGs, kLdtr, kTr, kSegmentCount };
 
+// clang-format off
 enum Exception : unsigned {
 	kDivideError = 0, kDebug = 1, kNmi = 2, kBreakpoint = 3, kOverflow = 4, kInvalidOpcode = 6, kDoubleFault = 8,
 	kInvalidTss = 10, kSegmentNotPresent = 11, kStackFault = 12, kGeneralProtection = 13, kPageFault = 14,
 	kAlignmentCheck = 17, kControlProtection = 21,
 };
+// clang-format on
 
 // Exceptions that push an error code in protected mode.
 constexpr bool has_error_code(unsigned vector)

@@ -9,6 +9,7 @@
 namespace {
 
 // SDM Vol. 3D, Appendix B.  Only fields whose controls are offered exist (capability.h).
+// clang-format off
 enum class Field : u32 {
 	Vpid = 0x0000,
 
@@ -64,6 +65,7 @@ enum class Field : u32 {
 	HostTrBase = 0x6c0a, HostGdtrBase = 0x6c0c, HostIdtrBase = 0x6c0e, HostSysenterEsp = 0x6c10,
 	HostSysenterEip = 0x6c12, HostRsp = 0x6c14, HostRip = 0x6c16,
 };
+// clang-format on
 
 // The fields by ranges of consecutive even encodings, both ends included.
 struct FieldRange {

@@ -7,16 +7,19 @@
 namespace {
 
 // Listed by KVM_GET_MSR_INDEX_LIST: the state that migration must carry.
+// clang-format off
 constexpr u32 kMsrIndexList[] = {
 	msr::kTimeStampCounter, msr::kSysenterCs, msr::kSysenterEsp, msr::kSysenterEip, msr::kDebugctl, msr::kPat, msr::kEfer,
 	msr::kStar, msr::kLstar, msr::kCstar, msr::kSfmask, msr::kFsBase, msr::kGsBase, msr::kKernelGsBase, msr::kTscAux,
 	msr::kApicBase,
 };
+// clang-format on
 
 // The guest's copy of a switched MSR, or nullptr.
 inline u64* switched_msr(Vcpu& vcpu, u32 index)
 {
 	switch (index) {
+	// clang-format off
 	case msr::kStar: return &vcpu.msrs.star;
 	case msr::kLstar: return &vcpu.msrs.lstar;
 	case msr::kCstar: return &vcpu.msrs.cstar;
@@ -24,6 +27,7 @@ inline u64* switched_msr(Vcpu& vcpu, u32 index)
 	case msr::kKernelGsBase: return &vcpu.msrs.kernel_gs_base;
 	case msr::kTscAux: return g_vmx.facts.rdtscp ? &vcpu.msrs.tsc_aux : nullptr;
 	default: return nullptr;
+	// clang-format on
 	}
 }
 
@@ -40,6 +44,7 @@ inline Result<MsrValue> read_msr(Vcpu& vcpu, const LoadedVmcs& vmcs, u32 index)
 		return known(*copy);
 	}
 	switch (index) {
+	// clang-format off
 	case msr::kTimeStampCounter: return known(rdtsc() + vcpu.tsc_offset);
 	case msr::kApicBase: return known(vcpu.apic_base);
 	case msr::kSysenterCs: return known(vcpu.sysenter_cs);
@@ -48,6 +53,7 @@ inline Result<MsrValue> read_msr(Vcpu& vcpu, const LoadedVmcs& vmcs, u32 index)
 	case msr::kDebugctl: return known(VREGCACHE_TRY(vmcs.read(vregcache::kGuestIa32Debugctl)));
 	case msr::kPat: return known(vcpu.pat);
 	case msr::kEfer: return known(VREGCACHE_TRY(vcpu.cache.read<Reg::kEfer>(vmcs)));
+	// clang-format on
 	case msr::kFsBase:
 		return known(VREGCACHE_TRY(vcpu.cache.read(vmcs, segment_register(Segment::kFs, SegmentPart::kBase))));
 	case msr::kGsBase:

@@ -75,11 +75,13 @@ constexpr u64 kAvx512 = kOpmask | kZmmHigh256 | kHigh16Zmm;
 }  // namespace xcr0
 
 namespace vector {
+// clang-format off
 enum : u8 {
 	kDivideError = 0, kDebug = 1, kNmi = 2, kBreakpoint = 3, kOverflow = 4, kInvalidOpcode = 6, kDoubleFault = 8,
 	kInvalidTss = 10, kSegmentNotPresent = 11, kStackFault = 12, kGeneralProtection = 13, kPageFault = 14,
 	kAlignmentCheck = 17, kMachineCheck = 18,
 };
+// clang-format on
 }  // namespace vector
 
 // Exceptions that push an error code (SDM Vol. 3A, table 6-1).

@@ -64,10 +64,12 @@ inline int refuse_vmx_in_use()
 inline int check_ept()
 {
 	u64 ept = rdmsr(msr::kVmxEptVpid);
+	// clang-format off
 	const char* absent = !(ept & kEptPageWalk4)			    ? "page walks of length 4"
 			     : !(ept & kEptWriteBack)			    ? "write-back paging structures"
 			     : !(ept & kInvept) || !(ept & kInveptAll) ? "INVEPT of all contexts"
 									    : nullptr;
+	// clang-format on
 	if (absent) {
 		vrc_host_error("EPT of this CPU lacks %s; the module cannot run here", absent);
 		return -EOPNOTSUPP;

@@ -49,6 +49,7 @@ constexpr u32 kEntryFailure = 1u << 31;
 constexpr const char* exit_reason_name(u32 reason)
 {
 	switch (static_cast<ExitReason>(reason)) {
+	// clang-format off
 	case ExitReason::kExceptionOrNmi: return "exception_nmi";
 	case ExitReason::kExternalInterrupt: return "external_interrupt";
 	case ExitReason::kTripleFault: return "triple_fault";
@@ -78,6 +79,7 @@ constexpr const char* exit_reason_name(u32 reason)
 	case ExitReason::kWbinvd: return "wbinvd";
 	case ExitReason::kXsetbv: return "xsetbv";
 	default: return "other";
+	// clang-format on
 	}
 }
 

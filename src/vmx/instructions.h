@@ -8,6 +8,7 @@
 
 namespace {
 
+// clang-format off
 #define VRC_EXCEPTION_TABLE(from, to)                                     \
 	".pushsection __ex_table, \"a\"\n\t.balign 4\n\t"                 \
 	".long (" from ") - .\n\t.long (" to ") - .\n\t.long %c[ex_type]" \
@@ -25,6 +26,7 @@ valid:                                                                          
 	return Error::kVmFailValid;                                                            \
 fault:                                                                                         \
 	return Error::kFault
+// clang-format on
 
 inline Result<void> vmxon(u64 region)
 {
@@ -68,11 +70,13 @@ inline Result<void> invept(InveptType type, u64 ept_pointer)
 [[gnu::always_inline]] inline Result<u64> vmread(u32 encoding)
 {
 	u64 value;
+	// clang-format off
 	asm volatile goto("1: vmread %[field], %[value]\n\tjc %l[invalid]\n\tjz %l[valid]\n\t"
 			  VRC_EXCEPTION_TABLE("1b", "%l[fault]")
 			  : [value] "=r"(value)
 			  : [field] "r"(u64{encoding}), [ex_type] "i"(VRC_EX_TYPE_DEFAULT)
 			  : "cc" : invalid, valid, fault);
+	// clang-format on
 	return value;
 invalid:
 	return Error::kVmFailInvalid;

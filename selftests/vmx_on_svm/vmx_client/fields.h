@@ -10,6 +10,7 @@ using u16 = unsigned short;
 using u32 = unsigned int;
 using u64 = unsigned long;
 
+// clang-format off
 enum Field : u32 {
 	kVpid = 0x0000,
 	kGuestEsSelector = 0x0800,
@@ -40,6 +41,7 @@ enum Field : u32 {
 	kHostTrBase = 0x6c0a, kHostGdtrBase = 0x6c0c, kHostIdtrBase = 0x6c0e, kHostSysenterEsp = 0x6c10,
 	kHostSysenterEip = 0x6c12, kHostRsp = 0x6c14, kHostRip = 0x6c16,
 };
+// clang-format on
 
 constexpr u64 bit(unsigned number)
 {

@@ -8,6 +8,7 @@
 #include "fields.h"
 
 extern "C" {
+// clang-format off
 #define GUEST(name) extern const char vc_guest_##name[]
 GUEST(cpuid); GUEST(hlt); GUEST(invd); GUEST(wbinvd); GUEST(invlpg); GUEST(invlpg_gs); GUEST(rdpmc); GUEST(rdtsc);
 GUEST(rdtscp); GUEST(pause); GUEST(monitor); GUEST(mwait); GUEST(xsetbv); GUEST(vmcall); GUEST(vmclear); GUEST(vmptrld);
@@ -21,6 +22,7 @@ GUEST(ud2); GUEST(int3); GUEST(int_n); GUEST(icebp); GUEST(gp); GUEST(div); GUES
 GUEST(sti_nops); GUEST(spin); GUEST(store_and_spin); GUEST(iretq); GUEST(after_iretq); GUEST(handlers);
 GUEST(real_mode); GUEST(real_mode_end); GUEST(protected_mode); GUEST(protected_mode_end); GUEST(long_mode);
 GUEST(long_mode_end);
+// clang-format on
 }
 
 namespace {
@@ -257,6 +259,7 @@ void write_host_state()
 	const struct {
 		u64 field, value;
 	} fields[] = {
+		// clang-format off
 		{ kHostEsSelector, u64(host.es & ~7) }, { kHostCsSelector, host.cs }, { kHostSsSelector, host.ss },
 		{ kHostDsSelector, u64(host.ds & ~7) }, { kHostFsSelector, 0 }, { kHostGsSelector, 0 },
 		{ kHostTrSelector, host.tr }, { kHostCr0, host.cr0 }, { kHostCr3, host.cr3 }, { kHostCr4, host.cr4 },
@@ -264,17 +267,20 @@ void write_host_state()
 		{ kHostGdtrBase, host.gdtr.base }, { kHostIdtrBase, host.idtr.base }, { kHostEfer, host.efer },
 		{ kHostPat, host.pat }, { kHostSysenterCs, host.sysenter_cs }, { kHostSysenterEsp, host.sysenter_esp },
 		{ kHostSysenterEip, host.sysenter_eip },
+		// clang-format on
 	};
 	for (const auto &field : fields)
 		write(field.field, field.value);
 }
 
+// clang-format off
 constexpr u64 kZeroed[] = {
 	kVpid, kTscOffset, kExceptionBitmap, kPageFaultMask, kPageFaultMatch, kCr3TargetCount, kExitMsrStoreCount,
 	kExitMsrLoadCount, kEntryMsrLoadCount, kEntryInfo, kEntryError, kEntryLength, kInterruptibility, kActivity,
 	kGuestSysenterCs, kGuestSysenterEsp, kGuestSysenterEip, kCr0Mask, kCr4Mask, kPendingDebug,
 	kGuestDebugControl, kGuestPdpte0, kGuestPdpte0 + 2, kGuestPdpte0 + 4, kGuestPdpte0 + 6,
 };
+// clang-format on
 
 void set_controls(const Controls &controls)
 {
