@@ -21,6 +21,8 @@ inline int errno_of(Error error)
 extern "C" int vrc_vcpu_raw_vmread(struct vrc_vcpu* handle, vrc_u32 encoding, vrc_u64* value)
 {
 	VcpuResidence residence(vcpu_of(handle));
+	if (residence.error())
+		return residence.error();
 	Result<u64> read = vmread(encoding);
 	*value = read.value_or(0);
 	return errno_of(read.error());
@@ -29,6 +31,8 @@ extern "C" int vrc_vcpu_raw_vmread(struct vrc_vcpu* handle, vrc_u32 encoding, vr
 extern "C" int vrc_vcpu_raw_vmwrite(struct vrc_vcpu* handle, vrc_u32 encoding, vrc_u64 value)
 {
 	VcpuResidence residence(vcpu_of(handle));
+	if (residence.error())
+		return residence.error();
 	return errno_of(vmwrite(encoding, value).error());
 }
 
@@ -36,5 +40,7 @@ extern "C" int vrc_vcpu_raw_vmclear(struct vrc_vcpu* handle)
 {
 	Vcpu& vcpu = vcpu_of(handle);
 	VcpuResidence residence(vcpu);
+	if (residence.error())
+		return residence.error();
 	return errno_of(vmclear(static_cast<u64>(vcpu.vmcs.id())).error());
 }
