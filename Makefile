@@ -21,7 +21,7 @@ unexport KERNEL MACHINE CPUS TESTS MODULE_DIRS ONE_KERNEL VM_RUN
 .DEFAULT_GOAL := module
 # One target at a time; Kbuild and the others run their own jobs in parallel.
 .NOTPARALLEL:
-.PHONY: module modules selftests unit script-tests check vm shell demo clean distclean help
+.PHONY: module modules selftests unit script-tests check vm vmx-expected shell demo clean distclean help
 
 module: ## vregcache.ko, for KDIR= or else the running kernel or else the test kernel
 	@kdir='$(KDIR)'; [ -z "$$kdir" ] || echo "KDIR: $$kdir, as told" >&2; \
@@ -54,6 +54,9 @@ check: ## everything: unit tests, build, tests in virtual machines: both kernels
 
 vm: modules selftests ## the tests in one virtual machine: TESTS="..." CPUS=1 MACHINE=auto|tcg|kvm|bochs
 	@$(VM_RUN) $(TESTS)
+
+vmx-expected: modules selftests ## records what the VMX client observes on a VMX-enabled Bochs (BOCHS=), for comparison with
+	@scripts/record-vmx-expected --kernel '$(ONE_KERNEL)'
 
 shell: modules selftests ## an interactive shell in the virtual machine (QEMU)
 	@$(VM_RUN) --shell

@@ -1,10 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # Loads and unloads vmx_on_svm, and runs vmx_client on the VMX CPU that it presents.  Where the CPU has VMX of its own,
-# only vmx_client runs.  Needs root.  VRC_MODULES names the directory of the modules; the default is that of the script.
+# only vmx_client runs.  What it observes is compared with vmx_client/expected.  Needs root.  VRC_MODULES names the directory of the modules; the default is that of the script.
 
 modules=${VRC_MODULES:-$(dirname "$0")}
 results=/sys/kernel/debug/vmx_client/results
+observations=/sys/kernel/debug/vmx_client/observations
+here=$(dirname "$0")
 cycles=5
 skip=4
 # Tests of vmx_client that QEMU 7.2 cannot pass: it intercepts neither instruction.
@@ -110,6 +112,13 @@ run_client() {
 			;;
 		esac
 	done < "$results"
+	if [ "$VRC_RECORD" ]; then
+		sed 's/^/# record: /' "$observations"
+	else
+		check "the observations are those of an independent VMX CPU, but for the declared differences" \
+			awk -v machine="${emulated:+vmx_on_svm}" -f "$here/compare_observations.awk" \
+			"$here/vmx_client/differences" "$here/vmx_client/expected" "$observations"
+	fi
 	check "every planned test of vmx_client gave a result" [ "$planned" -gt 0 -a "$given" -eq "$planned" ]
 	check "unload vmx_client" unload vmx_client
 }

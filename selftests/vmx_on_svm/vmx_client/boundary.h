@@ -58,7 +58,9 @@ unsigned int vc_cpu_count(void);
 /* Runs the function on another CPU; 0 if there is none. */
 int vc_on_other_cpu(void (*function)(void *), void *argument);
 void vc_interrupts_on_and_off(void);
+/* Results in KTAP, and the observations to be compared with the recorded ones. */
 void vc_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void vc_observe(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* tests.cc: called with preemption and interrupts disabled. */
 unsigned long vc_context_bytes(void);

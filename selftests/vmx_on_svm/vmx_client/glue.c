@@ -23,16 +23,35 @@ static bool hold;
 module_param(hold, bool, 0444);
 MODULE_PARM_DESC(hold, "run no tests, but keep one CPU in VMX operation as long as the module is loaded");
 
-static char *results;
-static size_t results_used;
+/* What debugfs shows. */
+struct text {
+	char *bytes;
+	size_t used;
+};
+
+static struct text results, observations;
 static struct dentry *directory;
+
+static void append(struct text *text, const char *format, va_list arguments)
+{
+	text->used += vscnprintf(text->bytes + text->used, RESULT_BYTES - text->used, format, arguments);
+}
 
 void vc_print(const char *format, ...)
 {
 	va_list arguments;
 
 	va_start(arguments, format);
-	results_used += vscnprintf(results + results_used, RESULT_BYTES - results_used, format, arguments);
+	append(&results, format, arguments);
+	va_end(arguments);
+}
+
+void vc_observe(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	append(&observations, format, arguments);
 	va_end(arguments);
 }
 
@@ -196,12 +215,14 @@ void vc_interrupts_on_and_off(void)
 	local_irq_disable();
 }
 
-static int results_show(struct seq_file *file, void *unused)
+static int text_show(struct seq_file *file, void *unused)
 {
-	seq_write(file, results, results_used);
+	const struct text *text = file->private;
+
+	seq_write(file, text->bytes, text->used);
 	return 0;
 }
-DEFINE_SHOW_ATTRIBUTE(results);
+DEFINE_SHOW_ATTRIBUTE(text);
 
 static unsigned int holding_cpu;
 static u32 *held_region;
@@ -247,12 +268,14 @@ static int __init vmx_client_init(void)
 
 	if (hold)
 		return hold_init();
-	results = vzalloc(RESULT_BYTES);
+	results.bytes = vzalloc(RESULT_BYTES);
+	observations.bytes = vzalloc(RESULT_BYTES);
 	context = alloc_pages_exact(bytes, GFP_KERNEL | __GFP_ZERO);
-	if (!results || !context) {
+	if (!results.bytes || !observations.bytes || !context) {
 		if (context)
 			free_pages_exact(context, bytes);
-		vfree(results);
+		vfree(observations.bytes);
+		vfree(results.bytes);
 		return -ENOMEM;
 	}
 	preempt_disable();
@@ -262,7 +285,8 @@ static int __init vmx_client_init(void)
 	preempt_enable();
 	free_pages_exact(context, bytes);
 	directory = debugfs_create_dir("vmx_client", NULL);
-	debugfs_create_file("results", 0444, directory, NULL, &results_fops);
+	debugfs_create_file("results", 0444, directory, &results, &text_fops);
+	debugfs_create_file("observations", 0444, directory, &observations, &text_fops);
 	return 0;
 }
 
@@ -274,7 +298,8 @@ static void __exit vmx_client_exit(void)
 		return;
 	}
 	debugfs_remove_recursive(directory);
-	vfree(results);
+	vfree(observations.bytes);
+	vfree(results.bytes);
 }
 
 module_init(vmx_client_init);

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0
+// VM-entry, and the VM-exits that are the host's own business.
+#ifndef VMX_CLIENT_RUN_H
+#define VMX_CLIENT_RUN_H
+
+#include "guest_state.h"
+
+namespace {
+
+u32 enter_once()
+{
+	const int outcome = vc_enter(&registers, launched);
+	if (outcome)
+		return kEntryFailed + outcome;
+	const u32 reason = read(kExitReason);
+	if (!(reason & kFailedEntry))
+		launched = true;
+	check_host_state();
+	return reason;
+}
+
+u64 interrupt_handler(unsigned vector)
+{
+	const u8 *const gate = reinterpret_cast<const u8 *>(host.idtr.base + 16 * vector);
+	u32 high;
+	copy(&high, gate + 8, sizeof(high));
+	return gate[0] | gate[1] << 8 | u64{gate[6]} << 16 | u64{gate[7]} << 24 | u64{high} << 32;
+}
+
+void handle_interrupt()
+{
+	const u32 info = read(kExitInfo);
+	if (info & kInfoValid)
+		vc_call_interrupt_handler(interrupt_handler(info & 0xff));
+	else
+		vc_interrupts_on_and_off();
+}
+
+// Runs the guest to the next exit that is not an interrupt of the host's.
+u32 run()
+{
+	for (;;) {
+		const u32 reason = enter_once();
+		if (reason != kExternalInterrupt) {
+			observe_exit(reason);
+			return reason;
+		}
+		handle_interrupt();
+	}
+}
+
+// VM-entry that is expected to fail.
+u32 try_entry()
+{
+	const u32 reason = enter_once();
+	observe_exit(reason);
+	return reason;
+}
+
+// Where the guest goes on.
+void start_at(const char *code)
+{
+	guest_code = code;
+	write(kGuestRip, address(code));
+}
+
+u64 offset_of(const char *code)
+{
+	return read(kGuestRip) - address(code);
+}
+
+} // namespace
+
+#endif
