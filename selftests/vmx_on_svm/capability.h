@@ -99,7 +99,8 @@ constexpr u64 kVmxBasic = kVmcsRevision | kPageBytes << 32 | kMemoryTypeWriteBac
 constexpr unsigned kCr3TargetCount = 4;
 constexpr u64 kMiscStoresLma = bit(5);
 constexpr u64 kMiscVmwriteAnyField = bit(29);
-constexpr u64 kVmxMisc = kMiscStoresLma | u64{kCr3TargetCount} << 16;
+constexpr u64 kMiscActivityHlt = bit(6);
+constexpr u64 kVmxMisc = kMiscStoresLma | kMiscActivityHlt | u64{kCr3TargetCount} << 16;
 
 constexpr u64 kCr0Fixed0 = kCr0ProtectionEnable | kCr0NumericError | kCr0Paging;
 constexpr u64 kCr0Fixed1 = 0xffffffff;

@@ -79,6 +79,16 @@ struct alignas(4096) Cpu {
 	u64 iret_rip;
 	bool window_by_nmi;		// an NMI was sent to this CPU to open the NMI window after an injection
 	u64 entry_dr6;
+	u64 step_dr6;			// DR6 when single-stepping began
+	bool step_pushes_flags;		// the instruction is PUSHF: the image must not show the stub's RFLAGS.TF
+	bool step_loads_flags;		// it is POPF or IRET: RFLAGS.TF is what it has loaded
+	u64 pending_debug;		// debug exceptions that blocking by MOV SS holds back, as in DR6
+	u64 debug_reported;		// what the #DB that is being raised reports, if the stub raises it
+	bool halted;			// activity state HLT
+
+	u64 pdpte[4];			// with EPT and PAE paging; see pae_paging.h
+	u64 pae_cr3;
+	u64 pdpte_window;		// where nested paging finds them, or 0
 
 	u64 ept_pointer;		// that the nested page tables below were filled from
 	unsigned nested_pages_used;
@@ -87,6 +97,7 @@ struct alignas(4096) Cpu {
 
 	Vmcb linux_vmcb;
 	Vmcb guest_vmcb;
+	Vmcb halt_vmcb;
 	alignas(4096) u8 host_save[kPageBytes];
 	alignas(4096) u8 linux_msr_map[kMsrMapBytes];
 	alignas(4096) u8 guest_msr_map[kMsrMapBytes];
@@ -95,6 +106,7 @@ struct alignas(4096) Cpu {
 	alignas(4096) u64 stub_idt[512];
 	alignas(4096) u64 nested_root[512];
 	alignas(4096) u64 nested_page[kNestedPages][512];
+	alignas(4096) u64 pdpte_page[512];
 	alignas(4096) u8 unbacked[kPageBytes];	// stands for physical memory that is not there
 
 	Vmcb &vmcb() { return in_guest ? guest_vmcb : linux_vmcb; }

@@ -178,6 +178,29 @@ SYM_CODE_START(vos_unblock_nmis)
 	RET
 SYM_CODE_END(vos_unblock_nmis)
 
+/*
+ * void vos_run_halted(unsigned long vmcb, int interrupts_wake): VMRUN, with RFLAGS.IF set if interrupts are to make it
+ * exit.  The guest is vos_halt, which changes no register.
+ */
+SYM_CODE_START(vos_run_halted)
+	NO_FRAME
+	movq	%rdi, %rax
+	testl	%esi, %esi
+	jz	1f
+	sti
+	nop
+1:	vmrun
+	cli
+	RET
+SYM_CODE_END(vos_run_halted)
+
+SYM_CODE_START(vos_halt)
+	NO_FRAME
+	hlt
+	vmmcall
+	ud2
+SYM_CODE_END(vos_halt)
+
 /* int vos_rdmsr_safe(unsigned int msr, unsigned long *value): 0, or 1 if RDMSR raised #GP. */
 SYM_CODE_START(vos_rdmsr_safe)
 	NO_FRAME

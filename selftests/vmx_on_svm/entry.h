@@ -4,6 +4,7 @@
 #define VMX_ON_SVM_ENTRY_H
 
 #include "entry_checks.h"
+#include "halt.h"
 #include "linux_debug_registers.h"
 
 namespace {
@@ -15,8 +16,8 @@ constexpr u32 kContributoryExceptions = bit(kDivideError) | bit(kInvalidTss) | b
 inline u32 exception_intercepts(Cpu &cpu)
 {
 	const u32 bitmap = cpu.exception_bitmap;
-	// #UD hides the VMX instructions.
-	u32 intercepts = bitmap | bit(kInvalidOpcode);
+	// #UD hides the VMX instructions.  A #DB may be one that blocking by MOV SS holds back.
+	u32 intercepts = bitmap | bit(kInvalidOpcode) | bit(kDebug);
 
 	if (cpu.step != Step::None)
 		return ~u32{0};
@@ -38,7 +39,6 @@ inline u64 instruction_intercepts(Cpu &cpu)
 		{ cpu.pin_controls & kPinExternalInterruptExiting, intercept(kExitInterrupt) },
 		{ cpu.pin_controls & kPinNmiExiting, intercept(kExitNmi) },
 		{ cpu.proc_controls & kProcInterruptWindowExiting, intercept(kExitVirtualInterrupt) },
-		{ cpu.proc_controls & kProcHltExiting, intercept(kExitHlt) },
 		{ cpu.proc_controls & kProcInvlpgExiting, intercept(kExitInvlpg) },
 		{ cpu.proc_controls & kProcMwaitExiting, intercept(kExitMwait) },
 		{ cpu.proc_controls & kProcRdpmcExiting, intercept(kExitRdpmc) },
@@ -55,14 +55,29 @@ inline u64 instruction_intercepts(Cpu &cpu)
 	};
 	// QEMU reports INVD as WBINVD.
 	u64 intercepts = kInterceptSvmInstructions | intercept(kExitCpuid) | intercept(kExitInvd) |
-			intercept(kExitMsr) |
-		intercept(kExitShutdown) | intercept(kExitRdtscp) | intercept(kExitIcebp) | intercept(kExitWbinvd) |
+		intercept(kExitHlt) | intercept(kExitMsr) | intercept(kExitShutdown) | intercept(kExitRdtscp) | intercept(kExitIcebp) | intercept(kExitWbinvd) |
 		intercept(kExitXsetbv);
 	for (const auto &condition : conditional) {
 		if (condition.wanted)
 			intercepts |= condition.intercepts;
 	}
 	return intercepts;
+}
+
+// Single-steps the guest over one instruction, so that it sees nothing of that in RFLAGS and DR6.
+inline void begin_step(Cpu &cpu)
+{
+	Vmcb &guest = cpu.guest_vmcb;
+	constexpr u8 kPushf = 0x9c, kPopf = 0x9d, kIret = 0xcf;
+	Instruction instruction;
+	const bool decoded = decode(cpu, instruction);
+
+	cpu.step_guest_trap = guest.rflags & kFlagTrap;
+	cpu.step_pushes_flags = decoded && instruction.is(kPushf);
+	cpu.step_loads_flags = decoded && (instruction.is(kPopf) || instruction.is(kIret));
+	cpu.step_dr6 = guest.dr6;
+	guest.dr6 &= ~kDr6SingleStep;
+	guest.rflags |= kFlagTrap;
 }
 
 // The last thing before the guest runs, again after each exit that the stub handles itself.
@@ -73,10 +88,15 @@ inline void prepare_to_run(Cpu &cpu)
 	const bool stepping = cpu.step != Step::None;
 	const bool window = (cpu.proc_controls & kProcInterruptWindowExiting) && cpu.step != Step::Shadow;
 
-	if (stepping) {
-		cpu.step_guest_trap = guest.rflags & kFlagTrap;
-		guest.rflags |= kFlagTrap;
-	}
+	if (stepping)
+		begin_step(cpu);
+	constexpr u16 kCr3 = bit(3);
+	guest.intercept_cr_read &= ~kCr3;
+	guest.intercept_cr_write &= ~kCr3;
+	if (cpu.pdpte_window || (cpu.proc_controls & kProcCr3StoreExiting))
+		guest.intercept_cr_read |= kCr3;
+	if (cpu.pdpte_window || (cpu.proc_controls & kProcCr3LoadExiting))
+		guest.intercept_cr_write |= kCr3;
 	guest.intercept_exceptions = exception_intercepts(cpu);
 	guest.set_instruction_intercepts(instruction_intercepts(cpu));
 	guest.interrupt_control &= kVirtualTprMask;
@@ -92,7 +112,7 @@ inline void prepare_to_run(Cpu &cpu)
 // Whether blocking by STI or MOV SS can be told apart from its absence by the next event.
 inline bool shadow_matters(Cpu &cpu)
 {
-	return (cpu.proc_controls & (kProcInterruptWindowExiting | kProcNmiWindowExiting)) ||
+	return cpu.pending_debug || (cpu.proc_controls & (kProcInterruptWindowExiting | kProcNmiWindowExiting)) ||
 		!(cpu.pin_controls & kPinExternalInterruptExiting);
 }
 
@@ -153,6 +173,14 @@ inline void load_guest_state(Cpu &cpu)
 	guest.dr6 = host.dr6;
 	guest.rax = host.rax;
 	copy_unswitched_msrs(guest, host);
+
+	cpu.pdpte_window = 0;
+	if (cpu.ept() && pae_paging(guest)) {
+		u64 pdpte[4];
+		for (unsigned i = 0; i < 4; ++i)
+			pdpte[i] = cpu.read(Field::GuestPdpte0 + i);
+		use_pdptes(cpu, pdpte, guest.cr3);
+	}
 }
 
 inline void load_io_map(Cpu &cpu)
@@ -207,6 +235,52 @@ inline void schedule_exception(Cpu &cpu, unsigned vector, u32 error)
 				 cpu.guest_vmcb.rip, false });
 }
 
+// External interrupts and NMIs that make the guest exit.
+inline void exit_for_interrupt(Cpu &cpu)
+{
+	Exit exit{ .reason = kReasonExternalInterrupt };
+	if (cpu.exit_controls & kExitAcknowledgeInterrupt) {
+		const u64 vector = acknowledge_interrupt(cpu);
+		if (vector != kNoVector)
+			exit.interruption = interruption_info(vector, kTypeExternalInterrupt);
+	}
+	exit_to_host(cpu, exit);
+}
+
+inline void exit_for_nmi(Cpu &cpu)
+{
+	take_nmi(cpu);
+	exit_to_host(cpu, { .reason = kReasonException, .interruption = interruption_info(kNmi, kTypeNmi) });
+}
+
+// The guest is in the activity state HLT.  False if that ended in a VM-exit; otherwise the guest is active when it runs.
+inline bool stay_halted(Cpu &cpu)
+{
+	const bool interrupts_exit = cpu.pin_controls & kPinExternalInterruptExiting;
+	const bool interrupts_enabled = cpu.guest_vmcb.rflags & kFlagInterrupt;
+
+	// A window wakes the CPU as the event itself would.  SDM Vol. 3C, section 26.2.
+	if ((cpu.proc_controls & kProcInterruptWindowExiting) && interrupts_enabled && !cpu.shadow) {
+		exit_to_host(cpu, { .reason = kReasonInterruptWindow });
+		return false;
+	}
+	if ((cpu.proc_controls & kProcNmiWindowExiting) && !cpu.nmi_blocked && !cpu.shadow) {
+		exit_to_host(cpu, { .reason = kReasonNmiWindow });
+		return false;
+	}
+	const Wake wake = halt_until_event(cpu, interrupts_exit || interrupts_enabled);
+	if (wake == Wake::Interrupt && interrupts_exit) {
+		exit_for_interrupt(cpu);
+		return false;
+	}
+	if (wake == Wake::Nmi && (cpu.pin_controls & kPinNmiExiting)) {
+		exit_for_nmi(cpu);
+		return false;
+	}
+	cpu.halted = false;
+	return true;
+}
+
 // SDM Vol. 3C, sections 27.6 and 27.7: injection, interruptibility, pending debug exceptions, windows.
 inline void begin_guest(Cpu &cpu)
 {
@@ -218,11 +292,14 @@ inline void begin_guest(Cpu &cpu)
 	const bool injects_nmi = injects && info_type(info) == kTypeNmi;
 
 	cpu.delivery = {};
+	cpu.debug_reported = 0;
 	cpu.step = Step::None;
 	cpu.iret_unblocked = false;
 	cpu.shadow = interruptibility & (kBlockingBySti | kBlockingByMovSs);
 	cpu.shadow_rip = guest.rip;
 	cpu.nmi_blocked = interruptibility & kBlockingByNmi;
+	cpu.halted = !injects && cpu.read(Field::GuestActivity) == kActivityHlt;
+	cpu.pending_debug = injects ? 0 : debug_exceptions(pending_debug);
 	guest.event = 0;
 	if (injects) {
 		schedule_delivery(cpu, { info, static_cast<u32>(cpu.read(Field::EntryExceptionError)),
@@ -235,19 +312,22 @@ inline void begin_guest(Cpu &cpu)
 	else
 		unblock_nmis();
 
-	if (cpu.shadow) {
-		if (shadow_matters(cpu))
-			cpu.step = Step::Shadow;
-	} else if (!injects && (pending_debug & (bits(0, 3) | bit(14)))) {
-		guest.dr6 |= pending_debug & (bits(0, 3) | bit(14));
+	// Only MOV SS holds debug exceptions back.
+	if (cpu.pending_debug && !(cpu.shadow & kBlockingByMovSs)) {
+		const u64 pending = cpu.pending_debug;
+		cpu.pending_debug = 0;
+		cpu.halted = false;
 		if (cpu.exception_bitmap & bit(kDebug)) {
-			exit_to_host(cpu, { .reason = kReasonException,
-					    .qualification = pending_debug & (bits(0, 3) | bit(14)),
+			exit_to_host(cpu, { .reason = kReasonException, .qualification = pending,
 					    .interruption = interruption_info(kDebug, kTypeHardwareException) });
 			return;
 		}
+		guest.dr6 |= pending;
+		cpu.shadow = 0;
 		schedule_exception(cpu, kDebug, 0);
 	}
+	if (cpu.shadow && shadow_matters(cpu))
+		cpu.step = Step::Shadow;
 
 	if ((cpu.proc_controls & kProcNmiWindowExiting) && !cpu.nmi_blocked && !cpu.shadow) {
 		if (!(guest.event & kEventValid)) {
@@ -258,6 +338,8 @@ inline void begin_guest(Cpu &cpu)
 		send_nmi_to_self(cpu);
 		cpu.window_by_nmi = true;
 	}
+	if (cpu.halted && !stay_halted(cpu))
+		return;
 	prepare_to_run(cpu);
 }
 
@@ -275,17 +357,13 @@ inline void read_controls(Cpu &cpu)
 inline void load_controls(Cpu &cpu)
 {
 	Vmcb &guest = cpu.guest_vmcb;
-	constexpr u16 kInterceptCr0 = bit(0), kInterceptCr3 = bit(3), kInterceptCr4 = bit(4), kInterceptCr8 = bit(8);
+	constexpr u16 kInterceptCr0 = bit(0), kInterceptCr4 = bit(4), kInterceptCr8 = bit(8);
 	const u64 proc = cpu.proc_controls;
 
 	guest.intercept_cr_write = kInterceptCr0 | kInterceptCr4;
 	guest.intercept_cr_read = kInterceptCr4;
 	if (cpu.read(Field::Cr0Mask))
 		guest.intercept_cr_read |= kInterceptCr0;
-	if (proc & kProcCr3LoadExiting)
-		guest.intercept_cr_write |= kInterceptCr3;
-	if (proc & kProcCr3StoreExiting)
-		guest.intercept_cr_read |= kInterceptCr3;
 	if (proc & kProcCr8LoadExiting)
 		guest.intercept_cr_write |= kInterceptCr8;
 	if (proc & kProcCr8StoreExiting)

@@ -63,7 +63,7 @@ public:
 		if (!control_registers() || !segments() || !descriptor_tables() || !rip_and_rflags() ||
 		    !non_register_state())
 			return false;
-		if (read(Field::VmcsLinkPointer) != ~u64{0}) {
+		if (!link_pointer()) {
 			qualification = kQualificationLinkPointer;
 			return false;
 		}
@@ -355,11 +355,20 @@ private:
 		return !external || (rflags & kFlagInterrupt);
 	}
 
+	static bool wakes_from_hlt(u32 info)
+	{
+		constexpr unsigned kMachineCheck = 18;
+		const u32 type = info_type(info);
+		const unsigned vector = info & 0xff;
+		return type == kTypeExternalInterrupt || type == kTypeNmi ||
+			(type == kTypeHardwareException && (vector == kDebug || vector == kMachineCheck));
+	}
+
 	// SDM Vol. 3C, section 27.3.1.5.
 	bool non_register_state() const
 	{
 		constexpr u64 kInterruptibilityDefined = kBlockingBySti | kBlockingByMovSs | kBlockingByNmi;
-		constexpr u64 kPendingDefined = bits(0, 3) | bit(12) | bit(14);
+		constexpr u64 kPendingDefined = kDr6Breakpoints | kPendingEnabledBreakpoint | kDr6SingleStep;
 		const u64 state = read(Field::GuestInterruptibility);
 		const u64 rflags = read(Field::GuestRflags);
 		const u64 pending = read(Field::GuestPendingDebug);
@@ -367,8 +376,13 @@ private:
 		const bool valid = info & kInfoValid;
 		const u8 shadow = state & (kBlockingBySti | kBlockingByMovSs);
 
-		// Of the activity states only the active one is supported.
-		if (read(Field::GuestActivity) || (state & ~kInterruptibilityDefined))
+		// Of the inactive states HLT alone is supported (IA32_VMX_MISC).
+		const u64 activity = read(Field::GuestActivity);
+		if (activity > kActivityHlt || (state & ~kInterruptibilityDefined))
+			return false;
+		if (activity == kActivityHlt && (Access(read(Field::GuestSsAccess)).dpl || shadow))
+			return false;
+		if (activity == kActivityHlt && valid && !wakes_from_hlt(info))
 			return false;
 		if (shadow == (kBlockingBySti | kBlockingByMovSs))
 			return false;
@@ -384,7 +398,7 @@ private:
 		}
 		if (pending & ~kPendingDefined)
 			return false;
-		if (shadow) {
+		if (shadow || activity == kActivityHlt) {
 			constexpr u64 kDebugControlBtf = bit(1);
 			const bool stepping = (rflags & kFlagTrap) &&
 					!(read(Field::GuestDebugControl) & kDebugControlBtf);
@@ -392,6 +406,16 @@ private:
 				return false;
 		}
 		return true;
+	}
+
+	bool link_pointer() const
+	{
+		const u64 pointer = read(Field::VmcsLinkPointer);
+		if (pointer == ~u64{0})
+			return true;
+		if (!page_address(Field::VmcsLinkPointer))
+			return false;
+		return static_cast<VmcsRegion *>(cpu_.memory(pointer))->revision == kVmcsRevision;
 	}
 
 	// SDM Vol. 3C, section 27.3.1.6.
@@ -409,12 +433,7 @@ private:
 		} else {
 			copy_bytes(pdpte, cpu_.memory(read(Field::GuestCr3) & 0xffffffe0), sizeof(pdpte));
 		}
-		for (const u64 entry : pdpte) {
-			const u64 reserved = bits(1, 2) | bits(5, 8) | bits(facts_.physical_width, 63);
-			if ((entry & kPagePresent) && (entry & reserved))
-				return false;
-		}
-		return true;
+		return valid_pdptes(facts_, pdpte);
 	}
 
 	Cpu &cpu_;

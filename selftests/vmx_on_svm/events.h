@@ -44,6 +44,18 @@ constexpr u8 kBlockingBySti = bit(0);
 constexpr u8 kBlockingByMovSs = bit(1);
 constexpr u8 kBlockingByNmi = bit(3);
 
+// Activity states.  SDM Vol. 3C, section 25.4.2.
+constexpr u32 kActivityActive = 0;
+constexpr u32 kActivityHlt = 1;
+
+// Pending debug exceptions: those of DR6, and this bit if any breakpoint is enabled.  SDM Vol. 3C, table 25-4.
+constexpr u64 kPendingEnabledBreakpoint = bit(12);
+
+constexpr u64 debug_exceptions(u64 pending)
+{
+	return (pending & kDr6SingleStep) | (pending & kPendingEnabledBreakpoint ? pending & kDr6Breakpoints : 0);
+}
+
 // Raised when the code that was running is resumed.
 inline void inject_exception(Cpu &cpu, unsigned vector, u32 error = 0)
 {
@@ -72,7 +84,8 @@ inline void finish_instruction(Cpu &cpu, unsigned length)
 		vmcb.rip = low_half(vmcb.rip);
 	vmcb.rflags &= ~kFlagResume;
 	if (vmcb.rflags & kFlagTrap) {
-		vmcb.dr6 |= kDr6SingleStep;
+		if (!cpu.in_guest)
+			vmcb.dr6 |= kDr6SingleStep;
 		inject_exception(cpu, kDebug);
 	}
 }

@@ -5,6 +5,7 @@
 #define VMX_ON_SVM_EXIT_H
 
 #include "events.h"
+#include "pae_paging.h"
 
 namespace {
 
@@ -103,24 +104,6 @@ inline void copy_unswitched_msrs(Vmcb &to, const Vmcb &from)
 	to.sfmask = from.sfmask;
 }
 
-inline bool pae_paging(const Vmcb &vmcb)
-{
-	return (vmcb.cr0 & kCr0Paging) && (vmcb.cr4 & kCr4PhysicalAddressExtension) &&
-		!(vmcb.efer & kEferLongModeActive);
-}
-
-inline bool read_pdptes(Cpu &cpu, u64 cr3, u64 (&pdpte)[4])
-{
-	u64 address;
-	if (!to_host_physical(cpu, cr3 & 0xffffffe0, address))
-		return false;
-	copy_bytes(pdpte, cpu.memory(address), sizeof(pdpte));
-	// QEMU's page walks set an accessed flag in PDPTEs, where the bit is reserved.
-	for (u64 &entry : pdpte)
-		entry &= ~kPageAccessed;
-	return true;
-}
-
 // SDM Vol. 3C, section 28.3.
 inline void save_guest_state(Cpu &cpu)
 {
@@ -138,7 +121,7 @@ inline void save_guest_state(Cpu &cpu)
 	cpu.write(Field::GuestIdtrBase, guest.idtr.base);
 	cpu.write(Field::GuestIdtrLimit, guest.idtr.limit);
 	cpu.write(Field::GuestCr0, guest.cr0);
-	cpu.write(Field::GuestCr3, guest.cr3);
+	cpu.write(Field::GuestCr3, guest_cr3(cpu));
 	cpu.write(Field::GuestCr4, guest.cr4 | kCr4Vmxe);
 	cpu.write(Field::GuestRip, guest.rip);
 	cpu.write(Field::GuestRsp, guest.rsp);
@@ -160,14 +143,17 @@ inline void save_guest_state(Cpu &cpu)
 		entry_controls |= kEntryIa32eMode;
 	cpu.write(Field::EntryControls, entry_controls);
 	cpu.write(Field::GuestInterruptibility, cpu.shadow | (cpu.nmi_blocked ? kBlockingByNmi : 0));
-	cpu.write(Field::GuestActivity, 0);
-	cpu.write(Field::GuestPendingDebug, 0);
-	if (cpu.ept() && pae_paging(guest)) {
-		u64 pdpte[4];
-		if (read_pdptes(cpu, guest.cr3, pdpte)) {
-			for (unsigned i = 0; i < 4; ++i)
-				cpu.write(Field::GuestPdpte0 + i, pdpte[i]);
-		}
+	cpu.write(Field::GuestActivity, cpu.halted ? kActivityHlt : kActivityActive);
+	// Kept only where blocking by MOV SS holds them back.  SDM Vol. 3C, section 28.3.4.
+	u64 pending = 0;
+	if (cpu.shadow & kBlockingByMovSs)
+		pending = cpu.pending_debug | (guest.rflags & kFlagTrap ? kDr6SingleStep : 0);
+	if (pending & kDr6Breakpoints)
+		pending |= kPendingEnabledBreakpoint;
+	cpu.write(Field::GuestPendingDebug, pending);
+	if (cpu.pdpte_window) {
+		for (unsigned i = 0; i < 4; ++i)
+			cpu.write(Field::GuestPdpte0 + i, cpu.pdpte[i]);
 	}
 }
 
@@ -258,6 +244,7 @@ inline void restore_task_priority(Cpu &cpu)
 // An entry that fails after the checks on controls and host state.  SDM Vol. 3C, section 27.8.
 inline void fail_entry(Cpu &cpu, ExitReason reason, u64 qualification)
 {
+	forget_pdptes(cpu);
 	vmsave(cpu.physical(&cpu.guest_vmcb));
 	cpu.write(Field::ExitReason, kReasonEntryFailure | reason);
 	cpu.write(Field::ExitQualification, qualification);
@@ -290,6 +277,7 @@ inline void exit_to_host(Cpu &cpu, const Exit &exit)
 	save_guest_state(cpu);
 	if (store_msr_area(cpu, cpu.read(Field::ExitMsrStoreAddress), cpu.read(Field::ExitMsrStoreCount)))
 		fatal("VMX abort 1: saving MSRs on VM-exit", exit.reason, cpu.guest_vmcb.rip);
+	forget_pdptes(cpu);
 	load_host_state(cpu);
 }
 

@@ -8,7 +8,9 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/percpu.h>
+#include <linux/reboot.h>
 #include <linux/smp.h>
+#include <linux/syscore_ops.h>
 #include <asm/cpufeature.h>
 #include <asm/fixmap.h>
 #include <asm/io.h>
@@ -34,6 +36,7 @@ module_param(vmxon_fails_on, int, 0444);
 MODULE_PARM_DESC(vmxon_fails_on, "the number of a CPU whose VMXON fails (default: none)");
 
 static DEFINE_PER_CPU(struct vos_cpu *, machine);
+static DEFINE_PER_CPU(bool, launched);
 static struct vos_environment environment;
 static enum cpuhp_state hotplug_state;
 static bool had_svm;
@@ -66,6 +69,21 @@ static void show_vmx(struct cpuinfo_x86 *cpu, bool show)
 	}
 }
 
+/* On the CPU in question, with interrupts disabled. */
+static void launch_this_cpu(void)
+{
+	vos_launch(this_cpu_read(machine));
+	this_cpu_write(launched, true);
+}
+
+static void leave_this_cpu(void)
+{
+	if (!this_cpu_read(launched))
+		return;
+	vos_leave(this_cpu_read(machine));
+	this_cpu_write(launched, false);
+}
+
 static int take_cpu(unsigned int number)
 {
 	unsigned long bytes = PAGE_ALIGN(vos_cpu_bytes());
@@ -88,10 +106,10 @@ static int take_cpu(unsigned int number)
 	described = environment;
 	described.vmxon_fails = (int)number == vmxon_fails_on;
 	cpu = vos_prepare(memory, &described);
-	local_irq_save(flags);
-	vos_launch(cpu);
-	local_irq_restore(flags);
 	per_cpu(machine, number) = cpu;
+	local_irq_save(flags);
+	launch_this_cpu();
+	local_irq_restore(flags);
 	show_vmx(&cpu_data(number), true);
 	return 0;
 }
@@ -104,12 +122,12 @@ static int release_cpu(unsigned int number)
 
 	if (!cpu)
 		return 0;
-	if (vos_in_vmx_operation(cpu)) {
+	if (per_cpu(launched, number) && vos_in_vmx_operation(cpu)) {
 		pr_err("CPU %u is in VMX operation and cannot go offline\n", number);
 		return -EBUSY;
 	}
 	local_irq_save(flags);
-	vos_leave(cpu);
+	leave_this_cpu();
 	local_irq_restore(flags);
 	per_cpu(machine, number) = NULL;
 	show_vmx(&cpu_data(number), false);
@@ -119,6 +137,55 @@ static int release_cpu(unsigned int number)
 	free_pages_exact(cpu, PAGE_ALIGN(vos_cpu_bytes()));
 	return 0;
 }
+
+/*
+ * Suspend: by now one CPU is online, with interrupts disabled, and whoever uses VMX has left it: what is registered later is
+ * suspended earlier, and resumed later.
+ */
+static int suspend(void)
+{
+	const struct vos_cpu *cpu = this_cpu_read(machine);
+
+	if (this_cpu_read(launched) && vos_in_vmx_operation(cpu)) {
+		pr_err("CPU %u is in VMX operation and cannot be suspended\n", smp_processor_id());
+		return -EBUSY;
+	}
+	leave_this_cpu();
+	return 0;
+}
+
+static void resume(void)
+{
+	if (this_cpu_read(machine))
+		launch_this_cpu();
+}
+
+static struct syscore_ops syscore_ops = {
+	.suspend = suspend,
+	.resume = resume,
+};
+
+static void leave_for_reboot(void *unused)
+{
+	const struct vos_cpu *cpu = this_cpu_read(machine);
+
+	if (this_cpu_read(launched) && vos_in_vmx_operation(cpu))
+		pr_warn("CPU %u is in VMX operation, which ends here\n", smp_processor_id());
+	leave_this_cpu();
+}
+
+/* The next kernel, if it comes by kexec, must find the machine as it was: nothing of the stub stays in memory then. */
+static int on_reboot(struct notifier_block *block, unsigned long action, void *unused)
+{
+	on_each_cpu(leave_for_reboot, NULL, 1);
+	return NOTIFY_OK;
+}
+
+/* After those who use VMX. */
+static struct notifier_block reboot_block = {
+	.notifier_call = on_reboot,
+	.priority = INT_MIN,
+};
 
 static int __init vmx_on_svm_init(void)
 {
@@ -138,6 +205,8 @@ static int __init vmx_on_svm_init(void)
 	if (ret < 0)
 		return ret;
 	hotplug_state = ret;
+	register_syscore_ops(&syscore_ops);
+	register_reboot_notifier(&reboot_block);
 	show_vmx(&boot_cpu_data, true);
 	pr_info("%u CPUs have VMX now\n", num_online_cpus());
 	return 0;
@@ -146,6 +215,8 @@ static int __init vmx_on_svm_init(void)
 /* Each CPU in VMX operation holds a reference: there is none left here. */
 static void __exit vmx_on_svm_exit(void)
 {
+	unregister_reboot_notifier(&reboot_block);
+	unregister_syscore_ops(&syscore_ops);
 	cpuhp_remove_state(hotplug_state);
 	show_vmx(&boot_cpu_data, false);
 }

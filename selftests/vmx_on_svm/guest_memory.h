@@ -54,6 +54,13 @@ inline LinearTranslation translate(Cpu &cpu, u64 linear, u64 mark = 0)
 		const unsigned shift = 12 + index_bits * (level - 1);
 		const u64 index = linear >> shift & (bit(index_bits) - 1);
 		u64 host_physical;
+		if (cpu.in_guest && cpu.pdpte_window && level == 3) {
+			const u64 pdpte = cpu.pdpte[index & 3];
+			if (!(pdpte & kPagePresent))
+				return result;
+			table = pdpte & kEntryAddress;
+			continue;
+		}
 		if (!to_host_physical(cpu, table + index * entry_bytes, host_physical))
 			return result;
 		void *const pointer = cpu.memory(host_physical);

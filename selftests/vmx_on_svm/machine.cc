@@ -6,18 +6,18 @@
  *
  * Declared differences from a VMX CPU:
  *  - MOV to CR0 that clears PE, NE or PG in VMX root operation is not refused.
- *  - The activity states other than active are not supported.  A guest that halts without HLT exiting is found active.
+ *  - Of the inactive activity states only HLT is supported.
+ *  - STI blocks interrupts also when they were enabled before, and there is no single-step trap behind it: QEMU's way.
  *  - Task switches of the guest are not intercepted: QEMU executes them.
  *  - EPT: no execute-only pages, no accessed and dirty flags. QEMU probes accesses to guest page tables as stores,
  *    so a page table on a page without write permission gives an EPT violation for a write. The guest-linear
  *    address is reported (qualification bit 7) for instruction fetches only. A guest-physical address is translated
  *    one page at a time: pages larger than 2 MiB are filled in pieces.
- *  - PAE paging: the guest's PDPTEs are read from its memory and not from the VMCS, where they are checked at VM-entry
- *    and written at VM-exit.
+ *  - PAE paging without EPT: MOV to CR3 does not load the guest's PDPTEs; they are read from memory at each walk.
  *  - IRET unblocks physical NMIs also with "NMI exiting" and without "virtual NMIs".
  *  - Blocking by STI and by MOV SS at VM-entry is kept by single-stepping, and only where it can be told from its
- *    absence: with interrupt-window or NMI-window exiting, or without external-interrupt exiting. PUSHF and SYSCALL
- *    as that one instruction see RFLAGS.TF set.
+ *    absence: with interrupt-window or NMI-window exiting, or without external-interrupt exiting. SYSCALL
+ *    as that one instruction sees RFLAGS.TF set.
  *  - A software event that is injected and faults before it is delivered pushes the RIP of the next instruction if the
  *    fault is delivered through the guest's IDT.
  *  - QEMU 7.2 does not intercept XSETBV, which the guest then executes, nor INT1, which does nothing there.
@@ -27,8 +27,8 @@
  *  - Segment limits are not enforced: QEMU does not.
  *  - IA32_DEBUGCTL holds what is written to it and has no effect.
  *  - A VMX abort stops the machine with a message.
- *  - SMM, SMX and the dual-monitor treatment do not exist. Pending debug exceptions are lost if VM-entry also
- *    injects an event or restores blocking by STI or MOV SS; VM-exits save none.
+ *  - SMM, SMX and the dual-monitor treatment do not exist.
+ *  - Pending debug exceptions are lost if VM-entry injects a software event while MOV SS blocks.
  */
 
 #include "guest_exits.h"

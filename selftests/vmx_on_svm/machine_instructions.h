@@ -10,6 +10,7 @@ void vos_enter(struct vos_cpu *cpu, void *stack_top);
 void vos_open_nmi_window(void);
 void vos_open_interrupt_window(void);
 void vos_unblock_nmis(void);
+void vos_run_halted(unsigned long vmcb, int interrupts_wake);
 int vos_rdmsr_safe(unsigned int msr, unsigned long *value);
 int vos_wrmsr_safe(unsigned int msr, unsigned long value);
 int vos_probe_address(const void *address);

@@ -72,6 +72,7 @@ constexpr u64 kEferLongModeActive = bit(10);
 constexpr u64 kEferNoExecute = bit(11);
 constexpr u64 kEferSvme = bit(12);
 
+constexpr u64 kDr6Breakpoints = bits(0, 3);
 constexpr u64 kDr6SingleStep = bit(14);
 constexpr u64 kDr6Reported = bits(0, 3) | bit(13) | bit(14);
 constexpr u64 kDr7Fixed1 = bit(10);

@@ -9,8 +9,14 @@ observations=/sys/kernel/debug/vmx_client/observations
 here=$(dirname "$0")
 cycles=5
 skip=4
-# Tests of vmx_client that QEMU 7.2 cannot pass: it intercepts neither instruction.
-declared='exit: XSETBV$|exception: #DB of INT1$'
+# Tests of vmx_client that QEMU 7.2 cannot pass: it intercepts neither XSETBV nor INT1 in SVM guests; STI blocks also when
+# interrupts were enabled before, and with RFLAGS.TF there is no trap behind it.
+declared='exit: XSETBV$|exception: #DB of INT1$|STI when interrupts are enabled blocks nothing$|single step over STI$'
+why="QEMU cannot: see the declared differences"
+if [ "$VRC_MACHINE" = bochs ]; then
+	declared='VM-entry: checks of RIP, DEBUGCTL, the BS flag and events for a halted guest$'
+	why="Bochs leaves these checks out: SDM Vol. 3C, sections 27.3.1.1, 27.3.1.4 and 27.3.1.5"
+fi
 
 count=0
 failed=0
@@ -78,7 +84,7 @@ load_client_unload() {
 
 # Passes the client's lines on, numbered as ours.
 run_client() {
-	if ! load vmx_client; then
+	if ! load vmx_client ${VRC_TRACE:+trace=1}; then
 		not_ok "load vmx_client"
 		return
 	fi
@@ -100,8 +106,8 @@ run_client() {
 			;;
 		"not ok "*)
 			name=${line#not ok * }
-			if [ "$emulated" ] && echo "$name" | grep -Eq "$declared"; then
-				ok "$name # SKIP QEMU does not intercept it in SVM guests"
+			if [ "$emulated" -o "$VRC_MACHINE" = bochs ] && echo "$name" | grep -Eq "$declared"; then
+				ok "$name # SKIP $why"
 				skipped=$((skipped + 1))
 			else
 				not_ok "$name"

@@ -23,6 +23,10 @@ static bool hold;
 module_param(hold, bool, 0444);
 MODULE_PARM_DESC(hold, "run no tests, but keep one CPU in VMX operation as long as the module is loaded");
 
+static bool trace;
+module_param(trace, bool, 0444);
+MODULE_PARM_DESC(trace, "write the results to the kernel log at once, to see where a CPU hangs");
+
 /* What debugfs shows. */
 struct text {
 	char *bytes;
@@ -34,7 +38,11 @@ static struct dentry *directory;
 
 static void append(struct text *text, const char *format, va_list arguments)
 {
-	text->used += vscnprintf(text->bytes + text->used, RESULT_BYTES - text->used, format, arguments);
+	char *end = text->bytes + text->used;
+
+	text->used += vscnprintf(end, RESULT_BYTES - text->used, format, arguments);
+	if (trace)
+		pr_info("%s", end);
 }
 
 void vc_print(const char *format, ...)

@@ -345,6 +345,43 @@ GUEST sti_nops
 	ANNOTATE_NOENDBR
 	nop
 	vmcall
+GUEST sti_cpuid
+	sti
+	cpuid
+	nop
+	vmcall
+GUEST mov_ss_cpuid
+	movl	%edx, %ss
+	cpuid
+	nop
+	vmcall
+GUEST mov_ss_nops
+	movl	%edx, %ss
+	nop
+	nop
+	vmcall
+GUEST cpuid_nop
+	cpuid
+	nop
+	vmcall
+GUEST pushf
+	pushfq
+	popq	%rax
+	vmcall
+GUEST popf
+	popfq
+	nop
+	nop
+	vmcall
+GUEST hlt_nops
+	hlt
+	nop
+	vmcall
+GUEST sti_hlt
+	sti
+	hlt
+	nop
+	vmcall
 GUEST spin
 1:	pause
 	jmp	1b
@@ -403,6 +440,34 @@ GUEST_DATA protected_mode
 	hlt
 GUEST_DATA protected_mode_end
 	.code64
+
+/* Protected mode with PAE paging, loaded at 0x1000. */
+	.code32
+GUEST_DATA pae
+	cpuid
+	movl	0x5000, %esi
+	movl	%ebx, %cr3
+	movl	0x5000, %edi
+	movl	%cr3, %ecx
+	movl	%cr4, %eax
+	orl	$0x80, %eax
+	movl	%eax, %cr4
+	movl	0x5000, %eax
+	hlt
+GUEST_DATA pae_end
+	.code64
+
+/* Long mode with EPT, loaded at 0x1000; each event at a place of its own. */
+	.balign	16
+GUEST_DATA events
+	.byte	0xcd, 0x42			/* INT 42H, in two bytes */
+	.balign	16, 0x90
+	int3
+	.balign	16, 0x90
+	ud2
+	.balign	16, 0x90
+	iretq
+GUEST_DATA events_end
 
 /* Long mode with EPT, loaded at 0x1000. */
 GUEST_DATA long_mode

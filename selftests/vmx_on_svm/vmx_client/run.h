@@ -39,14 +39,16 @@ void handle_interrupt()
 // Runs the guest to the next exit that is not an interrupt of the host's.
 u32 run()
 {
-	for (;;) {
-		const u32 reason = enter_once();
-		if (reason != kExternalInterrupt) {
-			observe_exit(reason);
-			return reason;
-		}
-		handle_interrupt();
+	constexpr unsigned kInterrupts = 100;		// more than any of these guests needs
+	u32 reason = kExternalInterrupt;
+	for (unsigned i = 0; i < kInterrupts && reason == kExternalInterrupt; ++i) {
+		reason = enter_once();
+		if (reason == kExternalInterrupt)
+			handle_interrupt();
 	}
+	if (reason != kExternalInterrupt)
+		observe_exit(reason);
+	return reason;
 }
 
 // VM-entry that is expected to fail.

@@ -4,12 +4,15 @@
  * CPU that has the controls it asks for; tests of what the SDM leaves to the implementation are not here.
  */
 
-#include "ept.h"
+#include "blocking.h"
+#include "delivery.h"
 #include "entry_checks.h"
+#include "halted.h"
 #include "injection.h"
 #include "instruction_exits.h"
 #include "msr_areas.h"
 #include "no_exits.h"
+#include "pae.h"
 #include "root_operation.h"
 #include "windows.h"
 
@@ -25,6 +28,7 @@ void run_in_vmx_operation()
 	test_control_checks();
 	test_host_checks();
 	test_guest_checks();
+	test_guest_checks_of_the_sdm();
 	test_msr_areas();
 	test_instruction_exits();
 	test_no_exits();
@@ -32,9 +36,16 @@ void run_in_vmx_operation()
 	test_injection();
 	test_interrupts();
 	test_nmis();
+	test_blocking_by_execution();
+	test_blocking_at_entry();
+	test_blocked_instructions();
+	test_halted();
+	test_nested_exceptions();
 	test_real_mode();
 	test_protected_mode();
 	test_long_mode_ept();
+	test_interrupted_delivery();
+	test_pae();
 	vc_vmclear(vc_physical(context->vmcs));
 	{
 		Test test("host state after VM-exit");

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: GPL-2.0
+// Accesses to control and debug registers.  SDM Vol. 3C, sections 26.1.3 and 26.3, and table 28-3.
+#ifndef VMX_ON_SVM_GUEST_CONTROL_REGISTERS_H
+#define VMX_ON_SVM_GUEST_CONTROL_REGISTERS_H
+
+#include "guest_events.h"
+
+namespace {
+
+class GuestControlRegisters : public GuestEvents {
+public:
+	using GuestEvents::GuestEvents;
+
+	void on_cr_read(unsigned number)
+	{
+		Instruction instruction;
+		if (!decode(cpu_, instruction))
+			fatal("guest: cannot decode a control-register access", guest_.exit_code, guest_.rip);
+		if (instruction.is(0x0f, 0x01)) {
+			smsw(instruction);
+			return;
+		}
+		if (number == 8 || (number == 3 && (cpu_.proc_controls & kProcCr3StoreExiting))) {
+			exit_cr(instruction.length, number, kMovFromCr, u64(instruction.rm) << 8);
+			return;
+		}
+		const u64 value = number == 0 ? visible_cr0() : number == 3 ? guest_cr3(cpu_) : visible_cr4();
+		cpu_.set_general_register(instruction.rm, cpu_.code_64() ? value : low_half(value));
+		skip(instruction.length);
+	}
+
+	void on_cr_write(unsigned number)
+	{
+		Instruction instruction;
+		if (!decode(cpu_, instruction))
+			fatal("guest: cannot decode a control-register access", guest_.exit_code, guest_.rip);
+		if (instruction.is(0x0f, 0x06)) {
+			clts(instruction);
+			return;
+		}
+		if (instruction.is(0x0f, 0x01)) {
+			lmsw(instruction);
+			return;
+		}
+		u64 value = cpu_.general_register(instruction.rm);
+		if (!cpu_.code_64())
+			value = low_half(value);
+		const u64 operand = u64(instruction.rm) << 8;
+		bool done = true;
+		switch (number) {
+		case 0: {
+			const u64 mask = cpu_.read(Field::Cr0Mask);
+			if ((value ^ cpu_.read(Field::Cr0Shadow)) & mask) {
+				exit_cr(instruction.length, number, kMovToCr, operand);
+				return;
+			}
+			done = set_cr0((value & ~mask) | (guest_.cr0 & mask));
+			break;
+		}
+		case 4: {
+			const u64 mask = cpu_.read(Field::Cr4Mask);
+			if ((value ^ cpu_.read(Field::Cr4Shadow)) & mask) {
+				exit_cr(instruction.length, number, kMovToCr, operand);
+				return;
+			}
+			done = set_cr4((value & ~mask) | ((guest_.cr4 | kCr4Vmxe) & mask));
+			break;
+		}
+		case 3:
+			if ((cpu_.proc_controls & kProcCr3LoadExiting) && !is_cr3_target(value)) {
+				exit_cr(instruction.length, number, kMovToCr, operand);
+				return;
+			}
+			done = set_cr3(value & ~bit(63));
+			break;
+		default:
+			exit_cr(instruction.length, number, kMovToCr, operand);
+			return;
+		}
+		if (done)
+			skip(instruction.length);
+		else
+			general_protection();
+	}
+
+	void on_dr(unsigned number, bool write)
+	{
+		Instruction instruction;
+		const bool decoded = decode(cpu_, instruction);
+		const u64 operand = decoded ? u64(instruction.rm) << 8 : 0;
+
+		guest_.rflags &= ~kFlagResume;
+		exit({ .reason = kReasonMovDr, .qualification = number | (write ? 0 : bit(4)) | operand,
+		       .length = decoded ? instruction.length : u32{3} });
+	}
+
+private:
+	enum CrAccess : u64 { kMovToCr = 0, kMovFromCr = 1, kClts = 2, kLmsw = 3 };
+
+	void exit_cr(unsigned length, unsigned number, CrAccess access, u64 operand, u64 linear = 0)
+	{
+		guest_.rflags &= ~kFlagResume;
+		exit({ .reason = kReasonCrAccess, .qualification = number | access << 4 | operand, .length = length,
+		       .guest_linear = linear });
+	}
+
+	u64 visible_cr0()
+	{
+		const u64 mask = cpu_.read(Field::Cr0Mask);
+		return (guest_.cr0 & ~mask) | (cpu_.read(Field::Cr0Shadow) & mask);
+	}
+
+	u64 visible_cr4()
+	{
+		const u64 mask = cpu_.read(Field::Cr4Mask);
+		return ((guest_.cr4 | kCr4Vmxe) & ~mask) | (cpu_.read(Field::Cr4Shadow) & mask);
+	}
+
+	bool set_cr0(u64 value)
+	{
+		const bool unrestricted = cpu_.proc2_controls & kProc2UnrestrictedGuest;
+		const u64 fixed0 = kCr0Fixed0 & ~(unrestricted ? kCr0ProtectionEnable | kCr0Paging : 0);
+		const bool paging = value & kCr0Paging;
+		// SDM Vol. 3A, section 4.4.1.
+		constexpr u64 kPdpteLoading = kCr0Paging | kCr0CacheDisable | kCr0NotWriteThrough;
+		const bool turns_paging = (value ^ guest_.cr0) & kCr0Paging;
+
+		value = (value & kCr0Defined) | kCr0ExtensionType | (value & bits(32, 63));
+		if ((value >> 32) || (fixed0 & ~value))
+			return false;
+		if (paging && !(value & kCr0ProtectionEnable))
+			return false;
+		if ((value & kCr0NotWriteThrough) && !(value & kCr0CacheDisable))
+			return false;
+		if (!paging && (guest_.cr4 & kCr4Pcide))
+			return false;
+		if (turns_paging && paging && (guest_.efer & kEferLongMode)) {
+			if (!(guest_.cr4 & kCr4PhysicalAddressExtension) || (guest_.cs.attributes & kAttributeLong))
+				return false;
+			guest_.efer |= kEferLongModeActive;
+		}
+		if (turns_paging && !paging) {
+			if (cpu_.code_64())
+				return false;
+			guest_.efer &= ~kEferLongModeActive;
+		}
+		const u64 old = guest_.cr0, old_efer = guest_.efer;
+		guest_.cr0 = value;
+		if (((value ^ old) & kPdpteLoading) && !reload_pdptes(cpu_, guest_cr3(cpu_))) {
+			guest_.cr0 = old;
+			guest_.efer = old_efer;
+			return false;
+		}
+		return true;
+	}
+
+	bool set_cr3(u64 value)
+	{
+		if (!cpu_.facts.valid_physical(value))
+			return false;
+		if (cpu_.ept() && pae_paging(guest_))
+			return reload_pdptes(cpu_, value);
+		guest_.cr3 = value;
+		return true;
+	}
+
+	bool set_cr4(u64 value)
+	{
+		if (!(value & kCr4Vmxe) || (value & ~cpu_.facts.cr4_may_be_1))
+			return false;
+		if (cpu_.long_mode() && (!(value & kCr4PhysicalAddressExtension) ||
+					 ((value ^ guest_.cr4) & kCr4La57)))
+			return false;
+		if ((value & ~guest_.cr4 & kCr4Pcide) && (!cpu_.long_mode() || (guest_.cr3 & 0xfff)))
+			return false;
+		constexpr u64 kPdpteLoading = kCr4PageSizeExtensions | kCr4PhysicalAddressExtension | bit(7) | bit(20);
+		const u64 old = guest_.cr4;
+		guest_.cr4 = value & ~kCr4Vmxe;
+		if (((guest_.cr4 ^ old) & kPdpteLoading) && !reload_pdptes(cpu_, guest_cr3(cpu_))) {
+			guest_.cr4 = old;
+			return false;
+		}
+		return true;
+	}
+
+	void clts(const Instruction &instruction)
+	{
+		const u64 mask = cpu_.read(Field::Cr0Mask);
+		if (mask & cpu_.read(Field::Cr0Shadow) & kCr0TaskSwitched) {
+			exit_cr(instruction.length, 0, kClts, 0);
+			return;
+		}
+		if (!(mask & kCr0TaskSwitched))
+			guest_.cr0 &= ~kCr0TaskSwitched;
+		skip(instruction.length);
+	}
+
+	void lmsw(const Instruction &instruction)
+	{
+		constexpr u64 kLoaded = bits(0, 3);
+		const u64 mask = cpu_.read(Field::Cr0Mask);
+		const u64 shadow = cpu_.read(Field::Cr0Shadow);
+		u64 source = 0;
+		u64 linear = 0;
+
+		if (instruction.memory_operand) {
+			linear = linear_address(cpu_, instruction);
+			if (!access_operand(cpu_, instruction, &source, 2, DataAccess::Read)) {
+				raise_injected();
+				return;
+			}
+		} else {
+			source = cpu_.general_register(instruction.rm) & 0xffff;
+		}
+		const bool differs = (source ^ shadow) & mask & bits(1, 3);
+		const bool sets_pe = mask & source & ~shadow & kCr0ProtectionEnable;
+		if (differs || sets_pe) {
+			exit_cr(instruction.length, 0, kLmsw, (instruction.memory_operand ? bit(6) : 0) |
+					source << 16, linear);
+			return;
+		}
+		const u64 keep = mask | (guest_.cr0 & kCr0ProtectionEnable);
+		set_cr0((guest_.cr0 & (~kLoaded | keep)) | (source & kLoaded & ~keep));
+		skip(instruction.length);
+	}
+
+	void smsw(const Instruction &instruction)
+	{
+		u64 value = visible_cr0();
+
+		if (instruction.memory_operand) {
+			if (!access_operand(cpu_, instruction, &value, 2, DataAccess::Write)) {
+				raise_injected();
+				return;
+			}
+		} else {
+			const u64 old = cpu_.general_register(instruction.rm);
+			const bool big = cpu_.vmcb().cs.attributes & kAttributeDefaultBig;
+			if (instruction.rex & 8)
+				cpu_.set_general_register(instruction.rm, value);
+			else if (cpu_.code_64()
+					? !instruction.operand_size_prefix : big != instruction.operand_size_prefix)
+				cpu_.set_general_register(instruction.rm, low_half(value));
+			else
+				cpu_.set_general_register(instruction.rm, (old & ~u64{0xffff}) | (value & 0xffff));
+		}
+		skip(instruction.length);
+	}
+
+	bool is_cr3_target(u64 value)
+	{
+		const u64 count = cpu_.read(Field::Cr3TargetCount);
+		for (unsigned i = 0; i < count; ++i) {
+			if (cpu_.read(Field::Cr3Target0 + i) == value)
+				return true;
+		}
+		return false;
+	}
+};
+
+} // namespace
+
+#endif

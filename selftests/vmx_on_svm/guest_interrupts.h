@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0
+// Interrupts, NMIs, and the IRET that ends blocking by NMI.
+#ifndef VMX_ON_SVM_GUEST_INTERRUPTS_H
+#define VMX_ON_SVM_GUEST_INTERRUPTS_H
+
+#include "guest_events.h"
+
+namespace {
+
+class GuestInterrupts : public GuestEvents {
+public:
+	using GuestEvents::GuestEvents;
+
+	void on_interrupt()
+	{
+		// The window comes before the interrupt.  SDM Vol. 3C, section 26.2.
+		if ((cpu_.proc_controls & kProcInterruptWindowExiting) && (guest_.rflags & kFlagInterrupt) &&
+				!cpu_.shadow) {
+			exit({ .reason = kReasonInterruptWindow });
+			return;
+		}
+		exit_for_interrupt(cpu_);
+	}
+
+	void on_nmi()
+	{
+		if (cpu_.window_by_nmi) {
+			exit({ .reason = kReasonNmiWindow });
+			return;
+		}
+		exit_for_nmi(cpu_);
+	}
+
+	// With NMIs blocked: the IRET ends that.
+	void on_iret()
+	{
+		cpu_.nmi_blocked = false;
+		cpu_.iret_unblocked = true;
+		cpu_.iret_rip = guest_.rip;
+		if (cpu_.proc_controls & kProcNmiWindowExiting)
+			cpu_.step = Step::Iret;
+	}
+};
+
+} // namespace
+
+#endif
