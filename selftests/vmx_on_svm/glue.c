@@ -111,6 +111,8 @@ static int take_cpu(unsigned int number)
 	launch_this_cpu();
 	local_irq_restore(flags);
 	show_vmx(&cpu_data(number), true);
+	/* A CPU that comes up takes from the common features what it does not have, and it has no VMX before this. */
+	show_vmx(&boot_cpu_data, true);
 	return 0;
 }
 
@@ -202,12 +204,13 @@ static int __init vmx_on_svm_init(void)
 	};
 	had_svm = boot_cpu_has(X86_FEATURE_SVM);
 	ret = cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "vmx_on_svm:online", take_cpu, release_cpu);
-	if (ret < 0)
+	if (ret < 0) {
+		show_vmx(&boot_cpu_data, false);
 		return ret;
+	}
 	hotplug_state = ret;
 	register_syscore_ops(&syscore_ops);
 	register_reboot_notifier(&reboot_block);
-	show_vmx(&boot_cpu_data, true);
 	pr_info("%u CPUs have VMX now\n", num_online_cpus());
 	return 0;
 }
