@@ -47,6 +47,7 @@ public:
 			value = low_half(value);
 		const u64 operand = u64(instruction.rm) << 8;
 		bool done = true;
+		violation_address_ = guest_cr3(cpu_) & kPaeTableAddress;
 		switch (number) {
 		case 0: {
 			const u64 mask = cpu_.read(Field::Cr0Mask);
@@ -79,6 +80,8 @@ public:
 		}
 		if (done)
 			skip(instruction.length);
+		else if (violation_)
+			exit_pdpte_violation();
 		else
 			general_protection();
 	}
@@ -146,7 +149,7 @@ private:
 		}
 		const u64 old = guest_.cr0, old_efer = guest_.efer;
 		guest_.cr0 = value;
-		if (((value ^ old) & kPdpteLoading) && !reload_pdptes(cpu_, guest_cr3(cpu_))) {
+		if (((value ^ old) & kPdpteLoading) && !reload_pdptes(cpu_, guest_cr3(cpu_), violation_)) {
 			guest_.cr0 = old;
 			guest_.efer = old_efer;
 			return false;
@@ -154,12 +157,25 @@ private:
 		return true;
 	}
 
+	// The instruction comes again when EPT maps the table.
+	void exit_pdpte_violation()
+	{
+		cpu_.write(Field::GuestPhysicalAddress, violation_address_);
+		guest_.rflags |= kFlagResume;
+		exit({ .reason = kReasonEptViolation, .qualification = kEptRead });
+	}
+
+	bool violation_ = false;
+	u64 violation_address_ = 0;
+
 	bool set_cr3(u64 value)
 	{
 		if (!cpu_.facts.valid_physical(value))
 			return false;
-		if (cpu_.ept() && pae_paging(guest_))
-			return reload_pdptes(cpu_, value);
+		if (cpu_.ept() && pae_paging(guest_)) {
+			violation_address_ = value & kPaeTableAddress;
+			return reload_pdptes(cpu_, value, violation_);
+		}
 		guest_.cr3 = value;
 		return true;
 	}
@@ -176,7 +192,7 @@ private:
 		constexpr u64 kPdpteLoading = kCr4PageSizeExtensions | kCr4PhysicalAddressExtension | bit(7) | bit(20);
 		const u64 old = guest_.cr4;
 		guest_.cr4 = value & ~kCr4Vmxe;
-		if (((guest_.cr4 ^ old) & kPdpteLoading) && !reload_pdptes(cpu_, guest_cr3(cpu_))) {
+		if (((guest_.cr4 ^ old) & kPdpteLoading) && !reload_pdptes(cpu_, guest_cr3(cpu_), violation_)) {
 			guest_.cr4 = old;
 			return false;
 		}

@@ -75,8 +75,9 @@ inline void forget_pdptes(Cpu &cpu)
 	flush_nested_pages(cpu);
 }
 
-// After the guest has written CR0, CR3 or CR4.  False if a reserved bit in memory makes that raise #GP.
-[[nodiscard]] inline bool reload_pdptes(Cpu &cpu, u64 cr3)
+// After the guest has written CR0, CR3 or CR4.  False if a reserved bit in memory makes that raise #GP, or, with `violation`
+// set, if EPT does not map the PDPTEs.
+[[nodiscard]] inline bool reload_pdptes(Cpu &cpu, u64 cr3, bool &violation)
 {
 	u64 pdpte[4];
 
@@ -86,9 +87,9 @@ inline void forget_pdptes(Cpu &cpu)
 		forget_pdptes(cpu);
 		return true;
 	}
-	// Where EPT maps nothing the registers become not present.
-	if (!read_pdptes(cpu, cr3, pdpte))
-		fill_bytes(pdpte, 0, sizeof(pdpte));
+	violation = !read_pdptes(cpu, cr3, pdpte);
+	if (violation)
+		return false;
 	if (!valid_pdptes(cpu.facts, pdpte))
 		return false;
 	use_pdptes(cpu, pdpte, cr3);
