@@ -140,11 +140,18 @@ static int release_cpu(unsigned int number)
 	return 0;
 }
 
+/* Kbuild looks which form of the callbacks the kernel has. */
+#ifdef VOS_SYSCORE_WITH_DATA
+#define VOS_SYSCORE_PARAMETER void *unused
+#else
+#define VOS_SYSCORE_PARAMETER void
+#endif
+
 /*
  * Suspend: by now one CPU is online, with interrupts disabled, and whoever uses VMX has left it: what is registered later is
  * suspended earlier, and resumed later.
  */
-static int suspend(void)
+static int suspend(VOS_SYSCORE_PARAMETER)
 {
 	const struct vos_cpu *cpu = this_cpu_read(machine);
 
@@ -156,16 +163,26 @@ static int suspend(void)
 	return 0;
 }
 
-static void resume(void)
+static void resume(VOS_SYSCORE_PARAMETER)
 {
 	if (this_cpu_read(machine))
 		launch_this_cpu();
 }
 
-static struct syscore_ops syscore_ops = {
+#ifdef VOS_SYSCORE_WITH_DATA
+static const struct syscore_ops syscore_callbacks = {
 	.suspend = suspend,
 	.resume = resume,
 };
+static struct syscore syscore = { .ops = &syscore_callbacks };
+#else
+static struct syscore_ops syscore = {
+	.suspend = suspend,
+	.resume = resume,
+};
+#define register_syscore register_syscore_ops
+#define unregister_syscore unregister_syscore_ops
+#endif
 
 static void leave_for_reboot(void *unused)
 {
@@ -209,7 +226,7 @@ static int __init vmx_on_svm_init(void)
 		return ret;
 	}
 	hotplug_state = ret;
-	register_syscore_ops(&syscore_ops);
+	register_syscore(&syscore);
 	register_reboot_notifier(&reboot_block);
 	pr_info("%u CPUs have VMX now\n", num_online_cpus());
 	return 0;
@@ -219,7 +236,7 @@ static int __init vmx_on_svm_init(void)
 static void __exit vmx_on_svm_exit(void)
 {
 	unregister_reboot_notifier(&reboot_block);
-	unregister_syscore_ops(&syscore_ops);
+	unregister_syscore(&syscore);
 	cpuhp_remove_state(hotplug_state);
 	show_vmx(&boot_cpu_data, false);
 }
