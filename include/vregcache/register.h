@@ -54,10 +54,7 @@ enum class Segment : u8 { kEs, kCs, kSs, kDs, kFs, kGs, kLdtr, kTr };
 enum class SegmentPart : u8 { kSelector, kBase, kLimit, kAccessRights };
 constexpr u8 kSegmentCount = 8;
 
-VREGCACHE_INLINE u8 index(Reg reg)
-{
-	return static_cast<u8>(reg);
-}
+VREGCACHE_INLINE u8 index(Reg reg) { return static_cast<u8>(reg); }
 
 VREGCACHE_INLINE Reg segment_register(Segment segment, SegmentPart part)
 {
@@ -74,12 +71,10 @@ class RegSet {
 	VREGCACHE_INLINE RegSet() {}
 	VREGCACHE_INLINE explicit RegSet(u64 bits) : bits_(bits) {}
 	template <class... Regs>
-	VREGCACHE_INLINE RegSet(Reg first, Regs... rest) : bits_((bit(first) | ... | bit(rest))) {}
+	VREGCACHE_INLINE RegSet(Reg first, Regs... rest) : bits_((bit(first) | ... | bit(rest)))
+	{}
 
-	VREGCACHE_INLINE static RegSet range(Reg first, Reg last)
-	{
-		return RegSet(bit(last) * 2 - bit(first));
-	}
+	VREGCACHE_INLINE static RegSet range(Reg first, Reg last) { return RegSet(bit(last) * 2 - bit(first)); }
 	VREGCACHE_INLINE static RegSet all()
 	{
 		return RegSet((u64{1} << kFirstUnusedReg) - 1) | RegSet(u64{0xffffffff} << index(Reg::kFirstSegment));

@@ -24,7 +24,8 @@ class [[nodiscard]] Result {
  public:
 	// Only from exactly T: a value of another width is a mistake here, not a conversion.
 	template <std::same_as<T> U>
-	VREGCACHE_INLINE Result(U value) : value_(value) {}
+	VREGCACHE_INLINE Result(U value) : value_(value)
+	{}
 	VREGCACHE_INLINE Result(Error error) : error_(error) {}
 
 	VREGCACHE_INLINE bool ok() const { return error_ == Error::kNone; }
@@ -54,10 +55,10 @@ class [[nodiscard]] Result<void> {
 }  // namespace vregcache
 
 // The value of a Result, or return its error from the enclosing function.
-#define VREGCACHE_TRY(expression)                            \
-	({                                                   \
-		auto vregcache_try_ = (expression);          \
-		if (!vregcache_try_.ok()) [[unlikely]]       \
-			return vregcache_try_.error();       \
-		vregcache_try_.value();                      \
+#define VREGCACHE_TRY(expression)                      \
+	({                                             \
+		auto vregcache_try_ = (expression);    \
+		if (!vregcache_try_.ok()) [[unlikely]] \
+			return vregcache_try_.error(); \
+		vregcache_try_.value();                \
 	})

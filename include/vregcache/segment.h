@@ -47,7 +47,9 @@ Result<SegmentState> read_segment(Cache& cache, const typename Cache::Loaded& vm
 template <class Cache>
 Result<void> write_segment(Cache& cache, const typename Cache::Loaded& vmcs, Segment segment, const SegmentState& state)
 {
-	auto set = [&](SegmentPart which, u64 value) { return cache.write(vmcs, segment_register(segment, which), value); };
+	auto set = [&](SegmentPart which, u64 value) {
+		return cache.write(vmcs, segment_register(segment, which), value);
+	};
 	VREGCACHE_TRY(set(SegmentPart::kBase, state.base));
 	VREGCACHE_TRY(set(SegmentPart::kLimit, state.limit));
 	VREGCACHE_TRY(set(SegmentPart::kAccessRights, state.access_rights));

@@ -12,19 +12,13 @@ namespace vregcache {
 enum class FieldWidth : u8 { k16 = 0, k64 = 1, k32 = 2, kNatural = 3 };
 enum class FieldKind : u8 { kControl = 0, kExitInformation = 1, kGuestState = 2, kHostState = 3 };
 
-VREGCACHE_INLINE FieldWidth field_width(u32 encoding)
-{
-	return static_cast<FieldWidth>(encoding >> 13 & 3);
-}
+VREGCACHE_INLINE FieldWidth field_width(u32 encoding) { return static_cast<FieldWidth>(encoding >> 13 & 3); }
 
-VREGCACHE_INLINE FieldKind field_kind(u32 encoding)
-{
-	return static_cast<FieldKind>(encoding >> 10 & 3);
-}
+VREGCACHE_INLINE FieldKind field_kind(u32 encoding) { return static_cast<FieldKind>(encoding >> 10 & 3); }
 
 template <FieldWidth kWidth>
-using FieldValue = std::conditional_t<kWidth == FieldWidth::k16, u16,
-				      std::conditional_t<kWidth == FieldWidth::k32, u32, u64>>;
+using FieldValue =
+	std::conditional_t<kWidth == FieldWidth::k16, u16, std::conditional_t<kWidth == FieldWidth::k32, u32, u64>>;
 
 template <u32 kFieldEncoding>
 struct Field {

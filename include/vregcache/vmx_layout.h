@@ -83,10 +83,7 @@ struct VmxLayout {
 	}
 
 	// The VMCS fields that VM-exits write and VM-entries do not read (SDM Vol. 3C, 25.9).
-	static consteval RegSet exit_information()
-	{
-		return RegSet::range(Reg::kExitReason, Reg::kGuestLinearAddress);
-	}
+	static consteval RegSet exit_information() { return RegSet::range(Reg::kExitReason, Reg::kGuestLinearAddress); }
 
 	// What only the host changes: read shadows, and EFER as long as WRMSR exits and CR0.PG is host-owned.
 	static consteval RegSet host_owned() { return {Reg::kCr0ReadShadow, Reg::kCr4ReadShadow, Reg::kEfer}; }

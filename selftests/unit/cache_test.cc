@@ -125,7 +125,8 @@ TEST_F(Invariant2, RegisterIsNotAvailableWhileItsFieldIsRead)
 	cpu_.set_hook([&](const FieldAccess& access) {
 		for (const SdmRegister& entry : kSdmRegisters) {
 			if (entry.encoding == access.encoding) {
-				EXPECT_FALSE(cache_.available().contains(entry.reg)) << testing::PrintToString(entry.reg);
+				EXPECT_FALSE(cache_.available().contains(entry.reg))
+					<< testing::PrintToString(entry.reg);
 				looked++;
 			}
 		}
@@ -329,7 +330,8 @@ TEST_F(Invariant4, WriteBackOfOneRegisterStoresThatOneOnly)
 		typed.write(cache_, loaded_, value);
 		cpu_.clear_log();
 		ASSERT_TRUE(cache_.write_back(pinned_).ok());
-		std::vector<FieldAccess> expected = {{AccessKind::kVmwrite, kVmcsA, encoding_of(typed.reg), value, Error::kNone}};
+		std::vector<FieldAccess> expected = {
+			{AccessKind::kVmwrite, kVmcsA, encoding_of(typed.reg), value, Error::kNone}};
 		EXPECT_EQ(cpu_.log(), expected);
 		EXPECT_EQ(field(typed.reg), value);
 		EXPECT_TRUE(cache_.dirty().empty());
@@ -421,8 +423,7 @@ TEST_F(Invariant4, VmEntryFailureExitKeepsGuestStateAndDropsExitInformation)
 	cpu_.clear_log();
 	cache_.vm_entry_failure_exit(pinned_);
 	EXPECT_TRUE(cpu_.log().empty());
-	RegSet expected = writable_registers() |
-			  RegSet(Reg::kIdtVectoringInformation, Reg::kIdtVectoringErrorCode);
+	RegSet expected = writable_registers() | RegSet(Reg::kIdtVectoringInformation, Reg::kIdtVectoringErrorCode);
 	EXPECT_EQ(cache_.available(), expected);
 	EXPECT_EQ(cache_.read<Reg::kExitReason>(loaded_).value(), 0x80000021u);
 }

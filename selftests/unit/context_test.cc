@@ -76,7 +76,9 @@ TEST_F(Invariant6, WriteOfARegisterKnownAtRunTimeChecksOnceEvenWhenItIsRefused)
 {
 	for (int i = 0; i < 256; i++) {
 		SCOPED_TRACE(i);
-		auto write = [&] { return checks_of([&] { std::ignore = cache_.write(loaded_, static_cast<Reg>(i), 1); }); };
+		auto write = [&] {
+			return checks_of([&] { std::ignore = cache_.write(loaded_, static_cast<Reg>(i), 1); });
+		};
 		EXPECT_EQ(write(), Operations{Operation::kWrite});
 		EXPECT_EQ(write(), Operations{Operation::kWrite});
 	}
@@ -145,10 +147,10 @@ TEST_F(Invariant6, CheckComesBeforeTheFirstAccess)
 TEST_F(Invariant6, LookingAtTheStateIsNoOperation)
 {
 	EXPECT_TRUE(checks_of([&] {
-		std::ignore = cache_.available();
-		std::ignore = cache_.dirty();
-		std::ignore = cache_.vmcs();
-	}).empty());
+			    std::ignore = cache_.available();
+			    std::ignore = cache_.dirty();
+			    std::ignore = cache_.vmcs();
+		    }).empty());
 }
 
 // 8. What is switched off costs nothing.

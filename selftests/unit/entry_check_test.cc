@@ -75,8 +75,10 @@ using vregcache::Segment;
 State& set_segment(State& state, Segment which, u16 selector, u64 base, u32 limit, u32 rights)
 {
 	SegmentFields fields(which);
-	return state.set(fields.selector, selector).set(fields.base, base).set(fields.limit, limit).set(fields.access_rights,
-													  rights);
+	return state.set(fields.selector, selector)
+		.set(fields.base, base)
+		.set(fields.limit, limit)
+		.set(fields.access_rights, rights);
 }
 
 constexpr u32 kUnusable = 0x10000;
@@ -100,8 +102,8 @@ State long_mode()
 		.set(field::kVmExitMsrStoreAddress, 0)
 		.set(field::kVmExitMsrLoadCount, 0)
 		.set(field::kVmExitMsrLoadAddress, 0)
-		.set(field::kVmEntryControls, 0x11ff | entry_control::kIa32eMode | entry_control::kLoadPat |
-						      entry_control::kLoadEfer)
+		.set(field::kVmEntryControls,
+		     0x11ff | entry_control::kIa32eMode | entry_control::kLoadPat | entry_control::kLoadEfer)
 		.set(field::kVmEntryMsrLoadCount, 0)
 		.set(field::kVmEntryMsrLoadAddress, 0)
 		.set(field::kVmEntryInterruptionInformation, 0)
@@ -239,7 +241,8 @@ class EntryCheck : public testing::Test {
 		guest_names(section, state, broken, flipped, broken, qualification);
 	}
 	// The check names another field than the broken one.
-	void guest_names(const char* section, State state, AnyField broken, u64 flipped, AnyField named, u64 qualification = 0)
+	void guest_names(const char* section, State state, AnyField broken, u64 flipped, AnyField named,
+			 u64 qualification = 0)
 	{
 		state.flip(broken, flipped);
 		SCOPED_TRACE(std::string(field_name(broken.encoding)) + " at line " + std::to_string(line));
@@ -248,8 +251,9 @@ class EntryCheck : public testing::Test {
 	void nothing_in(const State& state)
 	{
 		SCOPED_TRACE("line " + std::to_string(line));
-		for (const EntryFinding& finding : {find_invalid_control(state, facts), find_invalid_host_state(state, facts),
-						    find_invalid_guest_state(state, facts, 0)})
+		for (const EntryFinding& finding :
+		     {find_invalid_control(state, facts), find_invalid_host_state(state, facts),
+		      find_invalid_guest_state(state, facts, 0)})
 			EXPECT_FALSE(finding.found()) << field_name(finding.field) << ": " << finding.rule;
 	}
 
@@ -304,7 +308,8 @@ TEST_F(EntryCheck, FindsExecutionControls)
 	CONTROL("27.2.1.1", state, field::kPinBasedControls, pin::kNmi);
 	CONTROL("27.2.1.1", long_mode().flip(field::kPinBasedControls, pin::kVirtualNmis),
 		field::kPrimaryProcessorBasedControls, primary::kNmiWindow);
-	CONTROL("27.2.1.1", long_mode().flip(field::kSecondaryProcessorBasedControls, bit(5)), field::kVirtualProcessorId, 1);
+	CONTROL("27.2.1.1", long_mode().flip(field::kSecondaryProcessorBasedControls, bit(5)),
+		field::kVirtualProcessorId, 1);
 	CONTROL("27.2.1.1", state, field::kSecondaryProcessorBasedControls, secondary::kEpt);
 }
 
@@ -380,7 +385,8 @@ TEST_F(EntryCheck, FindsInjectedEvents)
 		CONTROL("27.2.1.3", injecting(state, kHardwareException, number, kErrorCode), information, 0);
 	CONTROL("27.2.1.3", injecting(real_mode(), kHardwareException, 13, kErrorCode), information, 0);
 	CONTROL("27.2.1.3", injecting(state, kExternalInterrupt, 13, kErrorCode), information, 0);
-	CONTROL("27.2.1.3", injecting(state, kHardwareException, 13, kErrorCode), field::kVmEntryExceptionErrorCode, bit(16));
+	CONTROL("27.2.1.3", injecting(state, kHardwareException, 13, kErrorCode), field::kVmEntryExceptionErrorCode,
+		bit(16));
 	for (u32 type : {4, 5, 6}) {
 		CONTROL("27.2.1.3", injecting(state, type, 3), field::kVmEntryInstructionLength, 0);
 		CONTROL("27.2.1.3", injecting(state, type, 3), field::kVmEntryInstructionLength, 16);
@@ -423,10 +429,10 @@ TEST_F(EntryCheck, FindsHostState)
 	HOST("27.2.2", state, field::kHostIa32Efer, bit(1));
 	HOST("27.2.2", state, field::kHostIa32Efer, efer::kLma);
 	HOST("27.2.2", state, field::kHostIa32Efer, efer::kLme);
-	for (AnyField selector : {AnyField(field::kHostCsSelector), AnyField(field::kHostSsSelector),
-				  AnyField(field::kHostDsSelector), AnyField(field::kHostEsSelector),
-				  AnyField(field::kHostFsSelector), AnyField(field::kHostGsSelector),
-				  AnyField(field::kHostTrSelector)}) {
+	for (AnyField selector :
+	     {AnyField(field::kHostCsSelector), AnyField(field::kHostSsSelector), AnyField(field::kHostDsSelector),
+	      AnyField(field::kHostEsSelector), AnyField(field::kHostFsSelector), AnyField(field::kHostGsSelector),
+	      AnyField(field::kHostTrSelector)}) {
 		for (u64 bits : {1, 2, 4})
 			HOST("27.2.3", state, selector, bits);
 	}
@@ -643,7 +649,8 @@ TEST_F(EntryCheck, FindsActivityState)
 	GUEST("27.3.1.5", long_mode(), activity, 4);
 	GUEST("27.3.1.5", long_mode().flip(field::kGuestInterruptibilityState, 1), activity, 2);
 	GUEST("27.3.1.5", long_mode().flip(field::kGuestInterruptibilityState, 2), activity, 2);
-	GUEST("27.3.1.5", long_mode().flip(field::kGuestCsAccessRights, 0x60).flip(field::kGuestSsAccessRights, 0x60), activity, 1);
+	GUEST("27.3.1.5", long_mode().flip(field::kGuestCsAccessRights, 0x60).flip(field::kGuestSsAccessRights, 0x60),
+	      activity, 1);
 
 	NOTHING_IN(injecting(long_mode(), kExternalInterrupt, 0x20).set(activity, 1));
 	NOTHING_IN(injecting(long_mode(), kHardwareException, vector::kDebug).set(activity, 1));
@@ -693,22 +700,24 @@ TEST_F(EntryCheck, FindsPendingDebugExceptions)
 		GUEST("27.3.1.5", State(stepping).set(field::kGuestInterruptibilityState, shadow), pending, bit(14));
 		NOTHING_IN(State(stepping).set(field::kGuestInterruptibilityState, shadow));
 		// Steps are branches.
-		GUEST("27.3.1.5", State(stepping).set(field::kGuestInterruptibilityState, shadow).set(pending, 0)
-					.set(field::kGuestIa32Debugctl, 2), pending, bit(14));
+		GUEST("27.3.1.5",
+		      State(stepping)
+			      .set(field::kGuestInterruptibilityState, shadow)
+			      .set(pending, 0)
+			      .set(field::kGuestIa32Debugctl, 2),
+		      pending, bit(14));
 	}
 	GUEST("27.3.1.5", long_mode().set(field::kGuestActivityState, 1), pending, bit(14));
 	facts.rtm = facts.bus_lock_detection = true;
 	NOTHING_IN(long_mode().set(pending, bit(11) | bit(16)));
 }
 
-TEST_F(EntryCheck, FindsLinkPointer)
-{
-	GUEST("27.3.1.5", long_mode(), field::kVmcsLinkPointer, 1);
-}
+TEST_F(EntryCheck, FindsLinkPointer) { GUEST("27.3.1.5", long_mode(), field::kVmcsLinkPointer, 1); }
 
 TEST_F(EntryCheck, FindsPdptes)
 {
-	for (AnyField entry : {AnyField(field::kGuestPdpte0), AnyField(field::kGuestPdpte1), AnyField(field::kGuestPdpte2)}) {
+	for (AnyField entry :
+	     {AnyField(field::kGuestPdpte0), AnyField(field::kGuestPdpte1), AnyField(field::kGuestPdpte2)}) {
 		for (u32 reserved : {1, 2, 5, 6, 7, 8, 46, 63})
 			GUEST("27.3.1.6", pae(), entry, bit(reserved));
 	}
@@ -779,7 +788,8 @@ TEST(FieldName, NoTwoFieldsShareOne)
 {
 	std::set<std::string> names = {field_name(0x7ffe)};
 	for (const auto& sdm : kSdmFields) {
-		if (sdm.kind != vregcache::FieldKind::kExitInformation && sdm.encoding != field::kXssExitingBitmap.kEncoding) {
+		if (sdm.kind != vregcache::FieldKind::kExitInformation &&
+		    sdm.encoding != field::kXssExitingBitmap.kEncoding) {
 			EXPECT_TRUE(names.insert(field_name(sdm.encoding)).second) << field_name(sdm.encoding);
 		}
 	}

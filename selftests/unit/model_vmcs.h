@@ -116,7 +116,9 @@ class ModelCpu {
 	void clear_log() { log_.clear(); }
 	std::size_t count(AccessKind kind, u32 encoding) const
 	{
-		auto same = [&](const FieldAccess& access) { return access.kind == kind && access.encoding == encoding; };
+		auto same = [&](const FieldAccess& access) {
+			return access.kind == kind && access.encoding == encoding;
+		};
 		return static_cast<std::size_t>(std::ranges::count_if(log_, same));
 	}
 

@@ -28,7 +28,8 @@ TEST_F(ObserverTest, MissThenHitForEveryRegister)
 		ASSERT_TRUE(typed.read(cache_, loaded_).ok());
 		ASSERT_TRUE(typed.read(cache_, loaded_).ok());
 		ASSERT_TRUE(cache_.read(loaded_, typed.reg).ok());
-		EXPECT_EQ(events(), (Events{miss_event(typed.reg, field(typed.reg)), hit_event(typed.reg), hit_event(typed.reg)}));
+		EXPECT_EQ(events(), (Events{miss_event(typed.reg, field(typed.reg)), hit_event(typed.reg),
+					    hit_event(typed.reg)}));
 	}
 }
 

@@ -39,8 +39,8 @@ inline Event invalidate_event(RegSet set) { return {EventKind::kInvalidate, set}
 inline void PrintTo(const Event& event, std::ostream* out)
 {
 	constexpr const char* kNames[] = {"hit", "miss", "write-back", "invalidate"};
-	*out << kNames[static_cast<int>(event.kind)] << std::hex << " registers 0x" << event.registers.bits() << " value 0x"
-	     << event.value << std::dec;
+	*out << kNames[static_cast<int>(event.kind)] << std::hex << " registers 0x" << event.registers.bits()
+	     << " value 0x" << event.value << std::dec;
 }
 
 class RecordingObserver {

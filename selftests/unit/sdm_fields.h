@@ -168,9 +168,6 @@ constexpr const SdmField* find_sdm_field(u32 encoding)
 	return &kSdmFields[kSdmFieldPlaces[encoding]];
 }
 
-constexpr u64 width_mask(u32 bits)
-{
-	return bits == 64 ? ~u64{0} : (u64{1} << bits) - 1;
-}
+constexpr u64 width_mask(u32 bits) { return bits == 64 ? ~u64{0} : (u64{1} << bits) - 1; }
 
 }  // namespace vregcache::test

@@ -72,7 +72,8 @@ TEST_F(SegmentTest, WriteIsStoredByWriteBackAndReadBackWithoutAnAccess)
 {
 	for (Segment segment : kSegments) {
 		SCOPED_TRACE(static_cast<int>(segment));
-		SegmentState state = {.base = 0x1122334455667788, .limit = 0x99aabbcc, .access_rights = 0xa09b, .selector = 0x33};
+		SegmentState state = {
+			.base = 0x1122334455667788, .limit = 0x99aabbcc, .access_rights = 0xa09b, .selector = 0x33};
 		forget_records();
 		ASSERT_TRUE(write_segment(cache_, loaded_, segment, state).ok());
 		EXPECT_EQ(cache_.dirty(), parts_of(segment));

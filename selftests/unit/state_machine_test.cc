@@ -196,7 +196,8 @@ class Model {
 	{
 		for (const FieldAccess& access : log) {
 			for (u8 place = 0; place < setup_.registers.size(); place++) {
-				if (encoding_of(setup_.registers[place]) != access.encoding || access.error != Error::kNone)
+				if (encoding_of(setup_.registers[place]) != access.encoding ||
+				    access.error != Error::kNone)
 					continue;
 				World::Register& reg = world.registers[place];
 				reg.newest = Newest::kBoth;
@@ -258,7 +259,8 @@ class Model {
 			if (expected.error == Error::kNone) {
 				u32 encoding = encoding_of(setup_.registers[place]);
 				u64 value = real_value(place, reg.newest_in_memory);
-				expected.accesses.push_back({AccessKind::kVmwrite, kVmcsIds[world.owner], encoding, value});
+				expected.accesses.push_back(
+					{AccessKind::kVmwrite, kVmcsIds[world.owner], encoding, value});
 			}
 		}
 		return expected;
@@ -300,7 +302,8 @@ class Model {
 
 	bool anything_only_in_memory(const World& world) const
 	{
-		return std::ranges::any_of(world.registers, [](const auto& reg) { return reg.newest == Newest::kMemory; });
+		return std::ranges::any_of(world.registers,
+					   [](const auto& reg) { return reg.newest == Newest::kMemory; });
 	}
 
 	// What is only in memory cannot be learnt again from anywhere, so it stays.
@@ -308,7 +311,8 @@ class Model {
 	{
 		for (u8 place = 0; place < setup_.registers.size(); place++) {
 			World::Register& reg = world.registers[place];
-			bool concerned = std::ranges::count(kinds, sdm_register(setup_.registers[place]).changed_by) != 0;
+			bool concerned = std::ranges::count(kinds, sdm_register(setup_.registers[place]).changed_by) !=
+					 0;
 			if (concerned && reg.newest != Newest::kMemory) {
 				reg.newest = Newest::kVmcs;
 				reg.newest_in_memory = 0;
@@ -342,10 +346,7 @@ struct RegisterOperations {
 	Result<void> (*write)(SmallCache&, const Loaded&, Reg, u64);
 };
 
-Result<u64> read_at_run_time(SmallCache& cache, const Loaded& loaded, Reg reg)
-{
-	return cache.read(loaded, reg);
-}
+Result<u64> read_at_run_time(SmallCache& cache, const Loaded& loaded, Reg reg) { return cache.read(loaded, reg); }
 
 Result<void> write_at_run_time(SmallCache& cache, const Loaded& loaded, Reg reg, u64 value)
 {
@@ -378,7 +379,8 @@ class Search {
 	    : setup_(std::move(setup)), operations_(std::move(operations)), model_(setup_)
 	{
 		for (u8 place = 0; place < setup_.registers.size(); place++) {
-			for (Action action : {Action::kRead, Action::kReadFails, Action::kWriteSame, Action::kWriteOther})
+			for (Action action :
+			     {Action::kRead, Action::kReadFails, Action::kWriteSame, Action::kWriteOther})
 				alphabet_.push_back({action, place});
 		}
 		for (u8 nth = 1; nth <= setup_.registers.size(); nth++)
@@ -389,8 +391,8 @@ class Search {
 			alphabet_.push_back({Action::kBind, vmcs});
 			alphabet_.push_back({Action::kSwitch, vmcs});
 		}
-		for (Action action : {Action::kWriteBack, Action::kVmExit, Action::kVmExitUnchanged, Action::kVmEntryFailed,
-				      Action::kVmEntryFailureExit, Action::kMigrate})
+		for (Action action : {Action::kWriteBack, Action::kVmExit, Action::kVmExitUnchanged,
+				      Action::kVmEntryFailed, Action::kVmEntryFailureExit, Action::kMigrate})
 			alphabet_.push_back({action});
 	}
 
@@ -488,7 +490,8 @@ class Search {
 			cpu_.fail_nth_access(1, kInjected);
 			[[fallthrough]];
 		case Action::kRead: {
-			Result<u64> result = operations_[step.operand].read(cache, loaded_, setup_.registers[step.operand]);
+			Result<u64> result = operations_[step.operand].read(cache, loaded_,
+									    setup_.registers[step.operand]);
 			return {result.error(), result.ok() ? std::optional(result.value()) : std::nullopt};
 		}
 		case Action::kWriteSame:

@@ -29,8 +29,9 @@ TypedRegister typed_register()
 	using Value = TestCache::Value<kReg>;
 	static_assert(std::is_unsigned_v<Value>);
 	TypedRegister typed = {kReg, 8 * sizeof(Value), typed_read<kReg>, nullptr};
-	constexpr bool kCanBeWritten =
-		requires(TestCache& cache, const Loaded& loaded, Value value) { cache.write<kReg>(loaded, value); };
+	constexpr bool kCanBeWritten = requires(TestCache& cache, const Loaded& loaded, Value value) {
+		cache.write<kReg>(loaded, value);
+	};
 	if constexpr (kCanBeWritten)
 		typed.write = typed_write<kReg>;
 	return typed;

@@ -34,8 +34,7 @@ template <class F>
 LibraryField describe(const char* name, F)
 {
 	using Value = typename F::Value;
-	return {name,         F::kEncoding,        F::kWidth, F::kKind, F::kWritable,
-		8 * sizeof(Value), std::is_unsigned_v<Value>};
+	return {name, F::kEncoding, F::kWidth, F::kKind, F::kWritable, 8 * sizeof(Value), std::is_unsigned_v<Value>};
 }
 
 // clang-format off

@@ -66,25 +66,33 @@ struct ControlGroup {
 
 // The default1 classes: SDM Vol. 3D, Appendices A.3 to A.5.
 constexpr ControlGroup kPinGroup = {
-	0x16, 0, kPinExternalInterruptExiting | kPinNmiExiting | kPinVirtualNmis,
+	0x16,
+	0,
+	kPinExternalInterruptExiting | kPinNmiExiting | kPinVirtualNmis,
 };
 constexpr ControlGroup kProcGroup = {
-	0x0401e172, kProcCr3LoadExiting | kProcCr3StoreExiting,
+	0x0401e172,
+	kProcCr3LoadExiting | kProcCr3StoreExiting,
 	kProcInterruptWindowExiting | kProcTscOffsetting | kProcHltExiting | kProcInvlpgExiting | kProcMwaitExiting |
 		kProcRdpmcExiting | kProcRdtscExiting | kProcCr8LoadExiting | kProcCr8StoreExiting |
 		kProcNmiWindowExiting | kProcMovDrExiting | kProcUnconditionalIoExiting | kProcIoBitmaps |
 		kProcMsrBitmaps | kProcMonitorExiting | kProcPauseExiting | kProcSecondaryControls,
 };
 constexpr ControlGroup kProc2Group = {
-	0, 0, kProc2Ept | kProc2Rdtscp | kProc2Vpid | kProc2WbinvdExiting | kProc2UnrestrictedGuest,
+	0,
+	0,
+	kProc2Ept | kProc2Rdtscp | kProc2Vpid | kProc2WbinvdExiting | kProc2UnrestrictedGuest,
 };
 constexpr ControlGroup kExitGroup = {
-	0x36dff, kExitSaveDebugControls,
+	0x36dff,
+	kExitSaveDebugControls,
 	kExitHostAddressSpaceSize | kExitAcknowledgeInterrupt | kExitSavePat | kExitLoadPat | kExitSaveEfer |
 		kExitLoadEfer,
 };
 constexpr ControlGroup kEntryGroup = {
-	0x11ff, kEntryLoadDebugControls, kEntryIa32eMode | kEntryLoadPat | kEntryLoadEfer,
+	0x11ff,
+	kEntryLoadDebugControls,
+	kEntryIa32eMode | kEntryLoadPat | kEntryLoadEfer,
 };
 static_assert(kProcGroup.true_must_be_1() == 0x04006172);
 static_assert(kExitGroup.true_must_be_1() == 0x36dfb);
@@ -109,7 +117,7 @@ constexpr u64 kCr4Fixed0 = kCr4Vmxe;
 // IA32_VMX_EPT_VPID_CAP: walks of 4 levels, UC and WB, pages of 2 MiB and 1 GiB, all types of INVEPT and INVVPID.
 // Nested paging has no execute-only pages, and accessed and dirty flags are not offered.
 constexpr u64 kEptVpid = bit(6) | bit(8) | bit(14) | bit(16) | bit(17) | bit(20) | bit(25) | bit(26) | bit(32) |
-		bits(40, 43);
+			 bits(40, 43);
 
 constexpr u64 kFeatureControlLocked = bit(0);
 constexpr u64 kFeatureControlVmxOutsideSmx = bit(2);
@@ -119,7 +127,7 @@ struct CpuFacts {
 	u64 cr4_may_be_1;
 	unsigned physical_width;
 	unsigned linear_width;
-	u64 absent_secondary;		// controls that are offered everywhere but here
+	u64 absent_secondary;  // controls that are offered everywhere but here
 
 	bool valid_physical(u64 address) const { return !(address >> physical_width); }
 	bool canonical(u64 address) const
@@ -138,19 +146,19 @@ inline CpuFacts read_cpu_facts()
 		bool present;
 		unsigned cr4_bit;
 	} const optional[] = {
-		{ !!(extended.ecx & bit(2)), 11 },	// UMIP
-		{ !!(extended.ecx & bit(16)), 12 },	// LA57
-		{ !!(extended.ebx & bit(0)), 16 },	// FSGSBASE
-		{ !!(features.ecx & bit(17)), 17 },	// PCIDE
-		{ !!(features.ecx & bit(26)), 18 },	// OSXSAVE
-		{ !!(extended.ebx & bit(7)), 20 },	// SMEP
-		{ !!(extended.ebx & bit(20)), 21 },	// SMAP
-		{ !!(extended.ecx & bit(3)), 22 },	// PKE
-		{ !!(extended.ecx & bit(31)), 24 },	// PKS
+		{!!(extended.ecx & bit(2)), 11},   // UMIP
+		{!!(extended.ecx & bit(16)), 12},  // LA57
+		{!!(extended.ebx & bit(0)), 16},   // FSGSBASE
+		{!!(features.ecx & bit(17)), 17},  // PCIDE
+		{!!(features.ecx & bit(26)), 18},  // OSXSAVE
+		{!!(extended.ebx & bit(7)), 20},   // SMEP
+		{!!(extended.ebx & bit(20)), 21},  // SMAP
+		{!!(extended.ecx & bit(3)), 22},   // PKE
+		{!!(extended.ecx & bit(31)), 24},  // PKS
 	};
 	CpuFacts facts;
 	facts.cr4_may_be_1 = bits(0, 10) | kCr4Vmxe;
-	for (const auto &feature : optional) {
+	for (const auto& feature : optional) {
 		if (feature.present)
 			facts.cr4_may_be_1 |= bit(feature.cr4_bit);
 	}
@@ -160,7 +168,7 @@ inline CpuFacts read_cpu_facts()
 }
 
 // A capability MSR; msr is between kMsrVmxBasic and kMsrVmxLast.
-inline u64 read_capability(const CpuFacts &facts, u64 misc, u32 msr)
+inline u64 read_capability(const CpuFacts& facts, u64 misc, u32 msr)
 {
 	switch (msr - kMsrVmxBasic) {
 	case 0x0:
@@ -198,10 +206,10 @@ inline u64 read_capability(const CpuFacts &facts, u64 misc, u32 msr)
 	case 0x10:
 		return kEntryGroup.true_msr();
 	default:
-		return 0;	// IA32_VMX_VMFUNC: none
+		return 0;  // IA32_VMX_VMFUNC: none
 	}
 }
 
-} // namespace
+}  // namespace
 
 #endif

@@ -13,10 +13,10 @@ enum class VmxInstruction : u8 {
 };
 // clang-format on
 
-inline VmxInstruction classify(const Instruction &instruction)
+inline VmxInstruction classify(const Instruction& instruction)
 {
 	const bool only_66 = instruction.operand_size_prefix && !instruction.repeat && !instruction.repeat_not_equal &&
-		!instruction.lock;
+			     !instruction.lock;
 	const bool only_f3 = instruction.repeat && !instruction.lock;
 	const bool plain = !instruction.any_prefix();
 
@@ -56,6 +56,6 @@ inline VmxInstruction classify(const Instruction &instruction)
 	return VmxInstruction::None;
 }
 
-} // namespace
+}  // namespace
 
 #endif

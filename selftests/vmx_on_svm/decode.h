@@ -15,28 +15,25 @@ struct Instruction {
 	u8 length;
 	u8 opcode[3];
 	u8 opcode_bytes;
-	bool operand_size_prefix;	// 66
-	bool repeat;			// F3
-	bool repeat_not_equal;		// F2
+	bool operand_size_prefix;  // 66
+	bool repeat;               // F3
+	bool repeat_not_equal;     // F2
 	bool lock;
 	u8 rex;
 	bool has_modrm;
 	bool memory_operand;
-	u8 reg;				// ModRM.reg with REX.R
-	u8 rm;				// the register operand with REX.B, unless memory_operand
-	u8 address_bytes;		// 2, 4 or 8
-	Segment segment;		// of the memory operand, or of a string source
+	u8 reg;            // ModRM.reg with REX.R
+	u8 rm;             // the register operand with REX.B, unless memory_operand
+	u8 address_bytes;  // 2, 4 or 8
+	Segment segment;   // of the memory operand, or of a string source
 	bool segment_override;
-	u8 base, index;			// kNoRegister if absent
+	u8 base, index;  // kNoRegister if absent
 	u8 scale;
 	s64 displacement;
 	bool rip_relative;
 
 	bool is(u8 first) const { return opcode_bytes == 1 && opcode[0] == first; }
-	bool is(u8 first, u8 second) const
-	{
-		return opcode_bytes == 2 && opcode[0] == first && opcode[1] == second;
-	}
+	bool is(u8 first, u8 second) const { return opcode_bytes == 2 && opcode[0] == first && opcode[1] == second; }
 	bool is(u8 first, u8 second, u8 third) const
 	{
 		return opcode_bytes == 3 && opcode[0] == first && opcode[1] == second && opcode[2] == third;
@@ -45,15 +42,12 @@ struct Instruction {
 	unsigned group() const { return reg & 7; }
 };
 
-inline u64 code_address(Cpu &cpu, u64 rip)
-{
-	return cpu.code_64() ? rip : low_half(cpu.vmcb().cs.base + rip);
-}
+inline u64 code_address(Cpu& cpu, u64 rip) { return cpu.code_64() ? rip : low_half(cpu.vmcb().cs.base + rip); }
 
 // The base of a segment in use.  Those of FS and GS are in the CPU, not in the control block.
-inline u64 segment_base(Cpu &cpu, Segment segment)
+inline u64 segment_base(Cpu& cpu, Segment segment)
 {
-	Vmcb &vmcb = cpu.vmcb();
+	Vmcb& vmcb = cpu.vmcb();
 	switch (segment) {
 	case kFs:
 		return rdmsr(kMsrFsBase);
@@ -71,8 +65,8 @@ inline u64 segment_base(Cpu &cpu, Segment segment)
 }
 
 class Decoder {
-public:
-	Decoder(Cpu &cpu, Instruction &result) : cpu_(cpu), result_(result) {}
+ public:
+	Decoder(Cpu& cpu, Instruction& result) : cpu_(cpu), result_(result) {}
 
 	// False if the code cannot be read or is longer than an instruction may be.
 	bool decode()
@@ -93,7 +87,7 @@ public:
 		return at_ <= available_;
 	}
 
-private:
+ private:
 	bool fetch()
 	{
 		const u64 address = code_address(cpu_, cpu_.vmcb().rip);
@@ -247,7 +241,7 @@ private:
 
 	void memory_16(unsigned mod, unsigned rm)
 	{
-		static constexpr u8 kBase[] = { kRbx, kRbx, kRbp, kRbp, kRsi, kRdi, kRbp, kRbx };
+		static constexpr u8 kBase[] = {kRbx, kRbx, kRbp, kRbp, kRsi, kRdi, kRbp, kRbx};
 		static constexpr u8 kIndex[] = {
 			kRsi, kRdi, kRsi, kRdi, kNoRegister, kNoRegister, kNoRegister, kNoRegister,
 		};
@@ -280,21 +274,18 @@ private:
 		result_.displacement = next_signed(mod == 1 ? 1 : mod == 2 ? 4 : 0);
 	}
 
-	Cpu &cpu_;
-	Instruction &result_;
+	Cpu& cpu_;
+	Instruction& result_;
 	u8 code_[kMaximumInstruction] = {};
 	unsigned available_ = 0;
 	unsigned at_ = 0;
 };
 
 // Decodes at RIP.
-inline bool decode(Cpu &cpu, Instruction &instruction)
-{
-	return Decoder(cpu, instruction).decode();
-}
+inline bool decode(Cpu& cpu, Instruction& instruction) { return Decoder(cpu, instruction).decode(); }
 
 // The displacement as instruction-information exits report it: relative to RIP it is the address itself.
-inline u64 reported_displacement(Cpu &cpu, const Instruction &instruction)
+inline u64 reported_displacement(Cpu& cpu, const Instruction& instruction)
 {
 	u64 displacement = instruction.displacement;
 	if (instruction.rip_relative)
@@ -302,7 +293,7 @@ inline u64 reported_displacement(Cpu &cpu, const Instruction &instruction)
 	return displacement;
 }
 
-inline u64 effective_address(Cpu &cpu, const Instruction &instruction)
+inline u64 effective_address(Cpu& cpu, const Instruction& instruction)
 {
 	u64 address = reported_displacement(cpu, instruction);
 	if (instruction.base != kNoRegister)
@@ -316,12 +307,12 @@ inline u64 effective_address(Cpu &cpu, const Instruction &instruction)
 	return address;
 }
 
-inline u64 linear_address(Cpu &cpu, const Instruction &instruction)
+inline u64 linear_address(Cpu& cpu, const Instruction& instruction)
 {
 	const u64 address = segment_base(cpu, instruction.segment) + effective_address(cpu, instruction);
 	return cpu.code_64() ? address : low_half(address);
 }
 
-} // namespace
+}  // namespace
 
 #endif

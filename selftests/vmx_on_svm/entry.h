@@ -10,10 +10,10 @@
 namespace {
 
 constexpr u32 kContributoryExceptions = bit(kDivideError) | bit(kInvalidTss) | bit(kSegmentNotPresent) |
-	bit(kStackFault) | bit(kGeneralProtection);
+					bit(kStackFault) | bit(kGeneralProtection);
 
 // The exceptions that must reach the stub, for the guest's exception bitmap and for the emulation.
-inline u32 exception_intercepts(Cpu &cpu)
+inline u32 exception_intercepts(Cpu& cpu)
 {
 	const u32 bitmap = cpu.exception_bitmap;
 	// #UD hides the VMX instructions.  A #DB may be one that blocking by MOV SS holds back.
@@ -30,34 +30,34 @@ inline u32 exception_intercepts(Cpu &cpu)
 	return intercepts;
 }
 
-inline u64 instruction_intercepts(Cpu &cpu)
+inline u64 instruction_intercepts(Cpu& cpu)
 {
 	const struct {
 		u64 wanted;
 		u64 intercepts;
 	} conditional[] = {
-		{ cpu.pin_controls & kPinExternalInterruptExiting, intercept(kExitInterrupt) },
-		{ cpu.pin_controls & kPinNmiExiting, intercept(kExitNmi) },
-		{ cpu.proc_controls & kProcInterruptWindowExiting, intercept(kExitVirtualInterrupt) },
-		{ cpu.proc_controls & kProcInvlpgExiting, intercept(kExitInvlpg) },
-		{ cpu.proc_controls & kProcMwaitExiting, intercept(kExitMwait) },
-		{ cpu.proc_controls & kProcRdpmcExiting, intercept(kExitRdpmc) },
+		{cpu.pin_controls & kPinExternalInterruptExiting, intercept(kExitInterrupt)},
+		{cpu.pin_controls & kPinNmiExiting, intercept(kExitNmi)},
+		{cpu.proc_controls & kProcInterruptWindowExiting, intercept(kExitVirtualInterrupt)},
+		{cpu.proc_controls & kProcInvlpgExiting, intercept(kExitInvlpg)},
+		{cpu.proc_controls & kProcMwaitExiting, intercept(kExitMwait)},
+		{cpu.proc_controls & kProcRdpmcExiting, intercept(kExitRdpmc)},
 		// QEMU 7.2 intercepts RDTSCP as RDTSC; it is #UD unless enabled.
-		{ (cpu.proc_controls & kProcRdtscExiting) || !(cpu.proc2_controls & kProc2Rdtscp),
-				intercept(kExitRdtsc) },
-		{ cpu.proc_controls & (kProcUnconditionalIoExiting | kProcIoBitmaps), intercept(kExitIo) },
-		{ cpu.proc_controls & kProcMonitorExiting, intercept(kExitMonitor) },
-		{ cpu.proc_controls & kProcPauseExiting, intercept(kExitPause) },
-		{ cpu.nmi_blocked, intercept(kExitIret) },
+		{(cpu.proc_controls & kProcRdtscExiting) || !(cpu.proc2_controls & kProc2Rdtscp),
+		 intercept(kExitRdtsc)},
+		{cpu.proc_controls & (kProcUnconditionalIoExiting | kProcIoBitmaps), intercept(kExitIo)},
+		{cpu.proc_controls & kProcMonitorExiting, intercept(kExitMonitor)},
+		{cpu.proc_controls & kProcPauseExiting, intercept(kExitPause)},
+		{cpu.nmi_blocked, intercept(kExitIret)},
 		// INT3 and INTO reach this intercept, and not those of #BP and #OF.
-		{ (cpu.exception_bitmap & (bit(kBreakpoint) | bit(kOverflow))) || cpu.step == Step::Shadow,
-		  intercept(kExitSoftwareInterrupt) },
+		{(cpu.exception_bitmap & (bit(kBreakpoint) | bit(kOverflow))) || cpu.step == Step::Shadow,
+		 intercept(kExitSoftwareInterrupt)},
 	};
 	// QEMU reports INVD as WBINVD.
 	u64 intercepts = kInterceptSvmInstructions | intercept(kExitCpuid) | intercept(kExitInvd) |
-		intercept(kExitHlt) | intercept(kExitMsr) | intercept(kExitShutdown) | intercept(kExitRdtscp) | intercept(kExitIcebp) | intercept(kExitWbinvd) |
-		intercept(kExitXsetbv);
-	for (const auto &condition : conditional) {
+			 intercept(kExitHlt) | intercept(kExitMsr) | intercept(kExitShutdown) | intercept(kExitRdtscp) |
+			 intercept(kExitIcebp) | intercept(kExitWbinvd) | intercept(kExitXsetbv);
+	for (const auto& condition : conditional) {
 		if (condition.wanted)
 			intercepts |= condition.intercepts;
 	}
@@ -65,9 +65,9 @@ inline u64 instruction_intercepts(Cpu &cpu)
 }
 
 // Single-steps the guest over one instruction, so that it sees nothing of that in RFLAGS and DR6.
-inline void begin_step(Cpu &cpu)
+inline void begin_step(Cpu& cpu)
 {
-	Vmcb &guest = cpu.guest_vmcb;
+	Vmcb& guest = cpu.guest_vmcb;
 	constexpr u8 kPushf = 0x9c, kPopf = 0x9d, kIret = 0xcf;
 	Instruction instruction;
 	const bool decoded = decode(cpu, instruction);
@@ -81,9 +81,9 @@ inline void begin_step(Cpu &cpu)
 }
 
 // The last thing before the guest runs, again after each exit that the stub handles itself.
-inline void prepare_to_run(Cpu &cpu)
+inline void prepare_to_run(Cpu& cpu)
 {
-	Vmcb &guest = cpu.guest_vmcb;
+	Vmcb& guest = cpu.guest_vmcb;
 	const bool external_exiting = cpu.pin_controls & kPinExternalInterruptExiting;
 	const bool stepping = cpu.step != Step::None;
 	const bool window = (cpu.proc_controls & kProcInterruptWindowExiting) && cpu.step != Step::Shadow;
@@ -103,23 +103,23 @@ inline void prepare_to_run(Cpu &cpu)
 	if (external_exiting || stepping)
 		guest.interrupt_control |= kVirtualInterruptMasking;
 	if (window)
-		guest.interrupt_control |=
-			kVirtualInterruptPending | kVirtualInterruptPriority | kVirtualInterruptIgnoreTpr;
+		guest.interrupt_control |= kVirtualInterruptPending | kVirtualInterruptPriority |
+					   kVirtualInterruptIgnoreTpr;
 	guest.tlb_control = kFlushTlb;
 	cpu.state.interrupts_open = external_exiting && !stepping;
 }
 
 // Whether blocking by STI or MOV SS can be told apart from its absence by the next event.
-inline bool shadow_matters(Cpu &cpu)
+inline bool shadow_matters(Cpu& cpu)
 {
 	return cpu.pending_debug || (cpu.proc_controls & (kProcInterruptWindowExiting | kProcNmiWindowExiting)) ||
-		!(cpu.pin_controls & kPinExternalInterruptExiting);
+	       !(cpu.pin_controls & kPinExternalInterruptExiting);
 }
 
-inline void load_guest_segments(Cpu &cpu)
+inline void load_guest_segments(Cpu& cpu)
 {
 	for (unsigned i = 0; i < kSegmentCount; ++i) {
-		VmcbSegment &segment = guest_segment(cpu, i);
+		VmcbSegment& segment = guest_segment(cpu, i);
 		const u32 access = cpu.read(Field::GuestEsAccess + i);
 		segment.selector = cpu.read(Field::GuestEsSelector + i);
 		segment.base = cpu.read(Field::GuestEsBase + i);
@@ -133,10 +133,10 @@ inline void load_guest_segments(Cpu &cpu)
 }
 
 // SDM Vol. 3C, section 27.3.2.
-inline void load_guest_state(Cpu &cpu)
+inline void load_guest_state(Cpu& cpu)
 {
-	Vmcb &guest = cpu.guest_vmcb;
-	const Vmcb &host = cpu.linux_vmcb;
+	Vmcb& guest = cpu.guest_vmcb;
+	const Vmcb& host = cpu.linux_vmcb;
 	constexpr u64 kCr0Kept = kCr0NotWriteThrough | kCr0CacheDisable | kCr0ExtensionType;
 	constexpr u64 kLong = kEferLongMode | kEferLongModeActive;
 
@@ -183,7 +183,7 @@ inline void load_guest_state(Cpu &cpu)
 	}
 }
 
-inline void load_io_map(Cpu &cpu)
+inline void load_io_map(Cpu& cpu)
 {
 	if (cpu.proc_controls & kProcIoBitmaps) {
 		copy_bytes(cpu.io_map, cpu.memory(cpu.read(Field::IoBitmapA)), kPageBytes);
@@ -211,9 +211,9 @@ inline u32 svm_event_type(u32 type)
 }
 
 // Makes the next VMRUN deliver the event.
-inline void schedule_delivery(Cpu &cpu, const Delivery &delivery)
+inline void schedule_delivery(Cpu& cpu, const Delivery& delivery)
 {
-	Vmcb &guest = cpu.guest_vmcb;
+	Vmcb& guest = cpu.guest_vmcb;
 	const u32 vector = delivery.info & kEventVectorMask;
 
 	cpu.delivery = delivery;
@@ -228,17 +228,17 @@ inline void schedule_delivery(Cpu &cpu, const Delivery &delivery)
 }
 
 // An exception of the guest, to be raised when it runs next.
-inline void schedule_exception(Cpu &cpu, unsigned vector, u32 error)
+inline void schedule_exception(Cpu& cpu, unsigned vector, u32 error)
 {
 	const bool with_error = has_error_code(vector) && (cpu.guest_vmcb.cr0 & kCr0ProtectionEnable);
-	schedule_delivery(cpu, { interruption_info(vector, kTypeHardwareException, with_error), error, 0,
-				 cpu.guest_vmcb.rip, false });
+	schedule_delivery(cpu, {interruption_info(vector, kTypeHardwareException, with_error), error, 0,
+				cpu.guest_vmcb.rip, false});
 }
 
 // External interrupts and NMIs that make the guest exit.
-inline void exit_for_interrupt(Cpu &cpu)
+inline void exit_for_interrupt(Cpu& cpu)
 {
-	Exit exit{ .reason = kReasonExternalInterrupt };
+	Exit exit{.reason = kReasonExternalInterrupt};
 	if (cpu.exit_controls & kExitAcknowledgeInterrupt) {
 		const u64 vector = acknowledge_interrupt(cpu);
 		if (vector != kNoVector)
@@ -247,25 +247,25 @@ inline void exit_for_interrupt(Cpu &cpu)
 	exit_to_host(cpu, exit);
 }
 
-inline void exit_for_nmi(Cpu &cpu)
+inline void exit_for_nmi(Cpu& cpu)
 {
 	take_nmi(cpu);
-	exit_to_host(cpu, { .reason = kReasonException, .interruption = interruption_info(kNmi, kTypeNmi) });
+	exit_to_host(cpu, {.reason = kReasonException, .interruption = interruption_info(kNmi, kTypeNmi)});
 }
 
 // The guest is in the activity state HLT.  False if that ended in a VM-exit; otherwise the guest is active when it runs.
-inline bool stay_halted(Cpu &cpu)
+inline bool stay_halted(Cpu& cpu)
 {
 	const bool interrupts_exit = cpu.pin_controls & kPinExternalInterruptExiting;
 	const bool interrupts_enabled = cpu.guest_vmcb.rflags & kFlagInterrupt;
 
 	// A window wakes the CPU as the event itself would.  SDM Vol. 3C, section 26.2.
 	if ((cpu.proc_controls & kProcInterruptWindowExiting) && interrupts_enabled && !cpu.shadow) {
-		exit_to_host(cpu, { .reason = kReasonInterruptWindow });
+		exit_to_host(cpu, {.reason = kReasonInterruptWindow});
 		return false;
 	}
 	if ((cpu.proc_controls & kProcNmiWindowExiting) && !cpu.nmi_blocked && !cpu.shadow) {
-		exit_to_host(cpu, { .reason = kReasonNmiWindow });
+		exit_to_host(cpu, {.reason = kReasonNmiWindow});
 		return false;
 	}
 	const Wake wake = halt_until_event(cpu, interrupts_exit || interrupts_enabled);
@@ -282,9 +282,9 @@ inline bool stay_halted(Cpu &cpu)
 }
 
 // SDM Vol. 3C, sections 27.6 and 27.7: injection, interruptibility, pending debug exceptions, windows.
-inline void begin_guest(Cpu &cpu)
+inline void begin_guest(Cpu& cpu)
 {
-	Vmcb &guest = cpu.guest_vmcb;
+	Vmcb& guest = cpu.guest_vmcb;
 	const u64 interruptibility = cpu.read(Field::GuestInterruptibility);
 	const u64 pending_debug = cpu.read(Field::GuestPendingDebug);
 	const u32 info = cpu.read(Field::EntryInterruptionInfo);
@@ -302,8 +302,8 @@ inline void begin_guest(Cpu &cpu)
 	cpu.pending_debug = injects ? 0 : debug_exceptions(pending_debug);
 	guest.event = 0;
 	if (injects) {
-		schedule_delivery(cpu, { info, static_cast<u32>(cpu.read(Field::EntryExceptionError)),
-					 static_cast<u32>(cpu.read(Field::EntryInstructionLength)), guest.rip, true });
+		schedule_delivery(cpu, {info, static_cast<u32>(cpu.read(Field::EntryExceptionError)),
+					static_cast<u32>(cpu.read(Field::EntryInstructionLength)), guest.rip, true});
 		cpu.shadow = 0;
 		cpu.nmi_blocked |= injects_nmi;
 	}
@@ -318,8 +318,9 @@ inline void begin_guest(Cpu &cpu)
 		cpu.pending_debug = 0;
 		cpu.halted = false;
 		if (cpu.exception_bitmap & bit(kDebug)) {
-			exit_to_host(cpu, { .reason = kReasonException, .qualification = pending,
-					    .interruption = interruption_info(kDebug, kTypeHardwareException) });
+			exit_to_host(cpu, {.reason = kReasonException,
+					   .qualification = pending,
+					   .interruption = interruption_info(kDebug, kTypeHardwareException)});
 			return;
 		}
 		guest.dr6 |= pending;
@@ -331,7 +332,7 @@ inline void begin_guest(Cpu &cpu)
 
 	if ((cpu.proc_controls & kProcNmiWindowExiting) && !cpu.nmi_blocked && !cpu.shadow) {
 		if (!(guest.event & kEventValid)) {
-			exit_to_host(cpu, { .reason = kReasonNmiWindow });
+			exit_to_host(cpu, {.reason = kReasonNmiWindow});
 			return;
 		}
 		// The window opens when the event has been delivered: an NMI to this CPU comes right there.
@@ -343,7 +344,7 @@ inline void begin_guest(Cpu &cpu)
 	prepare_to_run(cpu);
 }
 
-inline void read_controls(Cpu &cpu)
+inline void read_controls(Cpu& cpu)
 {
 	cpu.pin_controls = cpu.read(Field::PinControls);
 	cpu.proc_controls = cpu.read(Field::ProcessorControls);
@@ -354,9 +355,9 @@ inline void read_controls(Cpu &cpu)
 }
 
 // The static part of the control area.
-inline void load_controls(Cpu &cpu)
+inline void load_controls(Cpu& cpu)
 {
-	Vmcb &guest = cpu.guest_vmcb;
+	Vmcb& guest = cpu.guest_vmcb;
 	constexpr u16 kInterceptCr0 = bit(0), kInterceptCr4 = bit(4), kInterceptCr8 = bit(8);
 	const u64 proc = cpu.proc_controls;
 
@@ -381,10 +382,10 @@ inline void load_controls(Cpu &cpu)
 }
 
 // The part of VM-entry that cannot VMfail any more.
-inline void enter_guest(Cpu &cpu)
+inline void enter_guest(Cpu& cpu)
 {
-	Vmcb &guest = cpu.guest_vmcb;
-	Vmcb &host = cpu.linux_vmcb;
+	Vmcb& guest = cpu.guest_vmcb;
+	Vmcb& host = cpu.linux_vmcb;
 	u64 qualification;
 
 	++cpu.statistics.entries;
@@ -419,6 +420,6 @@ inline void enter_guest(Cpu &cpu)
 	begin_guest(cpu);
 }
 
-} // namespace
+}  // namespace
 
 #endif

@@ -8,8 +8,8 @@
 namespace {
 
 class EntryChecks {
-public:
-	explicit EntryChecks(Cpu &cpu) : cpu_(cpu), facts_(cpu.facts) {}
+ public:
+	explicit EntryChecks(Cpu& cpu) : cpu_(cpu), facts_(cpu.facts) {}
 
 	// SDM Vol. 3C, section 27.2.1.  Failure is VMfailValid(7).
 	bool controls() const { return execution_controls() && exit_controls() && entry_controls(); }
@@ -18,9 +18,8 @@ public:
 	bool host_state() const
 	{
 		static constexpr Field kAddresses[] = {
-			Field::HostFsBase, Field::HostGsBase, Field::HostTrBase, Field::HostGdtrBase,
-					Field::HostIdtrBase,
-			Field::HostSysenterEsp, Field::HostSysenterEip, Field::HostRip,
+			Field::HostFsBase,   Field::HostGsBase,      Field::HostTrBase,      Field::HostGdtrBase,
+			Field::HostIdtrBase, Field::HostSysenterEsp, Field::HostSysenterEip, Field::HostRip,
 		};
 		constexpr u64 kSelectorRplTi = 7;
 		const u64 cr4 = read(Field::HostCr4);
@@ -54,7 +53,7 @@ public:
 	}
 
 	// SDM Vol. 3C, section 27.3.1.  Failure is an exit with reason 33 and the qualification.
-	bool guest_state(u64 &qualification) const
+	bool guest_state(u64& qualification) const
 	{
 		constexpr u64 kQualificationPdpte = 2;
 		constexpr u64 kQualificationLinkPointer = 4;
@@ -74,7 +73,7 @@ public:
 		return true;
 	}
 
-private:
+ private:
 	u64 read(Field field) const { return cpu_.read(field); }
 	bool valid_cr0(u64 value, u64 fixed0) const { return !(fixed0 & ~value) && !(value & ~kCr0Fixed1); }
 	bool valid_cr4(u64 value) const { return !(kCr4Fixed0 & ~value) && !(value & ~facts_.cr4_may_be_1); }
@@ -95,7 +94,7 @@ private:
 		if (!count)
 			return true;
 		return !(address & 15) && facts_.valid_physical(address) &&
-			facts_.valid_physical(address + count * sizeof(MsrAreaEntry) - 1);
+		       facts_.valid_physical(address + count * sizeof(MsrAreaEntry) - 1);
 	}
 
 	bool execution_controls() const
@@ -126,14 +125,14 @@ private:
 	bool exit_controls() const
 	{
 		return kExitGroup.allows(cpu_.exit_controls) &&
-			msr_area(Field::ExitMsrStoreAddress, Field::ExitMsrStoreCount) &&
-			msr_area(Field::ExitMsrLoadAddress, Field::ExitMsrLoadCount);
+		       msr_area(Field::ExitMsrStoreAddress, Field::ExitMsrStoreCount) &&
+		       msr_area(Field::ExitMsrLoadAddress, Field::ExitMsrLoadCount);
 	}
 
 	bool entry_controls() const
 	{
 		return kEntryGroup.allows(cpu_.entry_controls) && injected_event() &&
-			msr_area(Field::EntryMsrLoadAddress, Field::EntryMsrLoadCount);
+		       msr_area(Field::EntryMsrLoadAddress, Field::EntryMsrLoadCount);
 	}
 
 	// SDM Vol. 3C, section 27.2.1.3.
@@ -188,7 +187,7 @@ private:
 		if (!facts_.valid_physical(read(Field::GuestCr3)))
 			return false;
 		if (!facts_.canonical(read(Field::GuestSysenterEsp)) ||
-				!facts_.canonical(read(Field::GuestSysenterEip)))
+		    !facts_.canonical(read(Field::GuestSysenterEip)))
 			return false;
 		if ((cpu_.entry_controls & kEntryLoadPat) && !valid_pat(read(Field::GuestPat)))
 			return false;
@@ -205,11 +204,10 @@ private:
 
 	struct Access {
 		explicit Access(u64 value)
-			: type(value & 15), code_or_data(value & bit(4)), dpl(value >> 5 & 3), present(value & bit(7)),
-			  reserved(value & (bits(8, 11) | bits(17, 31))), long_mode(value & bit(13)),
-			  big(value & bit(14)), granular(value & bit(15)), unusable(value & kAccessUnusable)
-		{
-		}
+		    : type(value & 15), code_or_data(value & bit(4)), dpl(value >> 5 & 3), present(value & bit(7)),
+		      reserved(value & (bits(8, 11) | bits(17, 31))), long_mode(value & bit(13)), big(value & bit(14)),
+		      granular(value & bit(15)), unusable(value & kAccessUnusable)
+		{}
 		unsigned type;
 		bool code_or_data;
 		unsigned dpl;
@@ -221,7 +219,7 @@ private:
 		bool code() const { return type & 8; }
 	};
 
-	static bool limit_fits(const Access &access, u64 limit)
+	static bool limit_fits(const Access& access, u64 limit)
 	{
 		if (access.granular)
 			return (limit & 0xfff) == 0xfff;
@@ -231,7 +229,7 @@ private:
 	// SDM Vol. 3C, section 27.3.1.2.
 	bool segments() const
 	{
-		static constexpr Segment kBasesOf32Bits[] = { kEs, kSs, kDs };
+		static constexpr Segment kBasesOf32Bits[] = {kEs, kSs, kDs};
 		constexpr u64 kSelectorTi = bit(2);
 		const Access tr(read(Field::GuestTrAccess));
 		const Access ldtr(read(Field::GuestLdtrAccess));
@@ -314,27 +312,27 @@ private:
 		return !(ia32e() && cs.long_mode && cs.big);
 	}
 
-	bool task_register(const Access &tr) const
+	bool task_register(const Access& tr) const
 	{
 		const bool busy_32_or_64 = tr.type == 11;
 		const bool busy_16 = tr.type == 3 && !ia32e();
 		return (busy_32_or_64 || busy_16) && !tr.code_or_data && tr.present && !tr.reserved && !tr.unusable &&
-			limit_fits(tr, read(Field::GuestTrLimit));
+		       limit_fits(tr, read(Field::GuestTrLimit));
 	}
 
-	bool local_descriptor_table(const Access &ldtr) const
+	bool local_descriptor_table(const Access& ldtr) const
 	{
 		if (ldtr.unusable)
 			return true;
 		return ldtr.type == 2 && !ldtr.code_or_data && ldtr.present && !ldtr.reserved &&
-			limit_fits(ldtr, read(Field::GuestLdtrLimit));
+		       limit_fits(ldtr, read(Field::GuestLdtrLimit));
 	}
 
 	// SDM Vol. 3C, section 27.3.1.3.
 	bool descriptor_tables() const
 	{
 		return facts_.canonical(read(Field::GuestGdtrBase)) && facts_.canonical(read(Field::GuestIdtrBase)) &&
-			!(read(Field::GuestGdtrLimit) >> 16) && !(read(Field::GuestIdtrLimit) >> 16);
+		       !(read(Field::GuestGdtrLimit) >> 16) && !(read(Field::GuestIdtrLimit) >> 16);
 	}
 
 	// SDM Vol. 3C, section 27.3.1.4.
@@ -361,7 +359,7 @@ private:
 		const u32 type = info_type(info);
 		const unsigned vector = info & 0xff;
 		return type == kTypeExternalInterrupt || type == kTypeNmi ||
-			(type == kTypeHardwareException && (vector == kDebug || vector == kMachineCheck));
+		       (type == kTypeHardwareException && (vector == kDebug || vector == kMachineCheck));
 	}
 
 	// SDM Vol. 3C, section 27.3.1.5.
@@ -401,7 +399,7 @@ private:
 		if (shadow || activity == kActivityHlt) {
 			constexpr u64 kDebugControlBtf = bit(1);
 			const bool stepping = (rflags & kFlagTrap) &&
-					!(read(Field::GuestDebugControl) & kDebugControlBtf);
+					      !(read(Field::GuestDebugControl) & kDebugControlBtf);
 			if (stepping != !!(pending & bit(14)))
 				return false;
 		}
@@ -415,7 +413,7 @@ private:
 			return true;
 		if (!page_address(Field::VmcsLinkPointer))
 			return false;
-		return static_cast<VmcsRegion *>(cpu_.memory(pointer))->revision == kVmcsRevision;
+		return static_cast<VmcsRegion*>(cpu_.memory(pointer))->revision == kVmcsRevision;
 	}
 
 	// SDM Vol. 3C, section 27.3.1.6.
@@ -436,10 +434,10 @@ private:
 		return valid_pdptes(facts_, pdpte);
 	}
 
-	Cpu &cpu_;
-	const CpuFacts &facts_;
+	Cpu& cpu_;
+	const CpuFacts& facts_;
 };
 
-} // namespace
+}  // namespace
 
 #endif

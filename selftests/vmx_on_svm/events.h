@@ -29,15 +29,9 @@ constexpr u32 interruption_info(unsigned vector, u32 type, bool error_code = fal
 	return vector | type << 8 | (error_code ? kInfoErrorCode : 0) | kInfoValid;
 }
 
-constexpr u32 info_type(u32 info)
-{
-	return info >> 8 & 7;
-}
+constexpr u32 info_type(u32 info) { return info >> 8 & 7; }
 
-constexpr bool is_software(u32 type)
-{
-	return type >= kTypeSoftwareInterrupt && type <= kTypeSoftwareException;
-}
+constexpr bool is_software(u32 type) { return type >= kTypeSoftwareInterrupt && type <= kTypeSoftwareException; }
 
 // Interruptibility state.  SDM Vol. 3C, table 25-3.
 constexpr u8 kBlockingBySti = bit(0);
@@ -57,28 +51,25 @@ constexpr u64 debug_exceptions(u64 pending)
 }
 
 // Raised when the code that was running is resumed.
-inline void inject_exception(Cpu &cpu, unsigned vector, u32 error = 0)
+inline void inject_exception(Cpu& cpu, unsigned vector, u32 error = 0)
 {
-	Vmcb &vmcb = cpu.vmcb();
+	Vmcb& vmcb = cpu.vmcb();
 	vmcb.event = vector | kEventException | kEventValid | (has_error_code(vector) ? kEventErrorCode : 0);
 	vmcb.event_error = error;
 }
 
-inline void inject_general_protection(Cpu &cpu)
-{
-	inject_exception(cpu, kGeneralProtection, 0);
-}
+inline void inject_general_protection(Cpu& cpu) { inject_exception(cpu, kGeneralProtection, 0); }
 
-inline void inject_page_fault(Cpu &cpu, const DataFault &fault)
+inline void inject_page_fault(Cpu& cpu, const DataFault& fault)
 {
 	cpu.vmcb().cr2 = fault.address;
 	inject_exception(cpu, kPageFault, fault.error);
 }
 
 // An emulated instruction is over: the trap flag and the resume flag have their effect.
-inline void finish_instruction(Cpu &cpu, unsigned length)
+inline void finish_instruction(Cpu& cpu, unsigned length)
 {
-	Vmcb &vmcb = cpu.vmcb();
+	Vmcb& vmcb = cpu.vmcb();
 	vmcb.rip += length;
 	if (!cpu.code_64())
 		vmcb.rip = low_half(vmcb.rip);
@@ -92,9 +83,9 @@ inline void finish_instruction(Cpu &cpu, unsigned length)
 
 // SVM has one interrupt shadow where VMX has two.  With RFLAGS.IF clear it cannot come from STI; otherwise the byte
 // before RIP tells.
-inline u8 shadow_kind(Cpu &cpu)
+inline u8 shadow_kind(Cpu& cpu)
 {
-	const Vmcb &vmcb = cpu.vmcb();
+	const Vmcb& vmcb = cpu.vmcb();
 	constexpr u8 kStiOpcode = 0xfb;
 	u8 previous;
 
@@ -108,7 +99,7 @@ inline u8 shadow_kind(Cpu &cpu)
 }
 
 // A memory operand of the code that runs.  On failure the exception is injected.
-[[nodiscard]] inline bool access_operand(Cpu &cpu, const Instruction &instruction, void *buffer, unsigned count,
+[[nodiscard]] inline bool access_operand(Cpu& cpu, const Instruction& instruction, void* buffer, unsigned count,
 					 DataAccess access)
 {
 	const u64 address = linear_address(cpu, instruction);
@@ -124,6 +115,6 @@ inline u8 shadow_kind(Cpu &cpu)
 	return false;
 }
 
-} // namespace
+}  // namespace
 
 #endif

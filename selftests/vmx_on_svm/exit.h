@@ -68,12 +68,12 @@ constexpr u32 kAccessUnusable = bit(16);
 constexpr u32 access_from_attributes(u16 attributes)
 {
 	return (attributes & 0xff) | u32(attributes & 0xf00) << 4 |
-		(attributes & kAttributePresent ? 0 : kAccessUnusable);
+	       (attributes & kAttributePresent ? 0 : kAccessUnusable);
 }
 
-inline VmcbSegment &guest_segment(Cpu &cpu, unsigned number)
+inline VmcbSegment& guest_segment(Cpu& cpu, unsigned number)
 {
-	Vmcb &vmcb = cpu.guest_vmcb;
+	Vmcb& vmcb = cpu.guest_vmcb;
 	switch (number) {
 	case kEs:
 		return vmcb.es;
@@ -95,7 +95,7 @@ inline VmcbSegment &guest_segment(Cpu &cpu, unsigned number)
 }
 
 // What VMSAVE and VMLOAD move and VMX does not switch: the values stay live.
-inline void copy_unswitched_msrs(Vmcb &to, const Vmcb &from)
+inline void copy_unswitched_msrs(Vmcb& to, const Vmcb& from)
 {
 	to.kernel_gs_base = from.kernel_gs_base;
 	to.star = from.star;
@@ -105,12 +105,12 @@ inline void copy_unswitched_msrs(Vmcb &to, const Vmcb &from)
 }
 
 // SDM Vol. 3C, section 28.3.
-inline void save_guest_state(Cpu &cpu)
+inline void save_guest_state(Cpu& cpu)
 {
-	const Vmcb &guest = cpu.guest_vmcb;
+	const Vmcb& guest = cpu.guest_vmcb;
 
 	for (unsigned i = 0; i < kSegmentCount; ++i) {
-		const VmcbSegment &segment = guest_segment(cpu, i);
+		const VmcbSegment& segment = guest_segment(cpu, i);
 		cpu.write(Field::GuestEsSelector + i, segment.selector);
 		cpu.write(Field::GuestEsBase + i, segment.base);
 		cpu.write(Field::GuestEsLimit + i, segment.limit);
@@ -157,7 +157,7 @@ inline void save_guest_state(Cpu &cpu)
 	}
 }
 
-inline void load_host_segment(VmcbSegment &segment, u64 selector, u64 base, u16 attributes, u32 limit = ~u32{0})
+inline void load_host_segment(VmcbSegment& segment, u64 selector, u64 base, u16 attributes, u32 limit = ~u32{0})
 {
 	segment.selector = selector;
 	segment.base = base;
@@ -170,10 +170,10 @@ constexpr u16 kAttributesData = 0xc93;
 constexpr u16 kAttributesBusyTss = 0x8b;
 
 // SDM Vol. 3C, section 28.5.
-inline void load_host_state(Cpu &cpu)
+inline void load_host_state(Cpu& cpu)
 {
-	Vmcb &host = cpu.linux_vmcb;
-	const Vmcb &guest = cpu.guest_vmcb;
+	Vmcb& host = cpu.linux_vmcb;
+	const Vmcb& guest = cpu.guest_vmcb;
 	constexpr u64 kCr0Kept = kCr0NotWriteThrough | kCr0CacheDisable | kCr0ExtensionType;
 	constexpr u32 kHostTssLimit = 0x67;
 	constexpr u32 kHostTableLimit = 0xffff;
@@ -225,7 +225,7 @@ inline void load_host_state(Cpu &cpu)
 		fatal("VMX abort 4: loading MSRs on VM-exit", cpu.read(Field::ExitReason), host.rip);
 }
 
-inline void close_nmi_window_request(Cpu &cpu)
+inline void close_nmi_window_request(Cpu& cpu)
 {
 	if (!cpu.window_by_nmi)
 		return;
@@ -235,14 +235,14 @@ inline void close_nmi_window_request(Cpu &cpu)
 }
 
 // The CPU's task-priority register, of which V_INTR_MASKING gave the guest a copy.
-inline void restore_task_priority(Cpu &cpu)
+inline void restore_task_priority(Cpu& cpu)
 {
 	if (cpu.guest_vmcb.interrupt_control & kVirtualInterruptMasking)
 		write_cr8(cpu.guest_vmcb.interrupt_control & kVirtualTprMask);
 }
 
 // An entry that fails after the checks on controls and host state.  SDM Vol. 3C, section 27.8.
-inline void fail_entry(Cpu &cpu, ExitReason reason, u64 qualification)
+inline void fail_entry(Cpu& cpu, ExitReason reason, u64 qualification)
 {
 	forget_pdptes(cpu);
 	vmsave(cpu.physical(&cpu.guest_vmcb));
@@ -251,7 +251,7 @@ inline void fail_entry(Cpu &cpu, ExitReason reason, u64 qualification)
 	load_host_state(cpu);
 }
 
-inline void exit_to_host(Cpu &cpu, const Exit &exit)
+inline void exit_to_host(Cpu& cpu, const Exit& exit)
 {
 	// A triple fault is no exit during event delivery.  SDM Vol. 3C, section 28.2.4.
 	const bool delivering = (cpu.delivery.info & kInfoValid) && exit.reason != kReasonTripleFault;
@@ -281,6 +281,6 @@ inline void exit_to_host(Cpu &cpu, const Exit &exit)
 	load_host_state(cpu);
 }
 
-} // namespace
+}  // namespace
 
 #endif

@@ -22,7 +22,7 @@ inline void print(char c)
 	outb(kSerialPort, c);
 }
 
-inline void print(const char *text)
+inline void print(const char* text)
 {
 	for (; *text; ++text)
 		print(*text);
@@ -46,7 +46,7 @@ inline void print_hex(u64 value)
 		asm volatile("ud2");
 }
 
-[[noreturn]] inline void fatal(const char *what, u64 code, u64 rip)
+[[noreturn]] inline void fatal(const char* what, u64 code, u64 rip)
 {
 	print("\r\nvmx_on_svm: fatal: ");
 	print(what);
@@ -58,6 +58,6 @@ inline void print_hex(u64 value)
 	triple_fault();
 }
 
-} // namespace
+}  // namespace
 
 #endif

@@ -8,7 +8,7 @@
 namespace {
 
 class GuestControlRegisters : public GuestEvents {
-public:
+ public:
 	using GuestEvents::GuestEvents;
 
 	void on_cr_read(unsigned number)
@@ -93,18 +93,21 @@ public:
 		const u64 operand = decoded ? u64(instruction.rm) << 8 : 0;
 
 		guest_.rflags &= ~kFlagResume;
-		exit({ .reason = kReasonMovDr, .qualification = number | (write ? 0 : bit(4)) | operand,
-		       .length = decoded ? instruction.length : u32{3} });
+		exit({.reason = kReasonMovDr,
+		      .qualification = number | (write ? 0 : bit(4)) | operand,
+		      .length = decoded ? instruction.length : u32{3}});
 	}
 
-private:
+ private:
 	enum CrAccess : u64 { kMovToCr = 0, kMovFromCr = 1, kClts = 2, kLmsw = 3 };
 
 	void exit_cr(unsigned length, unsigned number, CrAccess access, u64 operand, u64 linear = 0)
 	{
 		guest_.rflags &= ~kFlagResume;
-		exit({ .reason = kReasonCrAccess, .qualification = number | access << 4 | operand, .length = length,
-		       .guest_linear = linear });
+		exit({.reason = kReasonCrAccess,
+		      .qualification = number | access << 4 | operand,
+		      .length = length,
+		      .guest_linear = linear});
 	}
 
 	u64 visible_cr0()
@@ -162,7 +165,7 @@ private:
 	{
 		cpu_.write(Field::GuestPhysicalAddress, violation_address_);
 		guest_.rflags |= kFlagResume;
-		exit({ .reason = kReasonEptViolation, .qualification = kEptRead });
+		exit({.reason = kReasonEptViolation, .qualification = kEptRead});
 	}
 
 	bool violation_ = false;
@@ -184,8 +187,7 @@ private:
 	{
 		if (!(value & kCr4Vmxe) || (value & ~cpu_.facts.cr4_may_be_1))
 			return false;
-		if (cpu_.long_mode() && (!(value & kCr4PhysicalAddressExtension) ||
-					 ((value ^ guest_.cr4) & kCr4La57)))
+		if (cpu_.long_mode() && (!(value & kCr4PhysicalAddressExtension) || ((value ^ guest_.cr4) & kCr4La57)))
 			return false;
 		if ((value & ~guest_.cr4 & kCr4Pcide) && (!cpu_.long_mode() || (guest_.cr3 & 0xfff)))
 			return false;
@@ -199,7 +201,7 @@ private:
 		return true;
 	}
 
-	void clts(const Instruction &instruction)
+	void clts(const Instruction& instruction)
 	{
 		const u64 mask = cpu_.read(Field::Cr0Mask);
 		if (mask & cpu_.read(Field::Cr0Shadow) & kCr0TaskSwitched) {
@@ -211,7 +213,7 @@ private:
 		skip(instruction.length);
 	}
 
-	void lmsw(const Instruction &instruction)
+	void lmsw(const Instruction& instruction)
 	{
 		constexpr u64 kLoaded = bits(0, 3);
 		const u64 mask = cpu_.read(Field::Cr0Mask);
@@ -231,8 +233,8 @@ private:
 		const bool differs = (source ^ shadow) & mask & bits(1, 3);
 		const bool sets_pe = mask & source & ~shadow & kCr0ProtectionEnable;
 		if (differs || sets_pe) {
-			exit_cr(instruction.length, 0, kLmsw, (instruction.memory_operand ? bit(6) : 0) |
-					source << 16, linear);
+			exit_cr(instruction.length, 0, kLmsw, (instruction.memory_operand ? bit(6) : 0) | source << 16,
+				linear);
 			return;
 		}
 		const u64 keep = mask | (guest_.cr0 & kCr0ProtectionEnable);
@@ -240,7 +242,7 @@ private:
 		skip(instruction.length);
 	}
 
-	void smsw(const Instruction &instruction)
+	void smsw(const Instruction& instruction)
 	{
 		u64 value = visible_cr0();
 
@@ -254,8 +256,8 @@ private:
 			const bool big = cpu_.vmcb().cs.attributes & kAttributeDefaultBig;
 			if (instruction.rex & 8)
 				cpu_.set_general_register(instruction.rm, value);
-			else if (cpu_.code_64()
-					? !instruction.operand_size_prefix : big != instruction.operand_size_prefix)
+			else if (cpu_.code_64() ? !instruction.operand_size_prefix
+						: big != instruction.operand_size_prefix)
 				cpu_.set_general_register(instruction.rm, low_half(value));
 			else
 				cpu_.set_general_register(instruction.rm, (old & ~u64{0xffff}) | (value & 0xffff));
@@ -274,6 +276,6 @@ private:
 	}
 };
 
-} // namespace
+}  // namespace
 
 #endif

@@ -8,17 +8,17 @@
 namespace {
 
 class GuestEvents {
-public:
-	explicit GuestEvents(Cpu &cpu) : cpu_(cpu), guest_(cpu.guest_vmcb) {}
+ public:
+	explicit GuestEvents(Cpu& cpu) : cpu_(cpu), guest_(cpu.guest_vmcb) {}
 
-	void exit(const Exit &exit) { exit_to_host(cpu_, exit); }
+	void exit(const Exit& exit) { exit_to_host(cpu_, exit); }
 
 	void exit_instruction(ExitReason reason, unsigned fallback_length)
 	{
 		Instruction instruction;
 		const unsigned length = decode(cpu_, instruction) ? instruction.length : fallback_length;
 		guest_.rflags &= ~kFlagResume;
-		exit({ .reason = reason, .length = length });
+		exit({.reason = reason, .length = length});
 	}
 
 	void skip(unsigned length)
@@ -46,7 +46,7 @@ public:
 		bool wanted = cpu_.exception_bitmap & bit(vector);
 		if (vector == kPageFault) {
 			const bool matches = (error & cpu_.read(Field::PageFaultErrorMask)) ==
-				cpu_.read(Field::PageFaultErrorMatch);
+					     cpu_.read(Field::PageFaultErrorMatch);
 			wanted = matches ? wanted : !wanted;
 		}
 		return wanted;
@@ -66,7 +66,7 @@ public:
 	void raise(unsigned vector, u32 error, u64 fault_address = 0)
 	{
 		const bool delivering = (cpu_.delivery.info & kInfoValid) &&
-			info_type(cpu_.delivery.info) == kTypeHardwareException;
+					info_type(cpu_.delivery.info) == kTypeHardwareException;
 		const unsigned first = cpu_.delivery.info & 0xff;
 
 		if (wants_exception(vector, error)) {
@@ -74,7 +74,7 @@ public:
 			return;
 		}
 		if (delivering && first == kDoubleFault && (contributory(vector) || vector == kPageFault)) {
-			exit({ .reason = kReasonTripleFault });
+			exit({.reason = kReasonTripleFault});
 			return;
 		}
 		if (vector == kPageFault)
@@ -98,7 +98,7 @@ public:
 	void exit_exception(unsigned vector, u32 error, u64 fault_address)
 	{
 		const bool with_error = has_error_code(vector) && (guest_.cr0 & kCr0ProtectionEnable);
-		Exit exit{ .reason = kReasonException };
+		Exit exit{.reason = kReasonException};
 
 		exit.interruption = interruption_info(vector, kTypeHardwareException, with_error);
 		if (cpu_.iret_unblocked && vector != kDoubleFault)
@@ -137,11 +137,11 @@ public:
 		raise(vector, error, address);
 	}
 
-protected:
-	Cpu &cpu_;
-	Vmcb &guest_;
+ protected:
+	Cpu& cpu_;
+	Vmcb& guest_;
 };
 
-} // namespace
+}  // namespace
 
 #endif

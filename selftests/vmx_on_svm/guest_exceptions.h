@@ -9,7 +9,7 @@
 namespace {
 
 class GuestExceptions : public GuestEvents {
-public:
+ public:
 	using GuestEvents::GuestEvents;
 
 	void on_exception(unsigned vector)
@@ -34,11 +34,12 @@ public:
 		}
 		guest_.rflags &= ~kFlagResume;
 		if (type == kTypeSoftwareException && (cpu_.exception_bitmap & bit(vector))) {
-			exit({ .reason = kReasonException, .length = instruction.length,
-			       .interruption = interruption_info(vector, type) });
+			exit({.reason = kReasonException,
+			      .length = instruction.length,
+			      .interruption = interruption_info(vector, type)});
 			return;
 		}
-		schedule_delivery(cpu_, { interruption_info(vector, type), 0, instruction.length, guest_.rip, true });
+		schedule_delivery(cpu_, {interruption_info(vector, type), 0, instruction.length, guest_.rip, true});
 	}
 
 	// INT1: a privileged software exception.
@@ -50,13 +51,13 @@ public:
 
 		guest_.rflags &= ~kFlagResume;
 		if (cpu_.exception_bitmap & bit(kDebug)) {
-			exit({ .reason = kReasonException, .length = length, .interruption = info });
+			exit({.reason = kReasonException, .length = length, .interruption = info});
 			return;
 		}
-		schedule_delivery(cpu_, { info, 0, length, guest_.rip, true });
+		schedule_delivery(cpu_, {info, 0, length, guest_.rip, true});
 	}
 
-private:
+ private:
 	// An error code that names an IDT entry: QEMU gives its offset in place of its number in IA-32e mode, and leaves out
 	// the EXT flag.  SDM Vol. 3A, section 6.13.
 	u32 error_code(unsigned vector)
@@ -64,7 +65,8 @@ private:
 		constexpr u32 kExternal = bit(0), kIdt = bit(1);
 		const u32 error = guest_.exit_info_1;
 		const u32 event = cpu_.delivery.info;
-		const bool names_gate = vector == kInvalidTss || vector == kSegmentNotPresent || vector == kGeneralProtection;
+		const bool names_gate = vector == kInvalidTss || vector == kSegmentNotPresent ||
+					vector == kGeneralProtection;
 
 		if (!names_gate || !(error & kIdt) || !(event & kInfoValid))
 			return error;
@@ -72,10 +74,10 @@ private:
 	}
 
 	// SDM Vol. 3D, tables 28-8 to 28-14.
-	u32 operand_info(const Instruction &instruction, bool two_operands)
+	u32 operand_info(const Instruction& instruction, bool two_operands)
 	{
 		u32 info = u32(instruction.scale) | (instruction.address_bytes / 4) << 7 |
-				u32(instruction.segment) << 15;
+			   u32(instruction.segment) << 15;
 		if (instruction.index == kNoRegister)
 			info |= bit(22);
 		else
@@ -95,8 +97,19 @@ private:
 	bool vmx_instruction()
 	{
 		static constexpr u32 kReason[] = {
-			0, kReasonVmcall, kReasonVmlaunch, kReasonVmresume, kReasonVmxoff, kReasonVmxon, kReasonVmclear,
-			kReasonVmptrld, kReasonVmptrst, kReasonVmread, kReasonVmwrite, kReasonInvept, kReasonInvvpid,
+			0,
+			kReasonVmcall,
+			kReasonVmlaunch,
+			kReasonVmresume,
+			kReasonVmxoff,
+			kReasonVmxon,
+			kReasonVmclear,
+			kReasonVmptrld,
+			kReasonVmptrst,
+			kReasonVmread,
+			kReasonVmwrite,
+			kReasonInvept,
+			kReasonInvvpid,
 		};
 		Instruction instruction;
 		if (!decode(cpu_, instruction))
@@ -106,12 +119,12 @@ private:
 			return false;
 		const bool compatibility_mode = cpu_.long_mode() && !cpu_.code_64();
 		const bool mode_allows = (guest_.cr0 & kCr0ProtectionEnable) && !(guest_.rflags & kFlagVirtual8086) &&
-			!compatibility_mode;
+					 !compatibility_mode;
 		if (kind != VmxInstruction::Vmcall && !mode_allows)
 			return false;
-		Exit exit{ .reason = kReason[static_cast<unsigned>(kind)], .length = instruction.length };
+		Exit exit{.reason = kReason[static_cast<unsigned>(kind)], .length = instruction.length};
 		const bool two_operands = kind == VmxInstruction::Vmread || kind == VmxInstruction::Vmwrite ||
-			kind == VmxInstruction::Invept || kind == VmxInstruction::Invvpid;
+					  kind == VmxInstruction::Invept || kind == VmxInstruction::Invvpid;
 		if (kind >= VmxInstruction::Vmxon) {
 			exit.instruction_info = operand_info(instruction, two_operands);
 			if (instruction.memory_operand)
@@ -123,6 +136,6 @@ private:
 	}
 };
 
-} // namespace
+}  // namespace
 
 #endif

@@ -12,7 +12,7 @@
 namespace {
 
 class GuestExit : public GuestEvents {
-public:
+ public:
 	using GuestEvents::GuestEvents;
 
 	void handle()
@@ -28,7 +28,7 @@ public:
 			resume();
 	}
 
-private:
+ private:
 	// The event whose delivery the exit interrupted.  SDM Vol. 3C, section 28.2.4.
 	void note_delivery()
 	{
@@ -42,7 +42,7 @@ private:
 		}
 		if (cpu_.delivery.info & kInfoValid)
 			return;
-		cpu_.delivery = { 0, guest_.exit_interrupt_error, 0, guest_.rip, false };
+		cpu_.delivery = {0, guest_.exit_interrupt_error, 0, guest_.rip, false};
 		u32 type = kTypeHardwareException;
 		if ((info & kEventTypeMask) == kEventSoftware) {
 			Instruction instruction;
@@ -98,7 +98,7 @@ private:
 			return true;
 		}
 		if ((cpu_.proc_controls & kProcNmiWindowExiting) && !cpu_.nmi_blocked) {
-			exit_to_host(cpu_, { .reason = kReasonNmiWindow });
+			exit_to_host(cpu_, {.reason = kReasonNmiWindow});
 			return true;
 		}
 		prepare_to_run(cpu_);
@@ -125,7 +125,7 @@ private:
 		const LinearTranslation page = translate(cpu_, address + 1);
 		if (!page.mapped)
 			return;
-		u8 *const flags = static_cast<u8 *>(cpu_.memory(page.host_physical));
+		u8* const flags = static_cast<u8*>(cpu_.memory(page.host_physical));
 		byte = *flags & ~(kFlagTrap >> 8);
 		*flags = byte;
 	}
@@ -134,7 +134,7 @@ private:
 	void note_progress(u32 code)
 	{
 		const bool fault = (code >= kExitException && code < kExitException + 32) ||
-				code == kExitNestedPageFault;
+				   code == kExitNestedPageFault;
 
 		if (guest_.rip != cpu_.shadow_rip) {
 			cpu_.shadow = 0;
@@ -216,10 +216,10 @@ private:
 			GuestInterrupts(cpu_).on_nmi();
 			break;
 		case kExitVirtualInterrupt:
-			exit({ .reason = kReasonInterruptWindow });
+			exit({.reason = kReasonInterruptWindow});
 			break;
 		case kExitShutdown:
-			exit({ .reason = kReasonTripleFault });
+			exit({.reason = kReasonTripleFault});
 			break;
 		case kExitSoftwareInterrupt:
 			GuestExceptions(cpu_).on_software_interrupt();
@@ -291,6 +291,6 @@ private:
 	}
 };
 
-} // namespace
+}  // namespace
 
 #endif

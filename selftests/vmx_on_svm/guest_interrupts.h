@@ -8,15 +8,15 @@
 namespace {
 
 class GuestInterrupts : public GuestEvents {
-public:
+ public:
 	using GuestEvents::GuestEvents;
 
 	void on_interrupt()
 	{
 		// The window comes before the interrupt.  SDM Vol. 3C, section 26.2.
 		if ((cpu_.proc_controls & kProcInterruptWindowExiting) && (guest_.rflags & kFlagInterrupt) &&
-				!cpu_.shadow) {
-			exit({ .reason = kReasonInterruptWindow });
+		    !cpu_.shadow) {
+			exit({.reason = kReasonInterruptWindow});
 			return;
 		}
 		exit_for_interrupt(cpu_);
@@ -25,7 +25,7 @@ public:
 	void on_nmi()
 	{
 		if (cpu_.window_by_nmi) {
-			exit({ .reason = kReasonNmiWindow });
+			exit({.reason = kReasonNmiWindow});
 			return;
 		}
 		exit_for_nmi(cpu_);
@@ -42,6 +42,6 @@ public:
 	}
 };
 
-} // namespace
+}  // namespace
 
 #endif

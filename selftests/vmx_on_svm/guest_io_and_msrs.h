@@ -8,7 +8,7 @@
 namespace {
 
 class GuestIoAndMsrs : public GuestEvents {
-public:
+ public:
 	using GuestEvents::GuestEvents;
 
 	// I/O.  SDM Vol. 3D, tables 28-5 and 28-8.
@@ -24,7 +24,7 @@ public:
 		const u32 length = decoded ? u32(instruction.length) : u32(guest_.exit_info_2 - guest_.rip);
 		const bool string = decoded && instruction.opcode[0] >= 0x6c && instruction.opcode[0] <= 0x6f;
 		const bool immediate = decoded && instruction.opcode[0] >= 0xe4 && instruction.opcode[0] <= 0xe7;
-		Exit exit{ .reason = kReasonIo, .length = length };
+		Exit exit{.reason = kReasonIo, .length = length};
 		exit.qualification = (bytes - 1) | (input ? bit(3) : 0) | port << 16;
 		if (immediate)
 			exit.qualification |= bit(6);
@@ -56,7 +56,7 @@ public:
 
 		if (msr_exits(msr, write)) {
 			guest_.rflags &= ~kFlagResume;
-			exit({ .reason = write ? kReasonWrmsr : kReasonRdmsr, .length = length });
+			exit({.reason = write ? kReasonWrmsr : kReasonRdmsr, .length = length});
 			return;
 		}
 		u64 value = low_half(guest_.rax) | cpu_.state.registers[kRdx] << 32;
@@ -99,14 +99,14 @@ public:
 		}
 		if (cpu_.proc_controls & kProcRdtscExiting) {
 			guest_.rflags &= ~kFlagResume;
-			exit({ .reason = kReasonRdtscp, .length = length });
+			exit({.reason = kReasonRdtscp, .length = length});
 			return;
 		}
 		cpu_.state.registers[kRcx] = low_half(rdmsr(kMsrTscAux));
 		return_tsc(length);
 	}
 
-private:
+ private:
 	// MSRs.  SDM Vol. 3C, section 25.6.9.
 	bool msr_exits(u32 msr, bool write)
 	{
@@ -120,7 +120,7 @@ private:
 		else if (msr > 0x1fff)
 			return true;
 		at += (msr & 0x1fff) / 8;
-		return *static_cast<u8 *>(cpu_.memory(cpu_.read(Field::MsrBitmap) + at)) >> (msr & 7) & 1;
+		return *static_cast<u8*>(cpu_.memory(cpu_.read(Field::MsrBitmap) + at)) >> (msr & 7) & 1;
 	}
 
 	void return_tsc(unsigned length)
@@ -132,6 +132,6 @@ private:
 	}
 };
 
-} // namespace
+}  // namespace
 
 #endif

@@ -8,7 +8,7 @@
 namespace {
 
 // Physical as the running code sees it: guest-physical with EPT, else host-physical.
-inline bool to_host_physical(Cpu &cpu, u64 physical, u64 &host_physical)
+inline bool to_host_physical(Cpu& cpu, u64 physical, u64& host_physical)
 {
 	if (!cpu.in_guest || !cpu.ept()) {
 		host_physical = physical;
@@ -23,15 +23,15 @@ struct LinearTranslation {
 	bool mapped;
 	bool writable;
 	bool user;
-	u64 physical;		// as the running code sees it
+	u64 physical;  // as the running code sees it
 	u64 host_physical;
 };
 
 // Does not check rights.  Sets the bits `mark` (accessed, dirty) in the last entry, and accessed in those above it.
-inline LinearTranslation translate(Cpu &cpu, u64 linear, u64 mark = 0)
+inline LinearTranslation translate(Cpu& cpu, u64 linear, u64 mark = 0)
 {
-	const Vmcb &vmcb = cpu.vmcb();
-	LinearTranslation result = { false, true, true, 0, 0 };
+	const Vmcb& vmcb = cpu.vmcb();
+	LinearTranslation result = {false, true, true, 0, 0};
 
 	if (!(vmcb.cr0 & kCr0Paging)) {
 		result.physical = linear;
@@ -63,8 +63,8 @@ inline LinearTranslation translate(Cpu &cpu, u64 linear, u64 mark = 0)
 		}
 		if (!to_host_physical(cpu, table + index * entry_bytes, host_physical))
 			return result;
-		void *const pointer = cpu.memory(host_physical);
-		const u64 entry = wide ? *static_cast<u64 *>(pointer) : *static_cast<u32 *>(pointer);
+		void* const pointer = cpu.memory(host_physical);
+		const u64 entry = wide ? *static_cast<u64*>(pointer) : *static_cast<u32*>(pointer);
 		if (!(entry & kPagePresent))
 			return result;
 		const bool pdpte = wide && level == 3 && !cpu.long_mode();
@@ -72,8 +72,8 @@ inline LinearTranslation translate(Cpu &cpu, u64 linear, u64 mark = 0)
 		if (mark && !pdpte) {
 			const u64 wanted = leaf ? mark : kPageAccessed;
 			if ((entry & wanted) != wanted)
-				__atomic_or_fetch(static_cast<u32 *>(pointer), static_cast<u32>(wanted),
-						__ATOMIC_RELAXED);
+				__atomic_or_fetch(static_cast<u32*>(pointer), static_cast<u32>(wanted),
+						  __ATOMIC_RELAXED);
 		}
 		if (!pdpte) {
 			result.writable &= !!(entry & kPageWritable);
@@ -84,7 +84,7 @@ inline LinearTranslation translate(Cpu &cpu, u64 linear, u64 mark = 0)
 			const u64 offset_mask = bit(shift) - 1;
 			result.physical = (address & ~offset_mask) | (linear & offset_mask);
 			if (!wide && level == 2)
-				result.physical |= (entry >> 13 & 0xff) << 32;	// PSE-36
+				result.physical |= (entry >> 13 & 0xff) << 32;  // PSE-36
 			result.mapped = to_host_physical(cpu, result.physical, result.host_physical);
 			return result;
 		}
@@ -94,9 +94,9 @@ inline LinearTranslation translate(Cpu &cpu, u64 linear, u64 mark = 0)
 }
 
 // Reads code or data that the CPU itself has just reached; false if it is not mapped any more.
-inline bool peek(Cpu &cpu, u64 linear, void *buffer, unsigned count)
+inline bool peek(Cpu& cpu, u64 linear, void* buffer, unsigned count)
 {
-	u8 *to = static_cast<u8 *>(buffer);
+	u8* to = static_cast<u8*>(buffer);
 	while (count) {
 		const LinearTranslation translation = translate(cpu, linear);
 		if (!translation.mapped)
@@ -123,9 +123,9 @@ struct DataFault {
 
 enum class DataAccess : u8 { Read, Write };
 
-inline bool access_data(Cpu &cpu, u64 linear, void *buffer, unsigned count, DataAccess access, DataFault &fault)
+inline bool access_data(Cpu& cpu, u64 linear, void* buffer, unsigned count, DataAccess access, DataFault& fault)
 {
-	const Vmcb &vmcb = cpu.vmcb();
+	const Vmcb& vmcb = cpu.vmcb();
 	const bool writing = access == DataAccess::Write;
 	const bool by_user = cpu.privilege_level() == 3;
 	const bool smap = (vmcb.cr4 & kCr4Smap) && !(vmcb.rflags & kFlagAlignment);
@@ -145,12 +145,12 @@ inline bool access_data(Cpu &cpu, u64 linear, void *buffer, unsigned count, Data
 				allowed &= page.user && (!writing || page.writable);
 			else
 				allowed &= !(page.user && smap) &&
-					(!writing || page.writable || !(vmcb.cr0 & kCr0WriteProtect));
+					   (!writing || page.writable || !(vmcb.cr0 & kCr0WriteProtect));
 		}
 		if (!allowed) {
 			fault.address = address;
 			fault.error = (page.mapped ? kPageFaultPresent : 0) | (writing ? kPageFaultWrite : 0) |
-				(by_user ? kPageFaultUser : 0);
+				      (by_user ? kPageFaultUser : 0);
 			return false;
 		}
 		const u64 rest = kPageBytes - (address & ~kPageMask);
@@ -158,9 +158,9 @@ inline bool access_data(Cpu &cpu, u64 linear, void *buffer, unsigned count, Data
 		part[parts].count = count - done < rest ? count - done : rest;
 		done += part[parts].count;
 	}
-	u8 *bytes = static_cast<u8 *>(buffer);
+	u8* bytes = static_cast<u8*>(buffer);
 	for (unsigned i = 0; i < parts; ++i) {
-		void *const memory = cpu.memory(part[i].host_physical);
+		void* const memory = cpu.memory(part[i].host_physical);
 		if (writing)
 			copy_bytes(memory, bytes, part[i].count);
 		else
@@ -172,6 +172,6 @@ inline bool access_data(Cpu &cpu, u64 linear, void *buffer, unsigned count, Data
 	return true;
 }
 
-} // namespace
+}  // namespace
 
 #endif

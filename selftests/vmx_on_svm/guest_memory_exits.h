@@ -8,7 +8,7 @@
 namespace {
 
 class GuestMemoryExits : public GuestEvents {
-public:
+ public:
 	using GuestEvents::GuestEvents;
 
 	void on_cache_invalidation()
@@ -30,8 +30,9 @@ public:
 		if (!decode(cpu_, instruction))
 			fatal("guest: cannot decode INVLPG", guest_.exit_code, guest_.rip);
 		guest_.rflags &= ~kFlagResume;
-		exit({ .reason = kReasonInvlpg, .qualification = linear_address(cpu_, instruction),
-		       .length = instruction.length });
+		exit({.reason = kReasonInvlpg,
+		      .qualification = linear_address(cpu_, instruction),
+		      .length = instruction.length});
 	}
 
 	// Nested paging.  SDM Vol. 3D, table 28-7.
@@ -46,10 +47,10 @@ public:
 		else if (fault & kNestedFaultWrite)
 			needed = kEptWrite;
 		const bool pdptes = cpu_.pdpte_window && (address & kPageMask) == cpu_.pdpte_window &&
-			(fault & kNestedFaultPageTable);
-		const EptTranslation translation = pdptes
-			? EptTranslation{ EptTranslation::Mapped, kEptRights, cpu_.physical(cpu_.pdpte_page), kPageBytes }
-			: ept_translate(cpu_, address);
+				    (fault & kNestedFaultPageTable);
+		const EptTranslation translation = pdptes ? EptTranslation{EptTranslation::Mapped, kEptRights,
+									   cpu_.physical(cpu_.pdpte_page), kPageBytes}
+							  : ept_translate(cpu_, address);
 
 		++cpu_.statistics.nested_faults;
 		if (translation.outcome == EptTranslation::Mapped && (translation.rights & needed)) {
@@ -60,10 +61,10 @@ public:
 		if (translation.outcome == EptTranslation::Misconfiguration) {
 			if (!(cpu_.delivery.info & kInfoValid))
 				guest_.rflags |= kFlagResume;
-			exit({ .reason = kReasonEptMisconfiguration });
+			exit({.reason = kReasonEptMisconfiguration});
 			return;
 		}
-		Exit exit{ .reason = kReasonEptViolation };
+		Exit exit{.reason = kReasonEptViolation};
 		exit.qualification = needed | translation.rights << 3;
 		const u64 code = code_address(cpu_, guest_.rip);
 		if ((fault & kNestedFaultFetch) && !(fault & kNestedFaultPageTable)) {
@@ -85,6 +86,6 @@ public:
 	}
 };
 
-} // namespace
+}  // namespace
 
 #endif

@@ -13,9 +13,9 @@ namespace {
 enum class Wake : u8 { Interrupt, Nmi };
 
 // Neither is taken: it is still pending afterwards.
-inline Wake halt_until_event(Cpu &cpu, bool interrupts_wake)
+inline Wake halt_until_event(Cpu& cpu, bool interrupts_wake)
 {
-	Vmcb &halt = cpu.halt_vmcb;
+	Vmcb& halt = cpu.halt_vmcb;
 
 	copy_bytes(&halt, &cpu.linux_vmcb, sizeof(halt));
 	halt.rflags = kFlagReserved1 | kFlagInterrupt;
@@ -34,6 +34,6 @@ inline Wake halt_until_event(Cpu &cpu, bool interrupts_wake)
 	return code == kExitNmi ? Wake::Nmi : Wake::Interrupt;
 }
 
-} // namespace
+}  // namespace
 
 #endif

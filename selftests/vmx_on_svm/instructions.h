@@ -28,8 +28,8 @@ enum class VmxError : u32 {
 };
 
 class VmxInstructionEmulation {
-public:
-	explicit VmxInstructionEmulation(Cpu &cpu) : cpu_(cpu) {}
+ public:
+	explicit VmxInstructionEmulation(Cpu& cpu) : cpu_(cpu) {}
 
 	// The instruction at RIP raised #UD.  False if that is what VMX software must see.
 	bool emulate()
@@ -48,18 +48,18 @@ public:
 		return true;
 	}
 
-private:
+ private:
 	enum class Outcome {
-		Done,		// flags are set
-		Faulted,	// an exception is injected
-		Entered,	// VMX non-root operation, or a failed entry that has loaded the host state
+		Done,     // flags are set
+		Faulted,  // an exception is injected
+		Entered,  // VMX non-root operation, or a failed entry that has loaded the host state
 	};
 
 	bool available(VmxInstruction kind)
 	{
-		const Vmcb &vmcb = cpu_.linux_vmcb;
+		const Vmcb& vmcb = cpu_.linux_vmcb;
 		if (!(vmcb.cr0 & kCr0ProtectionEnable) || (vmcb.rflags & kFlagVirtual8086) || !cpu_.code_64() ||
-				!cpu_.vmxe)
+		    !cpu_.vmxe)
 			return false;
 		return cpu_.vmxon || kind == VmxInstruction::Vmxon;
 	}
@@ -112,8 +112,8 @@ private:
 	void set_flags(u64 flags)
 	{
 		constexpr u64 kArithmetic = kFlagCarry | kFlagParity | kFlagAdjust | kFlagZero | kFlagSign |
-				kFlagOverflow;
-		u64 &rflags = cpu_.linux_vmcb.rflags;
+					    kFlagOverflow;
+		u64& rflags = cpu_.linux_vmcb.rflags;
 		rflags = (rflags & ~kArithmetic) | flags;
 	}
 
@@ -139,13 +139,13 @@ private:
 		return Outcome::Done;
 	}
 
-	bool read_operand(void *value, unsigned bytes)
+	bool read_operand(void* value, unsigned bytes)
 	{
 		return access_operand(cpu_, instruction_, value, bytes, DataAccess::Read);
 	}
 
 	bool valid_region(u64 address) { return !(address & ~kPageMask) && cpu_.facts.valid_physical(address); }
-	VmcsRegion &region(u64 address) { return *static_cast<VmcsRegion *>(cpu_.memory(address)); }
+	VmcsRegion& region(u64 address) { return *static_cast<VmcsRegion*>(cpu_.memory(address)); }
 
 	Outcome vmxon()
 	{
@@ -254,7 +254,7 @@ private:
 		const FieldEncoding field(encoding);
 		if (field.type() == FieldType::ExitInformation && !(cpu_.misc & kMiscVmwriteAnyField))
 			return fail(VmxError::ReadOnlyField);
-		u64 &stored = cpu_.vmcs().slot[slot];
+		u64& stored = cpu_.vmcs().slot[slot];
 		switch (field.width()) {
 		case FieldWidth::Bits16:
 			stored = value & 0xffff;
@@ -331,10 +331,10 @@ private:
 		return succeed();
 	}
 
-	Cpu &cpu_;
+	Cpu& cpu_;
 	Instruction instruction_;
 };
 
-} // namespace
+}  // namespace
 
 #endif

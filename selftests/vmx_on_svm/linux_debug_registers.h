@@ -16,10 +16,10 @@ namespace {
 
 // Has Linux itself clear DR7, with an MOV of its own: two instructions at vos_write_dr7, then back to where it was.
 // An NMI may come in between, whose handler must not need the stub.
-inline void disarm_linux_breakpoints(Cpu &cpu)
+inline void disarm_linux_breakpoints(Cpu& cpu)
 {
 	constexpr u64 kEnableAny = 0xff;
-	Vmcb &host = cpu.linux_vmcb;
+	Vmcb& host = cpu.linux_vmcb;
 
 	if (!(host.dr7 & kEnableAny))
 		return;
@@ -38,6 +38,6 @@ inline void disarm_linux_breakpoints(Cpu &cpu)
 	host.interrupt_state = interrupt_state;
 }
 
-} // namespace
+}  // namespace
 
 #endif

@@ -7,12 +7,12 @@
 
 namespace {
 
-constexpr u64 kLeaveRequest = 0x766f732d6c656176;	// in RAX at VMMCALL, with the Cpu in RBX
+constexpr u64 kLeaveRequest = 0x766f732d6c656176;  // in RAX at VMMCALL, with the Cpu in RBX
 constexpr unsigned kVmmcallLength = 3;
 
 class LinuxExit {
-public:
-	explicit LinuxExit(Cpu &cpu) : cpu_(cpu), vmcb_(cpu.linux_vmcb) {}
+ public:
+	explicit LinuxExit(Cpu& cpu) : cpu_(cpu), vmcb_(cpu.linux_vmcb) {}
 
 	// True if Linux leaves SVM guest mode.
 	bool handle()
@@ -63,7 +63,7 @@ public:
 		}
 	}
 
-private:
+ private:
 	unsigned length(unsigned fallback)
 	{
 		Instruction instruction;
@@ -72,8 +72,8 @@ private:
 
 	void on_cpuid()
 	{
-		constexpr u32 kFeatures = 1, kExtendedFeatures = 7, kAmdFeatures = 0x80000001, kSvmFeatures =
-				0x8000000a;
+		constexpr u32 kFeatures = 1, kExtendedFeatures = 7, kAmdFeatures = 0x80000001,
+			      kSvmFeatures = 0x8000000a;
 		constexpr u32 kVmx = bit(5), kOsXsave = bit(27), kOsPke = bit(4), kSvm = bit(2);
 		const u32 leaf = vmcb_.rax;
 		CpuidResult result = cpuid(leaf, cpu_.state.registers[kRcx]);
@@ -141,7 +141,7 @@ private:
 		const u64 value = cpu_.general_register(instruction.rm);
 		const bool leaves_vmx = cpu_.vmxon && !(value & kCr4Vmxe);
 		const bool long_mode_needs = !(value & kCr4PhysicalAddressExtension) ||
-				((value ^ vmcb_.cr4) & kCr4La57);
+					     ((value ^ vmcb_.cr4) & kCr4La57);
 		const bool pcid_without_zero = (value & ~vmcb_.cr4 & kCr4Pcide) && (vmcb_.cr3 & 0xfff);
 		if ((value & ~cpu_.facts.cr4_may_be_1) || leaves_vmx || long_mode_needs || pcid_without_zero) {
 			inject_general_protection(cpu_);
@@ -154,20 +154,20 @@ private:
 
 	void leave()
 	{
-		SwitchState &state = cpu_.state;
+		SwitchState& state = cpu_.state;
 		state.leave_rip = vmcb_.rip + kVmmcallLength;
 		state.leave_cs = vmcb_.cs.selector;
 		state.leave_rflags = vmcb_.rflags;
 		state.leave_rsp = vmcb_.rsp;
 		state.leave_ss = read_segment(kSs);
 		state.leave_cr3 = vmcb_.cr3;
-		state.leave_idtr = { static_cast<u16>(vmcb_.idtr.limit), vmcb_.idtr.base };
+		state.leave_idtr = {static_cast<u16>(vmcb_.idtr.limit), vmcb_.idtr.base};
 	}
 
-	Cpu &cpu_;
-	Vmcb &vmcb_;
+	Cpu& cpu_;
+	Vmcb& vmcb_;
 };
 
-} // namespace
+}  // namespace
 
 #endif

@@ -36,15 +36,9 @@
 
 namespace {
 
-Cpu &from_boundary(vos_cpu *cpu)
-{
-	return *reinterpret_cast<Cpu *>(cpu);
-}
+Cpu& from_boundary(vos_cpu* cpu) { return *reinterpret_cast<Cpu*>(cpu); }
 
-const Cpu &from_boundary(const vos_cpu *cpu)
-{
-	return *reinterpret_cast<const Cpu *>(cpu);
-}
+const Cpu& from_boundary(const vos_cpu* cpu) { return *reinterpret_cast<const Cpu*>(cpu); }
 
 // A 64-bit interrupt gate.  SDM Vol. 3A, section 7.14.1.
 struct Gate {
@@ -57,11 +51,11 @@ struct Gate {
 };
 static_assert(sizeof(Gate) == 16);
 
-void prepare_idt(Cpu &cpu)
+void prepare_idt(Cpu& cpu)
 {
 	constexpr u16 kInterruptGatePresent = 0x8e00;
 	constexpr unsigned kHandlerBytes = 16;
-	Gate *const gates = reinterpret_cast<Gate *>(cpu.stub_idt);
+	Gate* const gates = reinterpret_cast<Gate*>(cpu.stub_idt);
 	const u16 selector = read_segment(kCs);
 
 	static_assert(sizeof(cpu.stub_idt) == 256 * sizeof(Gate));
@@ -74,11 +68,11 @@ void prepare_idt(Cpu &cpu)
 			// clang-format on
 		};
 	}
-	cpu.state.stub_idtr = { sizeof(cpu.stub_idt) - 1, reinterpret_cast<u64>(cpu.stub_idt) };
+	cpu.state.stub_idtr = {sizeof(cpu.stub_idt) - 1, reinterpret_cast<u64>(cpu.stub_idt)};
 }
 
 // Intercepts both reading and writing.  AMD64 Architecture Programmer's Manual, Vol. 2, section 15.11.
-void intercept_msr(u8 *map, u32 msr)
+void intercept_msr(u8* map, u32 msr)
 {
 	u32 number = msr;
 	if (msr >= 0xc0010000)
@@ -88,14 +82,14 @@ void intercept_msr(u8 *map, u32 msr)
 	map[number / 4] |= 3 << number % 4 * 2;
 }
 
-void prepare_linux_controls(Cpu &cpu)
+void prepare_linux_controls(Cpu& cpu)
 {
 	static constexpr u32 kIntercepted[] = {
 		kMsrFeatureControl, kMsrDebugControl, kMsrEfer, kMsrVmCr, kMsrVmHsavePa,
 	};
 	constexpr u16 kCr4 = bit(4);
 	constexpr u32 kLinuxAsid = 1;
-	Vmcb &vmcb = cpu.linux_vmcb;
+	Vmcb& vmcb = cpu.linux_vmcb;
 
 	for (const u32 msr : kIntercepted)
 		intercept_msr(cpu.linux_msr_map, msr);
@@ -110,10 +104,10 @@ void prepare_linux_controls(Cpu &cpu)
 	vmcb.asid = kLinuxAsid;
 }
 
-void prepare_guest_controls(Cpu &cpu)
+void prepare_guest_controls(Cpu& cpu)
 {
 	constexpr u32 kGuestAsid = 2;
-	Vmcb &vmcb = cpu.guest_vmcb;
+	Vmcb& vmcb = cpu.guest_vmcb;
 
 	fill_bytes(cpu.guest_msr_map, 0xff, sizeof(cpu.guest_msr_map));
 	vmcb.io_permission_map = cpu.physical(cpu.io_map);
@@ -122,7 +116,7 @@ void prepare_guest_controls(Cpu &cpu)
 	vmcb.asid = kGuestAsid;
 }
 
-void read_linux_segment(VmcbSegment &segment, Segment number)
+void read_linux_segment(VmcbSegment& segment, Segment number)
 {
 	segment.selector = read_segment(number);
 	segment.limit = ~u32{0};
@@ -132,9 +126,9 @@ void read_linux_segment(VmcbSegment &segment, Segment number)
 }
 
 // The state that Linux goes on with; entry.S adds RIP, RSP and RFLAGS.
-void read_linux_state(Cpu &cpu)
+void read_linux_state(Cpu& cpu)
 {
-	Vmcb &vmcb = cpu.linux_vmcb;
+	Vmcb& vmcb = cpu.linux_vmcb;
 	const DescriptorTable gdt = store_gdt();
 	const DescriptorTable idt = store_idt();
 
@@ -158,18 +152,18 @@ void read_linux_state(Cpu &cpu)
 	cpu.guest_vmcb.pat = vmcb.pat;
 }
 
-} // namespace
+}  // namespace
 
 extern "C" {
 
 // Called by entry.S alone.
-int vos_handle_exit(vos_cpu *boundary_cpu);
-void vos_handle_stub_fault(const u64 *frame, u64 cr2);
+int vos_handle_exit(vos_cpu* boundary_cpu);
+void vos_handle_stub_fault(const u64* frame, u64 cr2);
 
 // From entry.S.  Not zero if Linux leaves SVM guest mode.
-int vos_handle_exit(vos_cpu *boundary_cpu)
+int vos_handle_exit(vos_cpu* boundary_cpu)
 {
-	Cpu &cpu = from_boundary(boundary_cpu);
+	Cpu& cpu = from_boundary(boundary_cpu);
 
 	++cpu.statistics.exits;
 	if (!cpu.in_guest)
@@ -179,7 +173,7 @@ int vos_handle_exit(vos_cpu *boundary_cpu)
 }
 
 // From entry.S: the vector, the error code if there is one, RIP and so on; and CR2.
-void vos_handle_stub_fault(const u64 *frame, u64 cr2)
+void vos_handle_stub_fault(const u64* frame, u64 cr2)
 {
 	const u64 vector = frame[0];
 	print("\r\nvmx_on_svm: CR2 ");
@@ -202,14 +196,11 @@ enum vos_refusal vos_probe(void)
 	return VOS_OK;
 }
 
-unsigned long vos_cpu_bytes(void)
-{
-	return sizeof(Cpu);
-}
+unsigned long vos_cpu_bytes(void) { return sizeof(Cpu); }
 
-struct vos_cpu *vos_prepare(void *memory, const struct vos_environment *environment)
+struct vos_cpu* vos_prepare(void* memory, const struct vos_environment* environment)
 {
-	Cpu &cpu = *static_cast<Cpu *>(memory);
+	Cpu& cpu = *static_cast<Cpu*>(memory);
 	constexpr u64 kKernelHalf = 256;
 
 	cpu.environment = *environment;
@@ -217,7 +208,7 @@ struct vos_cpu *vos_prepare(void *memory, const struct vos_environment *environm
 	cpu.ept_pointer = kNoVmcs;
 	cpu.feature_control = environment->feature_control;
 	cpu.misc = kVmxMisc | (environment->vmwrite_any_field ? kMiscVmwriteAnyField : 0);
-	const u64 *const kernel_table = reinterpret_cast<const u64 *>(environment->kernel_page_table);
+	const u64* const kernel_table = reinterpret_cast<const u64*>(environment->kernel_page_table);
 	for (u64 i = kKernelHalf; i < 512; ++i)
 		cpu.stub_page_table[i] = kernel_table[i];
 	cpu.state.linux_vmcb = &cpu.linux_vmcb;
@@ -226,12 +217,12 @@ struct vos_cpu *vos_prepare(void *memory, const struct vos_environment *environm
 	prepare_idt(cpu);
 	prepare_linux_controls(cpu);
 	prepare_guest_controls(cpu);
-	return reinterpret_cast<vos_cpu *>(&cpu);
+	return reinterpret_cast<vos_cpu*>(&cpu);
 }
 
-void vos_launch(struct vos_cpu *boundary_cpu)
+void vos_launch(struct vos_cpu* boundary_cpu)
 {
-	Cpu &cpu = from_boundary(boundary_cpu);
+	Cpu& cpu = from_boundary(boundary_cpu);
 
 	cpu.facts = read_cpu_facts();
 	cpu.facts.absent_secondary = cpu.environment.absent_secondary;
@@ -241,21 +232,18 @@ void vos_launch(struct vos_cpu *boundary_cpu)
 	vos_enter(boundary_cpu, cpu.stack + sizeof(cpu.stack) - 16);
 }
 
-void vos_leave(struct vos_cpu *cpu)
+void vos_leave(struct vos_cpu* cpu)
 {
 	if (vmmcall(kLeaveRequest, cpu))
 		return;
 	wrmsr(kMsrEfer, rdmsr(kMsrEfer) & ~kEferSvme);
 }
 
-int vos_in_vmx_operation(const struct vos_cpu *cpu)
-{
-	return from_boundary(cpu).vmxon;
-}
+int vos_in_vmx_operation(const struct vos_cpu* cpu) { return from_boundary(cpu).vmxon; }
 
-void vos_get_statistics(const struct vos_cpu *cpu, struct vos_statistics *statistics)
+void vos_get_statistics(const struct vos_cpu* cpu, struct vos_statistics* statistics)
 {
 	*statistics = from_boundary(cpu).statistics;
 }
 
-} // extern "C"
+}  // extern "C"

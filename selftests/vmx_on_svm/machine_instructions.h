@@ -6,14 +6,14 @@
 #include "registers.h"
 
 extern "C" {
-void vos_enter(struct vos_cpu *cpu, void *stack_top);
+void vos_enter(struct vos_cpu* cpu, void* stack_top);
 void vos_open_nmi_window(void);
 void vos_open_interrupt_window(void);
 void vos_unblock_nmis(void);
 void vos_run_halted(unsigned long vmcb, int interrupts_wake);
-int vos_rdmsr_safe(unsigned int msr, unsigned long *value);
+int vos_rdmsr_safe(unsigned int msr, unsigned long* value);
 int vos_wrmsr_safe(unsigned int msr, unsigned long value);
-int vos_probe_address(const void *address);
+int vos_probe_address(const void* address);
 extern const char vos_handlers[];
 }
 
@@ -32,7 +32,8 @@ struct CpuidResult {
 inline CpuidResult cpuid(u32 leaf, u32 subleaf = 0)
 {
 	CpuidResult result;
-	asm volatile("cpuid" : "=a"(result.eax), "=b"(result.ebx), "=c"(result.ecx), "=d"(result.edx)
+	asm volatile("cpuid"
+		     : "=a"(result.eax), "=b"(result.ebx), "=c"(result.ecx), "=d"(result.edx)
 		     : "a"(leaf), "c"(subleaf));
 	return result;
 }
@@ -56,10 +57,7 @@ inline u64 rdtsc()
 	return u64{high} << 32 | low;
 }
 
-inline void outb(u16 port, u8 value)
-{
-	asm volatile("outb %0, %1" : : "a"(value), "Nd"(port));
-}
+inline void outb(u16 port, u8 value) { asm volatile("outb %0, %1" : : "a"(value), "Nd"(port)); }
 
 inline u8 inb(u16 port)
 {
@@ -68,15 +66,9 @@ inline u8 inb(u16 port)
 	return value;
 }
 
-inline void vmsave(u64 vmcb_address)
-{
-	asm volatile("vmsave" : : "a"(vmcb_address) : "memory");
-}
+inline void vmsave(u64 vmcb_address) { asm volatile("vmsave" : : "a"(vmcb_address) : "memory"); }
 
-inline void vmload(u64 vmcb_address)
-{
-	asm volatile("vmload" : : "a"(vmcb_address) : "memory");
-}
+inline void vmload(u64 vmcb_address) { asm volatile("vmload" : : "a"(vmcb_address) : "memory"); }
 
 inline u64 read_cr0()
 {
@@ -106,10 +98,7 @@ inline u64 read_cr8()
 	return value;
 }
 
-inline void write_cr8(u64 value)
-{
-	asm volatile("mov %0, %%cr8" : : "r"(value));
-}
+inline void write_cr8(u64 value) { asm volatile("mov %0, %%cr8" : : "r"(value)); }
 
 inline u64 read_dr6()
 {
@@ -139,10 +128,7 @@ inline DescriptorTable store_idt()
 	return table;
 }
 
-inline void load_idt(const DescriptorTable &table)
-{
-	asm volatile("lidt %0" : : "m"(table));
-}
+inline void load_idt(const DescriptorTable& table) { asm volatile("lidt %0" : : "m"(table)); }
 
 inline u16 read_segment(Segment segment)
 {
@@ -175,24 +161,24 @@ inline u32 load_access_rights(u16 selector)
 }
 
 // VMMCALL with the leave request in RAX and the Cpu in RBX; RAX is 0 when the request was taken.
-inline u64 vmmcall(u64 request, const void *cpu)
+inline u64 vmmcall(u64 request, const void* cpu)
 {
 	asm volatile("vmmcall" : "+a"(request) : "b"(cpu) : "memory");
 	return request;
 }
 
-inline void copy_bytes(void *to, const void *from, size_t count)
+inline void copy_bytes(void* to, const void* from, size_t count)
 {
 	asm volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(count) : : "memory");
 }
 
-inline void fill_bytes(void *to, u8 value, size_t count)
+inline void fill_bytes(void* to, u8 value, size_t count)
 {
 	asm volatile("rep stosb" : "+D"(to), "+c"(count) : "a"(value) : "memory");
 }
 
 // Increments unless zero, as a reference that may be going away requires.
-inline bool increment_unless_zero(int &count)
+inline bool increment_unless_zero(int& count)
 {
 	int seen = __atomic_load_n(&count, __ATOMIC_RELAXED);
 	while (seen) {
@@ -202,11 +188,8 @@ inline bool increment_unless_zero(int &count)
 	return false;
 }
 
-inline void decrement(int &count)
-{
-	__atomic_sub_fetch(&count, 1, __ATOMIC_ACQ_REL);
-}
+inline void decrement(int& count) { __atomic_sub_fetch(&count, 1, __ATOMIC_ACQ_REL); }
 
-} // namespace
+}  // namespace
 
 #endif

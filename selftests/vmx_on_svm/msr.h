@@ -24,11 +24,11 @@ constexpr bool valid_pat(u64 value)
 constexpr bool holds_address(u32 msr)
 {
 	return msr == kMsrSysenterEsp || msr == kMsrSysenterEip || msr == 0xc0000082 || msr == 0xc0000083 ||
-		(msr >= kMsrFsBase && msr <= 0xc0000102);
+	       (msr >= kMsrFsBase && msr <= 0xc0000102);
 }
 
 // False where RDMSR raises #GP.
-[[nodiscard]] inline bool read_msr(Cpu &cpu, u32 msr, u64 &value)
+[[nodiscard]] inline bool read_msr(Cpu& cpu, u32 msr, u64& value)
 {
 	switch (msr) {
 	case kMsrFeatureControl:
@@ -54,9 +54,9 @@ constexpr bool holds_address(u32 msr)
 	}
 }
 
-[[nodiscard]] inline bool write_efer(Cpu &cpu, u64 value)
+[[nodiscard]] inline bool write_efer(Cpu& cpu, u64 value)
 {
-	Vmcb &vmcb = cpu.vmcb();
+	Vmcb& vmcb = cpu.vmcb();
 
 	if (value & ~kEferDefined)
 		return false;
@@ -67,7 +67,7 @@ constexpr bool holds_address(u32 msr)
 }
 
 // False where WRMSR raises #GP.
-[[nodiscard]] inline bool write_msr(Cpu &cpu, u32 msr, u64 value)
+[[nodiscard]] inline bool write_msr(Cpu& cpu, u32 msr, u64 value)
 {
 	switch (msr) {
 	case kMsrFeatureControl:
@@ -106,18 +106,15 @@ struct MsrAreaEntry {
 };
 static_assert(sizeof(MsrAreaEntry) == 16);
 
-constexpr bool in_x2apic_range(u32 msr)
-{
-	return msr >= kMsrX2apicFirst && msr <= kMsrX2apicLast;
-}
+constexpr bool in_x2apic_range(u32 msr) { return msr >= kMsrX2apicFirst && msr <= kMsrX2apicLast; }
 
 // Gives the number of the entry that failed, from 1, or 0.  SDM Vol. 3C, sections 27.4 and 28.6.
-[[nodiscard]] inline u64 load_msr_area(Cpu &cpu, u64 address, u64 count)
+[[nodiscard]] inline u64 load_msr_area(Cpu& cpu, u64 address, u64 count)
 {
 	for (u64 i = 0; i < count; ++i) {
-		const MsrAreaEntry entry = *static_cast<MsrAreaEntry *>(cpu.memory(address + i * sizeof(MsrAreaEntry)));
+		const MsrAreaEntry entry = *static_cast<MsrAreaEntry*>(cpu.memory(address + i * sizeof(MsrAreaEntry)));
 		const bool forbidden = entry.reserved || entry.index == kMsrFsBase || entry.index == kMsrGsBase ||
-			entry.index == kMsrSmmMonitorControl || in_x2apic_range(entry.index);
+				       entry.index == kMsrSmmMonitorControl || in_x2apic_range(entry.index);
 		if (forbidden || !write_msr(cpu, entry.index, entry.value))
 			return i + 1;
 	}
@@ -125,10 +122,10 @@ constexpr bool in_x2apic_range(u32 msr)
 }
 
 // SDM Vol. 3C, section 28.4.
-[[nodiscard]] inline u64 store_msr_area(Cpu &cpu, u64 address, u64 count)
+[[nodiscard]] inline u64 store_msr_area(Cpu& cpu, u64 address, u64 count)
 {
 	for (u64 i = 0; i < count; ++i) {
-		MsrAreaEntry &entry = *static_cast<MsrAreaEntry *>(cpu.memory(address + i * sizeof(MsrAreaEntry)));
+		MsrAreaEntry& entry = *static_cast<MsrAreaEntry*>(cpu.memory(address + i * sizeof(MsrAreaEntry)));
 		u64 value;
 		if (entry.reserved || in_x2apic_range(entry.index) || !read_msr(cpu, entry.index, value))
 			return i + 1;
@@ -137,6 +134,6 @@ constexpr bool in_x2apic_range(u32 msr)
 	return 0;
 }
 
-} // namespace
+}  // namespace
 
 #endif

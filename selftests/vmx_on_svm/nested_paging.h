@@ -15,19 +15,19 @@ constexpr u64 kEptRights = kEptRead | kEptWrite | kEptExecute;
 constexpr u64 kEptLargePage = bit(7);
 constexpr u64 kEntryAddress = bits(12, 51);
 
-constexpr bool valid_ept_pointer(const CpuFacts &facts, u64 pointer)
+constexpr bool valid_ept_pointer(const CpuFacts& facts, u64 pointer)
 {
 	const u64 memory_type = pointer & 7;
 	return (memory_type == kMemoryTypeUncacheable || memory_type == kMemoryTypeWriteBack) &&
-		(pointer >> 3 & 7) == 3 &&		// a walk of 4 levels
-		!(pointer & bits(6, 11)) &&		// no accessed and dirty flags
-		facts.valid_physical(pointer);
+	       (pointer >> 3 & 7) == 3 &&   // a walk of 4 levels
+	       !(pointer & bits(6, 11)) &&  // no accessed and dirty flags
+	       facts.valid_physical(pointer);
 }
 
 struct EptTranslation {
 	enum { Mapped, Violation, Misconfiguration } outcome;
-	u64 rights;		// on a violation, those that a translation has; 0 where an entry is not present
-	u64 address;		// host-physical
+	u64 rights;   // on a violation, those that a translation has; 0 where an entry is not present
+	u64 address;  // host-physical
 	u64 page_bytes;
 };
 
@@ -37,40 +37,40 @@ constexpr bool valid_leaf_memory_type(u64 entry)
 	return type == 0 || type == 1 || type == 4 || type == 5 || type == 6;
 }
 
-inline EptTranslation ept_translate(Cpu &cpu, u64 guest_physical)
+inline EptTranslation ept_translate(Cpu& cpu, u64 guest_physical)
 {
 	u64 table = cpu.read(Field::EptPointer) & kEntryAddress;
 	u64 rights = kEptRights;
 	const u64 beyond_width = bits(cpu.facts.physical_width, 51);
 
 	if (guest_physical >> 48)
-		return { EptTranslation::Violation, 0, 0, 0 };
+		return {EptTranslation::Violation, 0, 0, 0};
 	for (unsigned level = 4; level; --level) {
 		const unsigned shift = 12 + 9 * (level - 1);
 		const u64 page_bytes = bit(shift);
-		const u64 entry = *static_cast<u64 *>(cpu.memory(table + (guest_physical >> shift & 511) * 8));
+		const u64 entry = *static_cast<u64*>(cpu.memory(table + (guest_physical >> shift & 511) * 8));
 		const u64 own_rights = entry & kEptRights;
 		const bool leaf = level == 1 || (level < 4 && (entry & kEptLargePage));
 
 		if (!own_rights)
-			return { EptTranslation::Violation, 0, 0, 0 };
+			return {EptTranslation::Violation, 0, 0, 0};
 		// SDM Vol. 3C, section 29.3.3.1.
 		if (!(own_rights & kEptRead))
-			return { EptTranslation::Misconfiguration, 0, 0, 0 };
+			return {EptTranslation::Misconfiguration, 0, 0, 0};
 		if (entry & beyond_width)
-			return { EptTranslation::Misconfiguration, 0, 0, 0 };
+			return {EptTranslation::Misconfiguration, 0, 0, 0};
 		if (leaf && (!valid_leaf_memory_type(entry) || (entry & (page_bytes - 1) & kEntryAddress)))
-			return { EptTranslation::Misconfiguration, 0, 0, 0 };
+			return {EptTranslation::Misconfiguration, 0, 0, 0};
 		if (!leaf && (entry & (level == 4 ? bits(3, 7) : bits(3, 6))))
-			return { EptTranslation::Misconfiguration, 0, 0, 0 };
+			return {EptTranslation::Misconfiguration, 0, 0, 0};
 		rights &= own_rights;
 		if (leaf) {
 			const u64 address = (entry & kEntryAddress) | (guest_physical & (page_bytes - 1));
-			return { EptTranslation::Mapped, rights, address, page_bytes };
+			return {EptTranslation::Mapped, rights, address, page_bytes};
 		}
 		table = entry & kEntryAddress;
 	}
-	return { EptTranslation::Violation, 0, 0, 0 };
+	return {EptTranslation::Violation, 0, 0, 0};
 }
 
 // Nested page-table entries are ordinary ones.  The user bit is required, and the dirty bit lets QEMU cache writes.
@@ -82,13 +82,13 @@ constexpr u64 kPageDirty = bit(6);
 constexpr u64 kPageLarge = bit(7);
 constexpr u64 kPageNoExecute = bit(63);
 
-inline void flush_nested_pages(Cpu &cpu)
+inline void flush_nested_pages(Cpu& cpu)
 {
 	cpu.nested_pages_used = 0;
 	fill_bytes(cpu.nested_root, 0, sizeof(cpu.nested_root));
 }
 
-inline void map_nested_page(Cpu &cpu, u64 guest_physical, const EptTranslation &translation)
+inline void map_nested_page(Cpu& cpu, u64 guest_physical, const EptTranslation& translation)
 {
 	constexpr u64 kLargePageBytes = bit(21);
 	const unsigned last_level = translation.page_bytes >= kLargePageBytes ? 2 : 1;
@@ -97,11 +97,11 @@ inline void map_nested_page(Cpu &cpu, u64 guest_physical, const EptTranslation &
 
 	if (cpu.nested_pages_used + level > kNestedPages)
 		flush_nested_pages(cpu);
-	u64 *table = cpu.nested_root;
+	u64* table = cpu.nested_root;
 	for (; level > last_level; --level) {
-		u64 &entry = table[guest_physical >> (12 + 9 * (level - 1)) & 511];
+		u64& entry = table[guest_physical >> (12 + 9 * (level - 1)) & 511];
 		if (!(entry & kPagePresent)) {
-			u64 *const page = cpu.nested_page[cpu.nested_pages_used++];
+			u64* const page = cpu.nested_page[cpu.nested_pages_used++];
 			fill_bytes(page, 0, kPageBytes);
 			entry = cpu.physical(page) | kPagePresent | kPageWritable | kPageUser | kPageAccessed;
 		} else if (entry & kPageLarge) {
@@ -110,7 +110,7 @@ inline void map_nested_page(Cpu &cpu, u64 guest_physical, const EptTranslation &
 			map_nested_page(cpu, guest_physical, translation);
 			return;
 		}
-		table = reinterpret_cast<u64 *>(cpu.environment.direct_map + (entry & kEntryAddress));
+		table = reinterpret_cast<u64*>(cpu.environment.direct_map + (entry & kEntryAddress));
 	}
 	const u64 offset_mask = last_level == 2 ? kLargePageBytes - 1 : kPageBytes - 1;
 	u64 entry = (translation.address & ~offset_mask) | kPagePresent | kPageUser | kPageAccessed | kPageDirty;
@@ -120,7 +120,7 @@ inline void map_nested_page(Cpu &cpu, u64 guest_physical, const EptTranslation &
 		entry |= kPageWritable;
 	if (!(translation.rights & kEptExecute))
 		entry |= kPageNoExecute;
-	u64 &slot = table[guest_physical >> (12 + 9 * (last_level - 1)) & 511];
+	u64& slot = table[guest_physical >> (12 + 9 * (last_level - 1)) & 511];
 	if (last_level == 2 && (slot & kPagePresent) && !(slot & kPageLarge)) {
 		// EPT has joined small pages.
 		flush_nested_pages(cpu);
@@ -130,6 +130,6 @@ inline void map_nested_page(Cpu &cpu, u64 guest_physical, const EptTranslation &
 	slot = entry;
 }
 
-} // namespace
+}  // namespace
 
 #endif

@@ -9,14 +9,14 @@
 namespace {
 
 // Takes a pending NMI; NMIs are then blocked.  False if none was pending.
-inline bool take_nmi(Cpu &cpu)
+inline bool take_nmi(Cpu& cpu)
 {
 	cpu.state.nmi_taken = 0;
 	vos_open_nmi_window();
 	return __atomic_load_n(&cpu.state.nmi_taken, __ATOMIC_RELAXED);
 }
 
-inline void wait_for_apic(volatile u32 &command)
+inline void wait_for_apic(volatile u32& command)
 {
 	constexpr u32 kDeliveryPending = bit(12);
 	while (command & kDeliveryPending)
@@ -24,9 +24,9 @@ inline void wait_for_apic(volatile u32 &command)
 }
 
 // Sends an NMI to this CPU; it is pending on return.  SDM Vol. 3A, section 11.6.1.
-inline void send_nmi_to_self(Cpu &cpu)
+inline void send_nmi_to_self(Cpu& cpu)
 {
-	constexpr u32 kNmiDelivery = 0x4400;		// delivery mode NMI, level assert, physical destination
+	constexpr u32 kNmiDelivery = 0x4400;  // delivery mode NMI, level assert, physical destination
 	constexpr u64 kApicX2apic = bit(10);
 	constexpr u32 kMsrX2apicId = 0x802;
 
@@ -34,10 +34,10 @@ inline void send_nmi_to_self(Cpu &cpu)
 		wrmsr(kMsrX2apicInterruptCommand, rdmsr(kMsrX2apicId) << 32 | kNmiDelivery);
 		return;
 	}
-	volatile u32 *const apic = reinterpret_cast<volatile u32 *>(cpu.environment.apic_page);
-	volatile u32 &id = apic[0x20 / 4];
-	volatile u32 &command = apic[0x300 / 4];
-	volatile u32 &destination = apic[0x310 / 4];
+	volatile u32* const apic = reinterpret_cast<volatile u32*>(cpu.environment.apic_page);
+	volatile u32& id = apic[0x20 / 4];
+	volatile u32& command = apic[0x300 / 4];
+	volatile u32& destination = apic[0x310 / 4];
 	wait_for_apic(command);
 	const u32 saved = destination;
 	destination = id;
@@ -46,12 +46,9 @@ inline void send_nmi_to_self(Cpu &cpu)
 	destination = saved;
 }
 
-inline void unblock_nmis()
-{
-	vos_unblock_nmis();
-}
+inline void unblock_nmis() { vos_unblock_nmis(); }
 
-inline void block_nmis(Cpu &cpu)
+inline void block_nmis(Cpu& cpu)
 {
 	// From a known state: whether NMIs are blocked already cannot be seen.
 	unblock_nmis();
@@ -67,7 +64,7 @@ inline void block_nmis(Cpu &cpu)
 
 // Acknowledges the pending interrupt that made the guest exit, and gives its vector.  An NMI that comes in between is
 // left pending.
-inline u64 acknowledge_interrupt(Cpu &cpu)
+inline u64 acknowledge_interrupt(Cpu& cpu)
 {
 	constexpr int kAttempts = 8;
 
@@ -85,6 +82,6 @@ inline u64 acknowledge_interrupt(Cpu &cpu)
 	return __atomic_load_n(&cpu.state.vector_taken, __ATOMIC_RELAXED);
 }
 
-} // namespace
+}  // namespace
 
 #endif

@@ -13,13 +13,13 @@ namespace {
 
 constexpr u64 kPaeTableAddress = bits(5, 31);
 
-inline bool pae_paging(const Vmcb &vmcb)
+inline bool pae_paging(const Vmcb& vmcb)
 {
 	return (vmcb.cr0 & kCr0Paging) && (vmcb.cr4 & kCr4PhysicalAddressExtension) &&
-		!(vmcb.efer & kEferLongModeActive);
+	       !(vmcb.efer & kEferLongModeActive);
 }
 
-inline bool valid_pdptes(const CpuFacts &facts, const u64 (&pdpte)[4])
+inline bool valid_pdptes(const CpuFacts& facts, const u64 (&pdpte)[4])
 {
 	const u64 reserved = bits(1, 2) | bits(5, 8) | bits(facts.physical_width, 63);
 	for (const u64 entry : pdpte) {
@@ -29,7 +29,7 @@ inline bool valid_pdptes(const CpuFacts &facts, const u64 (&pdpte)[4])
 	return true;
 }
 
-inline bool read_pdptes(Cpu &cpu, u64 cr3, u64 (&pdpte)[4])
+inline bool read_pdptes(Cpu& cpu, u64 cr3, u64 (&pdpte)[4])
 {
 	u64 address;
 	if (!to_host_physical(cpu, cr3 & kPaeTableAddress, address))
@@ -39,13 +39,10 @@ inline bool read_pdptes(Cpu &cpu, u64 cr3, u64 (&pdpte)[4])
 }
 
 // CR3 as the guest has loaded it.
-inline u64 guest_cr3(Cpu &cpu)
-{
-	return cpu.pdpte_window ? cpu.pae_cr3 : cpu.guest_vmcb.cr3;
-}
+inline u64 guest_cr3(Cpu& cpu) { return cpu.pdpte_window ? cpu.pae_cr3 : cpu.guest_vmcb.cr3; }
 
 // A page below 4 GiB where EPT maps nothing.
-inline u64 find_pdpte_window(Cpu &cpu)
+inline u64 find_pdpte_window(Cpu& cpu)
 {
 	constexpr u64 kFirst = 0xffbfe000, kLast = 0xc0000000, kStep = 0x10000;
 	for (u64 address = kFirst; address > kLast; address -= kStep) {
@@ -55,7 +52,7 @@ inline u64 find_pdpte_window(Cpu &cpu)
 	fatal("EPT leaves no room for PDPTEs", kFirst, cpu.guest_vmcb.rip);
 }
 
-inline void use_pdptes(Cpu &cpu, const u64 (&pdpte)[4], u64 cr3)
+inline void use_pdptes(Cpu& cpu, const u64 (&pdpte)[4], u64 cr3)
 {
 	if (!cpu.pdpte_window)
 		cpu.pdpte_window = find_pdpte_window(cpu);
@@ -66,7 +63,7 @@ inline void use_pdptes(Cpu &cpu, const u64 (&pdpte)[4], u64 cr3)
 }
 
 // The guest leaves PAE paging, or VMX non-root operation.
-inline void forget_pdptes(Cpu &cpu)
+inline void forget_pdptes(Cpu& cpu)
 {
 	if (!cpu.pdpte_window)
 		return;
@@ -77,7 +74,7 @@ inline void forget_pdptes(Cpu &cpu)
 
 // After the guest has written CR0, CR3 or CR4.  False if a reserved bit in memory makes that raise #GP, or, with `violation`
 // set, if EPT does not map the PDPTEs.
-[[nodiscard]] inline bool reload_pdptes(Cpu &cpu, u64 cr3, bool &violation)
+[[nodiscard]] inline bool reload_pdptes(Cpu& cpu, u64 cr3, bool& violation)
 {
 	u64 pdpte[4];
 
@@ -96,6 +93,6 @@ inline void forget_pdptes(Cpu &cpu)
 	return true;
 }
 
-} // namespace
+}  // namespace
 
 #endif

@@ -103,6 +103,6 @@ enum Msr : u32 {
 
 constexpr u64 kVmCrSvmDisabled = bit(4);
 
-} // namespace
+}  // namespace
 
 #endif

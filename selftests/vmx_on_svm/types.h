@@ -20,22 +20,13 @@ using s64 = int64_t;
 constexpr u64 kPageBytes = 4096;
 constexpr u64 kPageMask = ~(kPageBytes - 1);
 
-constexpr u64 bit(unsigned number)
-{
-	return u64{1} << number;
-}
+constexpr u64 bit(unsigned number) { return u64{1} << number; }
 
 // Bits first to last, both included.
-constexpr u64 bits(unsigned first, unsigned last)
-{
-	return (~u64{0} >> (63 - (last - first))) << first;
-}
+constexpr u64 bits(unsigned first, unsigned last) { return (~u64{0} >> (63 - (last - first))) << first; }
 
-constexpr u64 low_half(u64 value)
-{
-	return value & 0xffffffff;
-}
+constexpr u64 low_half(u64 value) { return value & 0xffffffff; }
 
-} // namespace
+}  // namespace
 
 #endif

@@ -28,7 +28,7 @@ struct alignas(4096) Vmcb {
 	u16 intercept_dr_read;
 	u16 intercept_dr_write;
 	u32 intercept_exceptions;
-	u32 intercept_instructions[2];	// 64 bits, not aligned
+	u32 intercept_instructions[2];  // 64 bits, not aligned
 	u8 reserved1[0x40 - 0x14];
 	u64 io_permission_map;
 	u64 msr_permission_map;
@@ -134,15 +134,12 @@ enum ExitCode : u32 {
 	kExitInvalid = 0xffffffff,
 };
 
-constexpr u64 intercept(ExitCode code)
-{
-	return bit(code - kExitInterrupt);
-}
+constexpr u64 intercept(ExitCode code) { return bit(code - kExitInterrupt); }
 
 // SVM's own instructions: VMX software must not see them.
 constexpr u64 kInterceptSvmInstructions = intercept(kExitVmrun) | intercept(kExitVmmcall) | intercept(kExitVmload) |
-	intercept(kExitVmsave) | intercept(kExitStgi) | intercept(kExitClgi) | intercept(kExitSkinit) |
-	intercept(kExitInvlpga);
+					  intercept(kExitVmsave) | intercept(kExitStgi) | intercept(kExitClgi) |
+					  intercept(kExitSkinit) | intercept(kExitInvlpga);
 
 // interrupt_control
 constexpr u32 kVirtualTprMask = bits(0, 3);
@@ -175,6 +172,6 @@ constexpr u64 kIoInput = bit(0);
 constexpr u64 kIoString = bit(2);
 constexpr u64 kIoRepeat = bit(3);
 
-} // namespace
+}  // namespace
 
 #endif

@@ -72,25 +72,25 @@ struct FieldRange {
 	Field first, last;
 };
 constexpr FieldRange kFieldRanges[] = {
-	{ Field::Vpid, Field::Vpid },
-	{ Field::GuestEsSelector, Field::GuestTrSelector },
-	{ Field::HostEsSelector, Field::HostTrSelector },
-	{ Field::IoBitmapA, Field::ExecutiveVmcs },
-	{ Field::TscOffset, Field::TscOffset },
-	{ Field::EptPointer, Field::EptPointer },
-	{ Field::GuestPhysicalAddress, Field::GuestPhysicalAddress },
-	{ Field::VmcsLinkPointer, Field::GuestEfer },
-	{ Field::GuestPdpte0, Field::GuestPdpte3 },
-	{ Field::HostPat, Field::HostEfer },
-	{ Field::PinControls, Field::EntryInstructionLength },
-	{ Field::SecondaryControls, Field::SecondaryControls },
-	{ Field::InstructionError, Field::ExitInstructionInfo },
-	{ Field::GuestEsLimit, Field::GuestSysenterCs },
-	{ Field::HostSysenterCs, Field::HostSysenterCs },
-	{ Field::Cr0Mask, Field::Cr3Target3 },
-	{ Field::ExitQualification, Field::GuestLinearAddress },
-	{ Field::GuestCr0, Field::GuestSysenterEip },
-	{ Field::HostCr0, Field::HostRip },
+	{Field::Vpid, Field::Vpid},
+	{Field::GuestEsSelector, Field::GuestTrSelector},
+	{Field::HostEsSelector, Field::HostTrSelector},
+	{Field::IoBitmapA, Field::ExecutiveVmcs},
+	{Field::TscOffset, Field::TscOffset},
+	{Field::EptPointer, Field::EptPointer},
+	{Field::GuestPhysicalAddress, Field::GuestPhysicalAddress},
+	{Field::VmcsLinkPointer, Field::GuestEfer},
+	{Field::GuestPdpte0, Field::GuestPdpte3},
+	{Field::HostPat, Field::HostEfer},
+	{Field::PinControls, Field::EntryInstructionLength},
+	{Field::SecondaryControls, Field::SecondaryControls},
+	{Field::InstructionError, Field::ExitInstructionInfo},
+	{Field::GuestEsLimit, Field::GuestSysenterCs},
+	{Field::HostSysenterCs, Field::HostSysenterCs},
+	{Field::Cr0Mask, Field::Cr3Target3},
+	{Field::ExitQualification, Field::GuestLinearAddress},
+	{Field::GuestCr0, Field::GuestSysenterEip},
+	{Field::HostCr0, Field::HostRip},
 };
 
 constexpr Field operator+(Field first, unsigned index)
@@ -103,7 +103,7 @@ enum class FieldWidth { Bits16, Bits64, Bits32, Natural };
 enum class FieldType { Control, ExitInformation, Guest, Host };
 
 class FieldEncoding {
-public:
+ public:
 	constexpr explicit FieldEncoding(u64 value) : value_(value) {}
 
 	constexpr bool high_access() const { return value_ & 1; }
@@ -116,7 +116,7 @@ public:
 		return !(value_ & ~u64{0x6fff}) && (!high_access() || width() == FieldWidth::Bits64);
 	}
 
-private:
+ private:
 	u64 value_;
 };
 
@@ -124,15 +124,15 @@ constexpr unsigned kFieldIndexLimit = 32;
 constexpr u8 kNoSlot = 0xff;
 
 class SlotTable {
-public:
+ public:
 	constexpr SlotTable()
 	{
-		for (auto &group : slot_)
-			for (auto &slot : group)
+		for (auto& group : slot_)
+			for (auto& slot : group)
 				slot = kNoSlot;
-		for (const FieldRange &range : kFieldRanges) {
+		for (const FieldRange& range : kFieldRanges) {
 			for (u32 value = static_cast<u32>(range.first); value <= static_cast<u32>(range.last);
-					value += 2) {
+			     value += 2) {
 				const FieldEncoding encoding(value);
 				slot_[value >> 10 & 31][encoding.index()] = count_++;
 				if (encoding.index() > highest_index_)
@@ -151,7 +151,7 @@ public:
 	constexpr unsigned count() const { return count_; }
 	constexpr unsigned highest_index() const { return highest_index_; }
 
-private:
+ private:
 	u8 slot_[32][kFieldIndexLimit] = {};
 	unsigned count_ = 0;
 	unsigned highest_index_ = 0;
@@ -160,7 +160,7 @@ constexpr SlotTable kSlots;
 static_assert(kSlots.count() < kNoSlot);
 static_assert(kSlots.find(0x681f) == kNoSlot && kSlots.find(0x2001) == kSlots.find(0x2000));
 
-constexpr u32 kVmcsRevision = 0x00534f56;	// bit 31 is clear
+constexpr u32 kVmcsRevision = 0x00534f56;  // bit 31 is clear
 
 struct VmcsRegion {
 	u32 revision;
@@ -175,6 +175,6 @@ struct VmcsRegion {
 static_assert(offsetof(VmcsRegion, abort_indicator) == 4, "SDM Vol. 3C, section 25.2");
 static_assert(sizeof(VmcsRegion) <= kPageBytes);
 
-} // namespace
+}  // namespace
 
 #endif

@@ -26,7 +26,7 @@ struct vrc_test_field {
  * VMREAD and VMWRITE below the register cache, which learns nothing of it: a
  * register that the cache has in memory stays what it is there.
  */
-#define VRC_TEST_VMCS_READ  _IOWR(VRC_TEST_IOCTL_TYPE, 0x00, struct vrc_test_field)
+#define VRC_TEST_VMCS_READ _IOWR(VRC_TEST_IOCTL_TYPE, 0x00, struct vrc_test_field)
 #define VRC_TEST_VMCS_WRITE _IOW(VRC_TEST_IOCTL_TYPE, 0x01, struct vrc_test_field)
 
 /*

@@ -95,8 +95,8 @@ inline Result<bool> load_cr0(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)
 		u64 control = VREGCACHE_TRY(guest_cr4(vcpu, vmcs));
 		bool paging = value & cr0::kPg;
 		if (features & efer::kLme) {
-			u64 cs = VREGCACHE_TRY(vcpu.cache.read(
-				vmcs, segment_register(Segment::kCs, SegmentPart::kAccessRights)));
+			u64 cs = VREGCACHE_TRY(
+				vcpu.cache.read(vmcs, segment_register(Segment::kCs, SegmentPart::kAccessRights)));
 			// SDM Vol. 3A, 4.1.2: PAE is needed, and a 64-bit code segment is allowed on neither side.
 			if ((paging && !(control & cr4::kPae)) || (cs & vregcache::access_rights::kLong))
 				return false;
@@ -114,8 +114,8 @@ inline void follow_cr4(Vcpu& vcpu, u64 value)
 {
 	vcpu.entry.xcr0_in_use = g_vmx.facts.xsave && (value & cr4::kOsxsave);
 	// XRSTOR reaches PKRU without CR4.PKE.
-	vcpu.entry.pkru_in_use =
-		g_vmx.facts.pku && ((value & cr4::kPke) || (vcpu.entry.xcr0_in_use && (vcpu.entry.xcr0 & xcr0::kPkru)));
+	vcpu.entry.pkru_in_use = g_vmx.facts.pku &&
+				 ((value & cr4::kPke) || (vcpu.entry.xcr0_in_use && (vcpu.entry.xcr0 & xcr0::kPkru)));
 }
 
 // MOV to CR4.  False: #GP(0), and nothing has changed.

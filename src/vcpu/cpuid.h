@@ -72,7 +72,8 @@ inline void keep_feature_bits(u32 leaf, u32 subleaf, CpuidResult& r)
 		break;
 	case 0x80000001:
 		r.ecx &= 1u << 0 | 1u << 5 | 1u << 8;  // LAHF64 LZCNT PREFETCHW
-		r.edx &= 1u << 11 | cpuid_bit::kNx | 1u << 26 | (g_vmx.controls.secondary & secondary::kRdtscp ? cpuid_bit::kRdtscp : 0) |
+		r.edx &= 1u << 11 | cpuid_bit::kNx | 1u << 26 |
+			 (g_vmx.controls.secondary & secondary::kRdtscp ? cpuid_bit::kRdtscp : 0) |
 			 cpuid_bit::kLongMode;
 		break;
 	case 0x80000008:

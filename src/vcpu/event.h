@@ -35,11 +35,15 @@ struct InterruptionInformation {
 	// Raised by an instruction or by a breakpoint, and not by INT n, an interrupt or an NMI.
 	bool is_exception() const
 	{
-		return valid() && (type() == InterruptionType::kHardwareException || type() == InterruptionType::kSoftwareException ||
+		return valid() && (type() == InterruptionType::kHardwareException ||
+				   type() == InterruptionType::kSoftwareException ||
 				   type() == InterruptionType::kPrivilegedSoftwareException);
 	}
 	// The instruction that raised it is skipped by delivery, so VM-entry must know its length.
-	bool is_software() const { return static_cast<u8>(type()) >= static_cast<u8>(InterruptionType::kSoftwareInterrupt); }
+	bool is_software() const
+	{
+		return static_cast<u8>(type()) >= static_cast<u8>(InterruptionType::kSoftwareInterrupt);
+	}
 };
 
 struct Event {

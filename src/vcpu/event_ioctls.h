@@ -66,7 +66,8 @@ inline Result<long> get_vcpu_events(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned
 // Could the guest have these events?  Whatever is refused here changes nothing.
 inline bool are_valid(const kvm_vcpu_events& events)
 {
-	constexpr u32 kKnown = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR | KVM_VCPUEVENT_VALID_SHADOW;
+	constexpr u32 kKnown = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR |
+			       KVM_VCPUEVENT_VALID_SHADOW;
 	if (events.flags & ~kKnown)
 		return false;
 	constexpr u8 kShadows = KVM_X86_SHADOW_INT_MOV_SS | KVM_X86_SHADOW_INT_STI;

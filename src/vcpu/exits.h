@@ -10,8 +10,8 @@ namespace {
 inline Result<Next> handle_cpuid(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	auto& gpr = vcpu.gpr();
-	CpuidResult r = VREGCACHE_TRY(execute_cpuid(vcpu, vmcs, static_cast<u32>(gpr[Gpr::kRax]),
-						    static_cast<u32>(gpr[Gpr::kRcx])));
+	CpuidResult r = VREGCACHE_TRY(
+		execute_cpuid(vcpu, vmcs, static_cast<u32>(gpr[Gpr::kRax]), static_cast<u32>(gpr[Gpr::kRcx])));
 	gpr[Gpr::kRax] = r.eax;
 	gpr[Gpr::kRbx] = r.ebx;
 	gpr[Gpr::kRcx] = r.ecx;
@@ -289,7 +289,8 @@ inline Result<Next> handle_exception_or_nmi(Vcpu& vcpu, const LoadedVmcs& vmcs)
 		// INT1 is a trap: its handler returns behind it.
 		if (what.type() == InterruptionType::kPrivilegedSoftwareException)
 			VREGCACHE_TRY(advance_rip(vcpu, vmcs));
-		VREGCACHE_TRY(raise_debug(vcpu, vmcs, causes & (kDr6Breakpoints | kDr6AccessDetected | kDr6SingleStep)));
+		VREGCACHE_TRY(
+			raise_debug(vcpu, vmcs, causes & (kDr6Breakpoints | kDr6AccessDetected | kDr6SingleStep)));
 		return Next::kResume;
 	}
 	Event event;
@@ -305,7 +306,8 @@ inline Result<Next> handle_exception_or_nmi(Vcpu& vcpu, const LoadedVmcs& vmcs)
 // The guest can take an interrupt now; the next VM-entry delivers the one that waits.
 inline Result<Next> handle_interrupt_window(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
-	if (vcpu.waiting.any() || !userspace_wants_interrupt_window(vcpu) || !VREGCACHE_TRY(can_take_interrupt(vcpu, vmcs)))
+	if (vcpu.waiting.any() || !userspace_wants_interrupt_window(vcpu) ||
+	    !VREGCACHE_TRY(can_take_interrupt(vcpu, vmcs)))
 		return Next::kResume;
 	vcpu.run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
 	return Next::kUserspace;

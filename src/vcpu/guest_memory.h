@@ -49,8 +49,8 @@ class GuestMemory {
 			return 0;
 		}
 		bool read_only = region.flags & KVM_MEM_READONLY;
-		if (slot.pages && (slot.pages != pages || slot.user_address != region.userspace_addr ||
-				   slot.read_only != read_only))
+		if (slot.pages &&
+		    (slot.pages != pages || slot.user_address != region.userspace_addr || slot.read_only != read_only))
 			return -EINVAL;
 		for (const Slot& other : slots_) {
 			if (&other != &slot && other.pages && region.guest_phys_addr < other.end() &&

@@ -27,7 +27,7 @@ inline u64* switched_msr(Vcpu& vcpu, u32 index)
 	case msr::kKernelGsBase: return &vcpu.msrs.kernel_gs_base;
 	case msr::kTscAux: return g_vmx.facts.rdtscp ? &vcpu.msrs.tsc_aux : nullptr;
 	default: return nullptr;
-	// clang-format on
+		// clang-format on
 	}
 }
 
@@ -58,7 +58,8 @@ inline Result<MsrValue> read_msr(Vcpu& vcpu, const LoadedVmcs& vmcs, u32 index)
 		return known(VREGCACHE_TRY(vcpu.cache.read(vmcs, segment_register(Segment::kFs, SegmentPart::kBase))));
 	case msr::kGsBase:
 		return known(VREGCACHE_TRY(vcpu.cache.read(vmcs, segment_register(Segment::kGs, SegmentPart::kBase))));
-	default: return MsrValue{};
+	default:
+		return MsrValue{};
 	}
 }
 

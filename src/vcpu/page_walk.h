@@ -62,11 +62,11 @@ class PageWalk {
 	}
 
  private:
-	static constexpr u64 kPresent = 1u << 0, kWritable = 1u << 1, kUser = 1u << 2, kAccessed = 1u << 5, kDirty = 1u << 6,
-			     kLargePage = 1u << 7, kExecuteDisable = u64{1} << 63;
+	static constexpr u64 kPresent = 1u << 0, kWritable = 1u << 1, kUser = 1u << 2, kAccessed = 1u << 5,
+			     kDirty = 1u << 6, kLargePage = 1u << 7, kExecuteDisable = u64{1} << 63;
 	static constexpr u64 kAddressMask = 0x000ffffffffff000;
-	static constexpr u32 kFaultPresent = 1u << 0, kFaultWrite = 1u << 1, kFaultUser = 1u << 2, kFaultReserved = 1u << 3,
-			     kFaultKey = 1u << 5;
+	static constexpr u32 kFaultPresent = 1u << 0, kFaultWrite = 1u << 1, kFaultUser = 1u << 2,
+			     kFaultReserved = 1u << 3, kFaultKey = 1u << 5;
 
 	explicit PageWalk(GuestMemory& memory) : memory_(&memory) {}
 	friend class vregcache::Result<PageWalk>;

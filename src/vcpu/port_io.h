@@ -56,7 +56,8 @@ class StringSegment {
 			return segment;
 		}
 		segment.stack_ = io.segment == Segment::kSs;
-		segment.limit_ = VREGCACHE_TRY(vcpu.cache.read(vmcs, segment_register(io.segment, SegmentPart::kLimit)));
+		segment.limit_ = VREGCACHE_TRY(
+			vcpu.cache.read(vmcs, segment_register(io.segment, SegmentPart::kLimit)));
 		segment.rights_ = static_cast<u32>(
 			VREGCACHE_TRY(vcpu.cache.read(vmcs, segment_register(io.segment, SegmentPart::kAccessRights))));
 		u64 flags = VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs));
@@ -107,9 +108,8 @@ class StringMemory {
 	enum class Outcome : u8 { kDone, kFault, kNoMemory };
 
 	StringMemory(Vcpu& vcpu, const StringSegment& segment, const PageWalk& walk, Access access)
-		: vcpu_(vcpu), segment_(segment), walk_(walk), access_(access)
-	{
-	}
+	    : vcpu_(vcpu), segment_(segment), walk_(walk), access_(access)
+	{}
 
 	// Goes through the elements of @io; returns how many went.  Their data are in the data page; without @transfer it
 	// only looks whether they could go.  The memory lock is held.

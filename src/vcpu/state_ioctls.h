@@ -91,9 +91,10 @@ inline SegmentState from_kvm(const kvm_segment& segment)
 	state.limit = segment.limit;
 	state.selector = segment.selector;
 	auto flag = [](u32 value, u32 bit) { return value & 1 ? bit : 0; };
-	state.access_rights = (segment.type & kTypeMask) | flag(segment.s, kCodeOrData) | (segment.dpl & 3u) << kDplShift |
-			      flag(segment.present, kPresent) | flag(segment.avl, kAvailable) | flag(segment.l, kLong) |
-			      flag(segment.db, kDefaultBig) | flag(segment.g, kGranularity);
+	state.access_rights = (segment.type & kTypeMask) | flag(segment.s, kCodeOrData) |
+			      (segment.dpl & 3u) << kDplShift | flag(segment.present, kPresent) |
+			      flag(segment.avl, kAvailable) | flag(segment.l, kLong) | flag(segment.db, kDefaultBig) |
+			      flag(segment.g, kGranularity);
 	if (segment.unusable || !segment.present)
 		state.access_rights |= kUnusable;
 	else if (segment.s)
@@ -107,8 +108,8 @@ struct NamedSegment {
 };
 
 constexpr NamedSegment kSregsSegments[] = {
-	{Segment::kEs, &kvm_sregs::es}, {Segment::kCs, &kvm_sregs::cs}, {Segment::kSs, &kvm_sregs::ss},
-	{Segment::kDs, &kvm_sregs::ds}, {Segment::kFs, &kvm_sregs::fs}, {Segment::kGs, &kvm_sregs::gs},
+	{Segment::kEs, &kvm_sregs::es},    {Segment::kCs, &kvm_sregs::cs}, {Segment::kSs, &kvm_sregs::ss},
+	{Segment::kDs, &kvm_sregs::ds},    {Segment::kFs, &kvm_sregs::fs}, {Segment::kGs, &kvm_sregs::gs},
 	{Segment::kLdtr, &kvm_sregs::ldt}, {Segment::kTr, &kvm_sregs::tr},
 };
 
@@ -196,7 +197,8 @@ inline Result<long> set_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long 
 	// As in KVM, a set without an interrupt leaves the one that is on its way.
 	for (u32 word = 0; word < 4; word++) {
 		if (sregs.interrupt_bitmap[word])
-			set_pending_interrupt(vcpu, static_cast<u8>(word * 64 + __builtin_ctzll(sregs.interrupt_bitmap[word])));
+			set_pending_interrupt(vcpu, static_cast<u8>(word * 64 +
+								    __builtin_ctzll(sregs.interrupt_bitmap[word])));
 	}
 	return 0L;
 }
@@ -375,7 +377,8 @@ inline long put_cpuid(unsigned long argument, const kvm_cpuid_entry2* entries, u
 
 inline long get_supported_cpuid(unsigned long argument)
 {
-	kvm_cpuid_entry2* entries = static_cast<kvm_cpuid_entry2*>(vrc_host_alloc(kCpuidLimit * sizeof(kvm_cpuid_entry2)));
+	kvm_cpuid_entry2* entries = static_cast<kvm_cpuid_entry2*>(
+		vrc_host_alloc(kCpuidLimit * sizeof(kvm_cpuid_entry2)));
 	if (!entries)
 		return -ENOMEM;
 	long result = put_cpuid(argument, entries, supported_cpuid(entries, kCpuidLimit));

@@ -9,10 +9,14 @@ namespace {
 inline int errno_of(Error error)
 {
 	switch (error) {
-	case Error::kNone: return 0;
-	case Error::kVmFailValid: return -EINVAL;
-	case Error::kVmFailInvalid: return -ENXIO;
-	default: return -EIO;
+	case Error::kNone:
+		return 0;
+	case Error::kVmFailValid:
+		return -EINVAL;
+	case Error::kVmFailInvalid:
+		return -ENXIO;
+	default:
+		return -EIO;
 	}
 }
 

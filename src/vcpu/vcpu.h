@@ -58,15 +58,15 @@ struct Vcpu {
 	HostControlRegisters host_control_registers;
 	GuestMsrs msrs;
 
-	u32 entry_controls = 0;         // VM-entry controls as the VMCS has them
-	u32 primary_controls = 0;       // primary processor-based controls, likewise
+	u32 entry_controls = 0;          // VM-entry controls as the VMCS has them
+	u32 primary_controls = 0;        // primary processor-based controls, likewise
 	bool breakpoints_armed = false;  // the guest's DR7 enables one
 
-	Event event;           // for the next VM-entry
-	WaitingEvents waiting; // for a VM-entry at which the guest can take them
-	PortIo io;             // unfinished
+	Event event;            // for the next VM-entry
+	WaitingEvents waiting;  // for a VM-entry at which the guest can take them
+	PortIo io;              // unfinished
 	u64 apic_base = 0;
-	u64 cr8 = 0;           // task-priority class
+	u64 cr8 = 0;  // task-priority class
 	u64 pat = 0;
 	u64 sysenter_cs = 0;
 	u64 sysenter_esp = 0;
@@ -80,16 +80,10 @@ struct Vcpu {
 	RawVmx access() { return RawVmx(cache.observer().accesses()); }
 };
 
-inline Vcpu& vcpu_of(vrc_vcpu* vcpu)
-{
-	return *reinterpret_cast<Vcpu*>(vcpu);
-}
+inline Vcpu& vcpu_of(vrc_vcpu* vcpu) { return *reinterpret_cast<Vcpu*>(vcpu); }
 
 // CR0 and CR4: what VMX demands of them, less what unrestricted guest waives (SDM Vol. 3C, 24.8).
-inline ControlRegisterShare cr0_share()
-{
-	return {kCr0GuestOwned, g_vmx.cr0_fixed0 & ~(cr0::kPe | cr0::kPg)};
-}
+inline ControlRegisterShare cr0_share() { return {kCr0GuestOwned, g_vmx.cr0_fixed0 & ~(cr0::kPe | cr0::kPg)}; }
 
 inline ControlRegisterShare cr4_share()
 {

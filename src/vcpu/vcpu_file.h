@@ -74,13 +74,20 @@ inline Result<void> set_up_vmcs(Vcpu& vcpu, const LoadedVmcs& vmcs)
 inline const char* error_text(Error error)
 {
 	switch (error) {
-	case Error::kVmFailInvalid: return "VMfailInvalid: no VMCS is current";
-	case Error::kVmFailValid: return "VMfailValid: the processor does not have the field";
-	case Error::kFault: return "the instruction faulted: the CPU is not in VMX operation";
-	case Error::kNotCurrent: return "another VMCS is current, or the CPU is not in VMX operation";
-	case Error::kDirty: return "a register was set after it should have been written back";
-	case Error::kNotBound: return "the register cache belongs to no VMCS";
-	default: return "there is no such register";
+	case Error::kVmFailInvalid:
+		return "VMfailInvalid: no VMCS is current";
+	case Error::kVmFailValid:
+		return "VMfailValid: the processor does not have the field";
+	case Error::kFault:
+		return "the instruction faulted: the CPU is not in VMX operation";
+	case Error::kNotCurrent:
+		return "another VMCS is current, or the CPU is not in VMX operation";
+	case Error::kDirty:
+		return "a register was set after it should have been written back";
+	case Error::kNotBound:
+		return "the register cache belongs to no VMCS";
+	default:
+		return "there is no such register";
 	}
 }
 

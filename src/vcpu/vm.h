@@ -29,10 +29,7 @@ struct Vm {
 static_assert(VRC_MAX_VCPUS <= 64);
 
 // The boundary knows it by an opaque name.
-inline Vm& vm_of(vrc_vm* vm)
-{
-	return *reinterpret_cast<Vm*>(vm);
-}
+inline Vm& vm_of(vrc_vm* vm) { return *reinterpret_cast<Vm*>(vm); }
 
 inline int vm_set_memory_region(Vm& vm, unsigned long argument)
 {

@@ -18,7 +18,7 @@ struct VmxCapability {
 	u64 cr4_fixed1 = 0;
 	u64 host_cr4_mce = 0;  // CR4.MCE as the kernel has it
 	bool invept_single = false;
-	u32 physical_bits = 36;       // of this CPU's addresses, MAXPHYADDR
+	u32 physical_bits = 36;  // of this CPU's addresses, MAXPHYADDR
 	bool gigabyte_pages = false;
 	u64 host_xcr0 = 0;
 	u32 xsave_end[64] = {};  // where each component of the XSAVE area ends; CPUID is too slow to ask each time
@@ -43,12 +43,14 @@ inline int check_cpu_has_vmx()
 	constexpr u64 kLocked = 1u << 0, kVmxOutsideSmx = 1u << 2;
 	u64 feature_control = rdmsr(msr::kFeatureControl);
 	if (!(feature_control & kLocked)) {
-		vrc_host_error("firmware left IA32_FEATURE_CONTROL unlocked with VMX disabled; enable VMX in its setup");
+		vrc_host_error(
+			"firmware left IA32_FEATURE_CONTROL unlocked with VMX disabled; enable VMX in its setup");
 		return -EPERM;
 	}
 	if (!(feature_control & kVmxOutsideSmx)) {
-		vrc_host_error("firmware has disabled VMX and locked IA32_FEATURE_CONTROL (%#llx); enable VMX in its setup",
-			       feature_control);
+		vrc_host_error(
+			"firmware has disabled VMX and locked IA32_FEATURE_CONTROL (%#llx); enable VMX in its setup",
+			feature_control);
 		return -EPERM;
 	}
 	return 0;

@@ -36,17 +36,14 @@ inline u64 rdtsc()
 	return u64{high} << 32 | low;
 }
 
-#define VRC_CONTROL_REGISTER(name)                                               \
-	inline u64 read_##name()                                                 \
-	{                                                                        \
-		u64 value;                                                       \
-		asm volatile("mov %%" #name ", %0" : "=r"(value));               \
-		return value;                                                    \
-	}                                                                        \
-	inline void write_##name(u64 value)                                      \
-	{                                                                        \
-		asm volatile("mov %0, %%" #name : : "r"(value) : "memory");      \
-	}
+#define VRC_CONTROL_REGISTER(name)                                 \
+	inline u64 read_##name()                                   \
+	{                                                          \
+		u64 value;                                         \
+		asm volatile("mov %%" #name ", %0" : "=r"(value)); \
+		return value;                                      \
+	}                                                          \
+	inline void write_##name(u64 value) { asm volatile("mov %0, %%" #name : : "r"(value) : "memory"); }
 VRC_CONTROL_REGISTER(cr2)
 VRC_CONTROL_REGISTER(dr0)
 VRC_CONTROL_REGISTER(dr1)
@@ -70,12 +67,12 @@ inline u64 read_hardware_cr4()
 	return value;
 }
 
-#define VRC_SEGMENT_REGISTER(name)                                      \
-	inline u16 read_##name()                                        \
-	{                                                               \
-		u16 value;                                              \
-		asm volatile("mov %%" #name ", %0" : "=r"(value));      \
-		return value;                                           \
+#define VRC_SEGMENT_REGISTER(name)                                 \
+	inline u16 read_##name()                                   \
+	{                                                          \
+		u16 value;                                         \
+		asm volatile("mov %%" #name ", %0" : "=r"(value)); \
+		return value;                                      \
 	}
 VRC_SEGMENT_REGISTER(cs)
 VRC_SEGMENT_REGISTER(ss)

@@ -15,11 +15,11 @@ class ControlChecks : public EntryRules<Reader> {
 	bool find() { return execution_controls() || exit_controls() || entry_controls(); }
 
  private:
-	static constexpr u32 kPreemptionTimer = 1u << 6;                                // pin-based
-	static constexpr u32 kIoBitmaps = 1u << 25, kMsrBitmaps = 1u << 28;             // primary
-	static constexpr u32 kVpid = 1u << 5;                                           // secondary
-	static constexpr u32 kSavePreemptionTimer = 1u << 22;                           // VM-exit
-	static constexpr u32 kEntryToSmm = 1u << 10, kEndDualMonitor = 1u << 11;        // VM-entry
+	static constexpr u32 kPreemptionTimer = 1u << 6;                          // pin-based
+	static constexpr u32 kIoBitmaps = 1u << 25, kMsrBitmaps = 1u << 28;       // primary
+	static constexpr u32 kVpid = 1u << 5;                                     // secondary
+	static constexpr u32 kSavePreemptionTimer = 1u << 22;                     // VM-exit
+	static constexpr u32 kEntryToSmm = 1u << 10, kEndDualMonitor = 1u << 11;  // VM-entry
 
 	// SDM Vol. 3C, 27.2.1.1
 	bool execution_controls()
@@ -27,7 +27,8 @@ class ControlChecks : public EntryRules<Reader> {
 		section("27.2.1.1");
 		return not_allowed(vregcache::kPinBasedControls, facts().pin_based) ||
 		       not_allowed(vregcache::kPrimaryProcessorBasedControls, facts().primary) ||
-		       (has_secondary() && not_allowed(vregcache::kSecondaryProcessorBasedControls, facts().secondary)) ||
+		       (has_secondary() &&
+			not_allowed(vregcache::kSecondaryProcessorBasedControls, facts().secondary)) ||
 		       exceeds(vregcache::kCr3TargetCount, facts().misc >> 16 & 0x1ff, "the processor has fewer") ||
 		       bitmaps() || nmi_controls() ||
 		       ((secondary() & kVpid) && !get(vregcache::kVirtualProcessorId) &&
@@ -40,7 +41,8 @@ class ControlChecks : public EntryRules<Reader> {
 
 	bool bitmaps()
 	{
-		return (has_primary(kIoBitmaps) && (not_a_page(vregcache::kIoBitmapA) || not_a_page(vregcache::kIoBitmapB))) ||
+		return (has_primary(kIoBitmaps) &&
+			(not_a_page(vregcache::kIoBitmapA) || not_a_page(vregcache::kIoBitmapB))) ||
 		       (has_primary(kMsrBitmaps) && not_a_page(vregcache::kMsrBitmaps));
 	}
 
@@ -59,21 +61,25 @@ class ControlChecks : public EntryRules<Reader> {
 	{
 		constexpr u64 kMemoryType = 7, kUncacheable = 0, kWriteBack = 6;
 		constexpr u64 kAccessedAndDirty = 1u << 6, kShadowStack = 1u << 7, kReserved = 0xf00;
-		constexpr u64 kHasWalk4 = 1u << 6, kHasWalk5 = 1u << 7, kHasUncacheable = 1u << 8, kHasWriteBack = 1u << 14,
-			      kHasAccessedAndDirty = 1u << 21, kHasShadowStack = 1u << 23;
+		constexpr u64 kHasWalk4 = 1u << 6, kHasWalk5 = 1u << 7, kHasUncacheable = 1u << 8,
+			      kHasWriteBack = 1u << 14, kHasAccessedAndDirty = 1u << 21, kHasShadowStack = 1u << 23;
 		auto offers = [this](u64 bit) { return (facts().ept_vpid & bit) != 0; };
 		u64 pointer = get(vregcache::kEptPointer);
 		u64 type = pointer & kMemoryType;
 		u64 levels = (pointer >> 3 & 7) + 1;
 
-		if (!(type == kUncacheable && offers(kHasUncacheable)) && !(type == kWriteBack && offers(kHasWriteBack)))
-			return breaks(vregcache::kEptPointer, "its bits 2:0 must be a memory type that the processor offers");
+		if (!(type == kUncacheable && offers(kHasUncacheable)) &&
+		    !(type == kWriteBack && offers(kHasWriteBack)))
+			return breaks(vregcache::kEptPointer,
+				      "its bits 2:0 must be a memory type that the processor offers");
 		if (!(levels == 4 && offers(kHasWalk4)) && !(levels == 5 && offers(kHasWalk5)))
-			return breaks(vregcache::kEptPointer, "its bits 5:3 must be a page-walk length that the processor offers");
+			return breaks(vregcache::kEptPointer,
+				      "its bits 5:3 must be a page-walk length that the processor offers");
 		return (!offers(kHasAccessedAndDirty) &&
-			has(vregcache::kEptPointer, kAccessedAndDirty, "the processor has no accessed and dirty flags for EPT")) ||
-		       (!offers(kHasShadowStack) &&
-			has(vregcache::kEptPointer, kShadowStack, "the processor has no supervisor shadow-stack control")) ||
+			has(vregcache::kEptPointer, kAccessedAndDirty,
+			    "the processor has no accessed and dirty flags for EPT")) ||
+		       (!offers(kHasShadowStack) && has(vregcache::kEptPointer, kShadowStack,
+							"the processor has no supervisor shadow-stack control")) ||
 		       has(vregcache::kEptPointer, kReserved, "reserved bits must be 0") ||
 		       beyond_physical(vregcache::kEptPointer);
 	}
@@ -95,7 +101,8 @@ class ControlChecks : public EntryRules<Reader> {
 		section("27.2.1.3");
 		return not_allowed(vregcache::kVmEntryControls, facts().vm_entry) || injected_event() ||
 		       msr_area(vregcache::kVmEntryMsrLoadCount, vregcache::kVmEntryMsrLoadAddress) ||
-		       has(vregcache::kVmEntryControls, kEntryToSmm | kEndDualMonitor, "only an SMM monitor may set these");
+		       has(vregcache::kVmEntryControls, kEntryToSmm | kEndDualMonitor,
+			   "only an SMM monitor may set these");
 	}
 
 	bool injected_event()
@@ -112,7 +119,8 @@ class ControlChecks : public EntryRules<Reader> {
 		if (type == injected::kNmi && vector != vector::kNmi)
 			return breaks(kVmEntryInterruptionInformation, "the vector of an NMI must be 2");
 		if (type == injected::kHardwareException && vector > 31)
-			return breaks(kVmEntryInterruptionInformation, "the vector of a hardware exception must be 31 or less");
+			return breaks(kVmEntryInterruptionInformation,
+				      "the vector of a hardware exception must be 31 or less");
 		return error_code(word) ||
 		       has(kVmEntryInterruptionInformation, injected::kReserved, "reserved bits must be 0") ||
 		       instruction_length(word);
@@ -128,9 +136,11 @@ class ControlChecks : public EntryRules<Reader> {
 		bool must_have = can_have && ::has_error_code(static_cast<u8>(injected::vector(word)));
 		bool any = facts().basic & kAnyVector;
 		if (given && !(any ? can_have : must_have))
-			return breaks(kVmEntryInterruptionInformation, "this event has no error code, so its bit 11 must be 0");
+			return breaks(kVmEntryInterruptionInformation,
+				      "this event has no error code, so its bit 11 must be 0");
 		if (!given && must_have && !any)
-			return breaks(kVmEntryInterruptionInformation, "this event has an error code, so its bit 11 must be 1");
+			return breaks(kVmEntryInterruptionInformation,
+				      "this event has an error code, so its bit 11 must be 1");
 		return given && has(kVmEntryExceptionErrorCode, 0xffff0000, "its upper half must be 0");
 	}
 
@@ -153,7 +163,8 @@ class ControlChecks : public EntryRules<Reader> {
 			return false;
 		u64 last = get(address) + entries * 16 - 1;
 		return has(address, 0xf, "it must be a multiple of 16") || beyond_physical(address) ||
-		       ((last & beyond_physical()) && conflicts(address, "the area must end within physical addresses", count));
+		       ((last & beyond_physical()) &&
+			conflicts(address, "the area must end within physical addresses", count));
 	}
 
 	bool has_primary(u32 control) const { return get(vregcache::kPrimaryProcessorBasedControls) & control; }

@@ -11,12 +11,11 @@ namespace {
 // A guest segment register's fields.
 struct SegmentFields {
 	explicit constexpr SegmentFields(vregcache::Segment segment)
-		: selector(vregcache::kGuestEsSelector.kEncoding + distance(segment)),
-		  base(vregcache::kGuestEsBase.kEncoding + distance(segment)),
-		  limit(vregcache::kGuestEsLimit.kEncoding + distance(segment)),
-		  access_rights(vregcache::kGuestEsAccessRights.kEncoding + distance(segment))
-	{
-	}
+	    : selector(vregcache::kGuestEsSelector.kEncoding + distance(segment)),
+	      base(vregcache::kGuestEsBase.kEncoding + distance(segment)),
+	      limit(vregcache::kGuestEsLimit.kEncoding + distance(segment)),
+	      access_rights(vregcache::kGuestEsAccessRights.kEncoding + distance(segment))
+	{}
 
 	AnyField selector, base, limit, access_rights;
 
@@ -66,7 +65,10 @@ class GuestChecks : public EntryRules<Reader> {
 	bool paging() const { return get(vregcache::kGuestCr0) & cr0::kPg; }
 	bool protected_mode() const { return get(vregcache::kGuestCr0) & cr0::kPe; }
 	// Where VM must not be 1, the segments are not what is wrong.
-	bool virtual_8086() const { return (get(vregcache::kGuestRflags) & rflags::kVm) && protected_mode() && !ia32e(); }
+	bool virtual_8086() const
+	{
+		return (get(vregcache::kGuestRflags) & rflags::kVm) && protected_mode() && !ia32e();
+	}
 	u64 event() const { return get(vregcache::kVmEntryInterruptionInformation); }
 	u64 rights(Segment segment) const { return get(SegmentFields(segment).access_rights); }
 	bool usable(Segment segment) const { return !(rights(segment) & vregcache::access_rights::kUnusable); }
@@ -164,7 +166,8 @@ class GuestChecks : public EntryRules<Reader> {
 	{
 		for (Segment segment : kOrdinarySegments) {
 			SegmentFields fields(segment);
-			if (differs(fields.base, get(fields.selector) << 4, "in virtual-8086 mode it follows the selector") ||
+			if (differs(fields.base, get(fields.selector) << 4,
+				    "in virtual-8086 mode it follows the selector") ||
 			    differs(fields.limit, 0xffff, "virtual-8086 mode has one limit") ||
 			    differs(fields.access_rights, 0xf3, "virtual-8086 mode has one kind of segments"))
 				return true;
@@ -199,7 +202,8 @@ class GuestChecks : public EntryRules<Reader> {
 		if (code && !conforming && dpl != this->dpl(Segment::kSs))
 			return conflicts(kGuestCsAccessRights, "its DPL must be that of SS", kGuestSsAccessRights);
 		if (conforming && dpl > this->dpl(Segment::kSs))
-			return conflicts(kGuestCsAccessRights, "its DPL must not exceed that of SS", kGuestSsAccessRights);
+			return conflicts(kGuestCsAccessRights, "its DPL must not exceed that of SS",
+					 kGuestSsAccessRights);
 		return present_and_in_form(Segment::kCs) ||
 		       (ia32e() && (get(kGuestCsAccessRights) & access_rights::kLong) &&
 			has(kGuestCsAccessRights, access_rights::kDefaultBig, "with L, D must be 0")) ||
@@ -230,7 +234,8 @@ class GuestChecks : public EntryRules<Reader> {
 		       ((type(segment) & kCode) && lacks(field, kReadable, "code must be readable")) ||
 		       lacks(field, access_rights::kCodeOrData, "S must be 1") ||
 		       (!unrestricted() && type(segment) <= kLastNotConforming && dpl(segment) < rpl(segment) &&
-			conflicts(field, "its DPL must be at least the selector's RPL", SegmentFields(segment).selector)) ||
+			conflicts(field, "its DPL must be at least the selector's RPL",
+				  SegmentFields(segment).selector)) ||
 		       present_and_in_form(segment) || granularity(segment);
 	}
 
@@ -249,7 +254,8 @@ class GuestChecks : public EntryRules<Reader> {
 		u64 limit = get(fields.limit);
 		if (pages && (limit & 0xfff) != 0xfff)
 			return conflicts(fields.access_rights, "with this limit G must be 0", fields.limit);
-		return !pages && limit >> 20 && conflicts(fields.access_rights, "with this limit G must be 1", fields.limit);
+		return !pages && limit >> 20 &&
+		       conflicts(fields.access_rights, "with this limit G must be 1", fields.limit);
 	}
 
 	bool task_register()
@@ -261,7 +267,8 @@ class GuestChecks : public EntryRules<Reader> {
 			return breaks(kGuestTrAccessRights, "its type must be a busy TSS");
 		return has(kGuestTrAccessRights, access_rights::kCodeOrData, "S must be 0") ||
 		       present_and_in_form(Segment::kTr) ||
-		       has(kGuestTrAccessRights, access_rights::kUnusable, "TR must be usable") || granularity(Segment::kTr);
+		       has(kGuestTrAccessRights, access_rights::kUnusable, "TR must be usable") ||
+		       granularity(Segment::kTr);
 	}
 
 	bool local_descriptor_table()
@@ -323,7 +330,8 @@ class GuestChecks : public EntryRules<Reader> {
 					 kGuestInterruptibilityState);
 		if (!(event() & injected::kValid))
 			return false;
-		if ((state == kHlt && !wakes_from_hlt()) || (state == kShutdown && !wakes_from_shutdown()) || state == kWaitForSipi)
+		if ((state == kHlt && !wakes_from_hlt()) || (state == kShutdown && !wakes_from_shutdown()) ||
+		    state == kWaitForSipi)
 			return conflicts(kGuestActivityState, "the injected event does not end this state",
 					 kVmEntryInterruptionInformation);
 		return false;
@@ -359,10 +367,13 @@ class GuestChecks : public EntryRules<Reader> {
 		if ((state & kShadows) == kShadows)
 			return breaks(kGuestInterruptibilityState, "STI and MOV SS cannot both block");
 		if ((state & kBlockingBySti) && !(get(kGuestRflags) & rflags::kIf))
-			return conflicts(kGuestInterruptibilityState, "without RFLAGS.IF, STI cannot block", kGuestRflags);
+			return conflicts(kGuestInterruptibilityState, "without RFLAGS.IF, STI cannot block",
+					 kGuestRflags);
 		return (injected::is(event(), injected::kExternalInterrupt) &&
-			has(kGuestInterruptibilityState, kShadows, "an injected external interrupt must not be blocked")) ||
-		       blocked_nmi() || has(kGuestInterruptibilityState, kBlockingBySmi, "SMIs are blocked in SMM only") ||
+			has(kGuestInterruptibilityState, kShadows,
+			    "an injected external interrupt must not be blocked")) ||
+		       blocked_nmi() ||
+		       has(kGuestInterruptibilityState, kBlockingBySmi, "SMIs are blocked in SMM only") ||
 		       ((state & kEnclave) &&
 			has(kGuestInterruptibilityState, kBlockingByMovSs, "in an enclave MOV SS does not block"));
 	}
@@ -373,9 +384,11 @@ class GuestChecks : public EntryRules<Reader> {
 		section("27.3.1.5");
 		if (!injected::is(event(), injected::kNmi))
 			return false;
-		return has(kGuestInterruptibilityState, kBlockingByMovSs, "an injected NMI must not be blocked by MOV SS") ||
+		return has(kGuestInterruptibilityState, kBlockingByMovSs,
+			   "an injected NMI must not be blocked by MOV SS") ||
 		       ((get(kPinBasedControls) & pin::kVirtualNmis) &&
-			has(kGuestInterruptibilityState, kBlockingByNmi, "an injected virtual NMI must not be blocked by an NMI"));
+			has(kGuestInterruptibilityState, kBlockingByNmi,
+			    "an injected virtual NMI must not be blocked by an NMI"));
 	}
 
 	// SDM Vol. 3C, 27.3.1.5
@@ -412,8 +425,8 @@ class GuestChecks : public EntryRules<Reader> {
 		section("27.3.1.6");
 		if (!paging() || !(get(kGuestCr4) & cr4::kPae) || ia32e() || !execution(secondary::kEpt))
 			return false;
-		for (AnyField entry : {AnyField(kGuestPdpte0), AnyField(kGuestPdpte1), AnyField(kGuestPdpte2),
-				       AnyField(kGuestPdpte3)}) {
+		for (AnyField entry :
+		     {AnyField(kGuestPdpte0), AnyField(kGuestPdpte1), AnyField(kGuestPdpte2), AnyField(kGuestPdpte3)}) {
 			if ((get(entry) & kPresent) &&
 			    has(entry, kReserved | beyond_physical(), "where it is present, reserved bits must be 0"))
 				return true;

@@ -37,8 +37,8 @@ class HostChecks : public EntryRules<Reader> {
 		       lacks(kHostCr4, facts().cr4_fixed0, "some bits must be 1 in VMX operation") ||
 		       has(kHostCr4, ~facts().cr4_fixed1, "some bits must be 0 in VMX operation") ||
 		       ((get(kHostCr4) & kCet) && lacks(kHostCr0, cr0::kWp, "CR4.CET needs CR0.WP")) ||
-		       beyond_physical(kHostCr3) ||
-		       not_canonical(kHostIa32SysenterEsp) || not_canonical(kHostIa32SysenterEip) ||
+		       beyond_physical(kHostCr3) || not_canonical(kHostIa32SysenterEsp) ||
+		       not_canonical(kHostIa32SysenterEip) ||
 		       ((controls & exit_control::kLoadPat) && not_a_pat(kHostIa32Pat)) ||
 		       ((controls & exit_control::kLoadEfer) &&
 			(has(kHostIa32Efer, ~kEferDefined, "reserved bits must be 0") ||

@@ -11,7 +11,8 @@ namespace {
 // A VMCS field that is known at run time only.
 struct AnyField {
 	template <u32 kEncoding>
-	constexpr AnyField(vregcache::Field<kEncoding>) : encoding(kEncoding) {}
+	constexpr AnyField(vregcache::Field<kEncoding>) : encoding(kEncoding)
+	{}
 	explicit constexpr AnyField(u32 number) : encoding(number) {}
 
 	u32 encoding;
@@ -67,7 +68,10 @@ class EntryRules {
 	void section(const char* number) { section_ = number; }
 
 	// Some bits of the mask are 1, and none must be.
-	bool has(AnyField field, u64 mask, const char* rule) { return (get(field) & mask) && found(field, rule, "mask", mask); }
+	bool has(AnyField field, u64 mask, const char* rule)
+	{
+		return (get(field) & mask) && found(field, rule, "mask", mask);
+	}
 
 	// Some bits of the mask are 0, and all must be 1.
 	bool lacks(AnyField field, u64 mask, const char* rule)
@@ -144,22 +148,22 @@ class EntryRules {
 };
 
 // What each part of the checks names the inherited rules by.
-#define VRC_ENTRY_RULES(Reader)                    \
-	using Rules = EntryRules<Reader>;          \
-	using Rules::Rules;                        \
-	using Rules::beyond_physical;              \
-	using Rules::breaks;                       \
-	using Rules::conflicts;                    \
-	using Rules::differs;                      \
-	using Rules::exceeds;                      \
-	using Rules::facts;                        \
-	using Rules::get;                          \
-	using Rules::has;                          \
-	using Rules::lacks;                        \
-	using Rules::not_a_page;                   \
-	using Rules::not_a_pat;                    \
-	using Rules::not_allowed;                  \
-	using Rules::not_canonical;                \
+#define VRC_ENTRY_RULES(Reader)           \
+	using Rules = EntryRules<Reader>; \
+	using Rules::Rules;               \
+	using Rules::beyond_physical;     \
+	using Rules::breaks;              \
+	using Rules::conflicts;           \
+	using Rules::differs;             \
+	using Rules::exceeds;             \
+	using Rules::facts;               \
+	using Rules::get;                 \
+	using Rules::has;                 \
+	using Rules::lacks;               \
+	using Rules::not_a_page;          \
+	using Rules::not_a_pat;           \
+	using Rules::not_allowed;         \
+	using Rules::not_canonical;       \
 	using Rules::section
 
 constexpr u64 kEferDefined = efer::kSce | efer::kLme | efer::kLma | efer::kNxe;

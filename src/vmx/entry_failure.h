@@ -51,8 +51,9 @@ inline EntryFacts entry_facts()
 inline void log_finding(u32 vcpu, const char* failure, const EntryFinding& finding)
 {
 	if (!finding.found()) {
-		vrc_host_error("vCPU %u: VM-entry failed: %s; an unknown check: none of those known here finds a field wrong",
-			       vcpu, failure);
+		vrc_host_error(
+			"vCPU %u: VM-entry failed: %s; an unknown check: none of those known here finds a field wrong",
+			vcpu, failure);
 		return;
 	}
 	const char* name = field_name(finding.field);
@@ -74,12 +75,14 @@ VREGCACHE_COLD inline void explain_vm_fail(u32 vcpu, u32 error)
 	} else if (error == vm_instruction_error::kInvalidHostState) {
 		finding = find_invalid_host_state(RawFields(), entry_facts());
 	} else {
-		vrc_host_error("vCPU %u: VM-entry failed: %s (VM-instruction error %u)", vcpu, vm_instruction_error_text(error),
-			       error);
+		vrc_host_error("vCPU %u: VM-entry failed: %s (VM-instruction error %u)", vcpu,
+			       vm_instruction_error_text(error), error);
 		return;
 	}
-	log_finding(vcpu, error == vm_instruction_error::kInvalidControl ? "a control field is invalid (VM-instruction error 7)"
-									 : "a host-state field is invalid (VM-instruction error 8)",
+	log_finding(vcpu,
+		    error == vm_instruction_error::kInvalidControl
+			    ? "a control field is invalid (VM-instruction error 7)"
+			    : "a host-state field is invalid (VM-instruction error 8)",
 		    finding);
 }
 
@@ -93,17 +96,20 @@ VREGCACHE_COLD inline void explain_entry_failure_exit(u32 vcpu, u32 reason, u64 
 			    find_invalid_guest_state(RawFields(), entry_facts(), qualification));
 		return;
 	case static_cast<u32>(ExitReason::kMsrLoading):
-		vrc_host_error("vCPU %u: VM-entry failed: an MSR could not be loaded (exit reason 34); SDM Vol. 3C, 27.4: entry "
-			       "%llu of the VM-entry MSR-load area, which has %llu", vcpu, qualification,
-			       RawFields().vmread(vregcache::kVmEntryMsrLoadCount.kEncoding).value_or(0));
+		vrc_host_error(
+			"vCPU %u: VM-entry failed: an MSR could not be loaded (exit reason 34); SDM Vol. 3C, 27.4: entry "
+			"%llu of the VM-entry MSR-load area, which has %llu",
+			vcpu, qualification, RawFields().vmread(vregcache::kVmEntryMsrLoadCount.kEncoding).value_or(0));
 		return;
 	case kMachineCheck:
-		vrc_host_error("vCPU %u: VM-entry failed: a machine check came during it (exit reason 41); SDM Vol. 3C, 27.9",
-			       vcpu);
+		vrc_host_error(
+			"vCPU %u: VM-entry failed: a machine check came during it (exit reason 41); SDM Vol. 3C, 27.9",
+			vcpu);
 		return;
 	default:
-		vrc_host_error("vCPU %u: VM-entry failed: exit reason %#x, which the SDM does not list, qualification %#llx", vcpu,
-			       reason, qualification);
+		vrc_host_error(
+			"vCPU %u: VM-entry failed: exit reason %#x, which the SDM does not list, qualification %#llx",
+			vcpu, reason, qualification);
 		return;
 	}
 }

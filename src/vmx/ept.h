@@ -42,13 +42,15 @@ class Ept {
 				if (!page)
 					return -ENOMEM;
 				// After the page's zeroes: another CPU may walk it at once.
-				__atomic_store_n(&entry, vrc_host_physical(page) | kRead | kWrite | kExecute, __ATOMIC_RELEASE);
+				__atomic_store_n(&entry, vrc_host_physical(page) | kRead | kWrite | kExecute,
+						 __ATOMIC_RELEASE);
 			}
 			table = table_of(entry);
 		}
 		// Write-back whatever the guest's PAT says: the host has the page mapped so, and two types for a page at a time are
 		// trouble (SDM Vol. 3A, 12.12.4).
-		u64 entry = host_physical | kRead | kExecute | kMemoryTypeWriteBack << 3 | kIgnorePat | (writable ? kWrite : 0);
+		u64 entry = host_physical | kRead | kExecute | kMemoryTypeWriteBack << 3 | kIgnorePat |
+			    (writable ? kWrite : 0);
 		__atomic_store_n(&table[slot(guest_physical, 1)], entry, __ATOMIC_RELAXED);
 		return 0;
 	}

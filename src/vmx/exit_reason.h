@@ -79,7 +79,7 @@ constexpr const char* exit_reason_name(u32 reason)
 	case ExitReason::kWbinvd: return "wbinvd";
 	case ExitReason::kXsetbv: return "xsetbv";
 	default: return "other";
-	// clang-format on
+		// clang-format on
 	}
 }
 

@@ -81,7 +81,6 @@ class ResidentSwitch {
 		write_idtr(host.idtr);
 	}
 
-
  private:
 	// WRMSR is slow, and hosts and guests often agree.
 	static void load(u32 index, u64 from, u64 to)

@@ -28,25 +28,13 @@ fault:                                                                          
 	return Error::kFault
 // clang-format on
 
-inline Result<void> vmxon(u64 region)
-{
-	VRC_VMX_INSTRUCTION("vmxon %[region]", [region] "m"(region));
-}
+inline Result<void> vmxon(u64 region) { VRC_VMX_INSTRUCTION("vmxon %[region]", [region] "m"(region)); }
 
-inline Result<void> vmxoff()
-{
-	VRC_VMX_INSTRUCTION("vmxoff", [unused] "i"(0));
-}
+inline Result<void> vmxoff() { VRC_VMX_INSTRUCTION("vmxoff", [unused] "i"(0)); }
 
-inline Result<void> vmclear(u64 vmcs)
-{
-	VRC_VMX_INSTRUCTION("vmclear %[vmcs]", [vmcs] "m"(vmcs));
-}
+inline Result<void> vmclear(u64 vmcs) { VRC_VMX_INSTRUCTION("vmclear %[vmcs]", [vmcs] "m"(vmcs)); }
 
-inline Result<void> vmptrld(u64 vmcs)
-{
-	VRC_VMX_INSTRUCTION("vmptrld %[vmcs]", [vmcs] "m"(vmcs));
-}
+inline Result<void> vmptrld(u64 vmcs) { VRC_VMX_INSTRUCTION("vmptrld %[vmcs]", [vmcs] "m"(vmcs)); }
 
 struct InveptDescriptor {
 	u64 ept_pointer;

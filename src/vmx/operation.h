@@ -31,10 +31,7 @@ struct PerCpu {
 
 PerCpu* g_per_cpu;
 
-inline PerCpu& this_cpu()
-{
-	return g_per_cpu[vrc_host_cpu()];
-}
+inline PerCpu& this_cpu() { return g_per_cpu[vrc_host_cpu()]; }
 
 // Interrupts off on this CPU, for a scope.
 class InterruptsOff {
@@ -221,10 +218,7 @@ extern "C" int vrc_init(vrc_bool unsafe_allowed)
 	return allocate_per_cpu();
 }
 
-extern "C" void vrc_exit(void)
-{
-	free_per_cpu();
-}
+extern "C" void vrc_exit(void) { free_per_cpu(); }
 
 extern "C" int vrc_cpu_enable(void)
 {
@@ -237,8 +231,9 @@ extern "C" int vrc_cpu_enable(void)
 	vrc_host_set_cr4_vmxe(true);
 	if (!vmxon(vrc_host_physical(cpu.vmxon_region)).ok()) {
 		vrc_host_set_cr4_vmxe(false);
-		vrc_host_error("VMXON failed on CPU %u: its firmware has disabled VMX, or it differs from the first CPU",
-			       vrc_host_cpu());
+		vrc_host_error(
+			"VMXON failed on CPU %u: its firmware has disabled VMX, or it differs from the first CPU",
+			vrc_host_cpu());
 		return -EIO;
 	}
 	// What an earlier user of VMX left in the TLBs under EPT must not be seen by our guests (SDM Vol. 3C, 29.4.3.4).

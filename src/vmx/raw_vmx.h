@@ -18,10 +18,7 @@ namespace {
 }
 
 // Preemption off.
-inline void set_current_vmcs(VmcsId vmcs)
-{
-	asm volatile("movq %0, %%gs:vrc_current_vmcs" : : "r"(vmcs) : "memory");
-}
+inline void set_current_vmcs(VmcsId vmcs) { asm volatile("movq %0, %%gs:vrc_current_vmcs" : : "r"(vmcs) : "memory"); }
 
 class RawVmx {
  public:

@@ -8,9 +8,8 @@
 namespace {
 
 // An early return on the first write that fails.
-#define VRC_WRITE(vmcs, field, value)                                                                    \
-	VREGCACHE_TRY((vmcs).write(vregcache::field,                                                     \
-				   static_cast<typename decltype(vregcache::field)::Value>(value)))
+#define VRC_WRITE(vmcs, field, value) \
+	VREGCACHE_TRY((vmcs).write(vregcache::field, static_cast<typename decltype(vregcache::field)::Value>(value)))
 
 // Exceptions that must not loop in the guest's microcode, or are the host's: #DB and #AC can be made to repeat for ever
 // without an instruction boundary, and #MC belongs to the host.
@@ -18,7 +17,8 @@ constexpr u32 kExceptionBitmap = 1u << vector::kDebug | 1u << vector::kAlignment
 
 // Bits that a guest may change without an exit: they change nothing that the host must follow.
 constexpr u64 kCr0GuestOwned = cr0::kTs;
-constexpr u64 kCr4GuestOwned = cr4::kPvi | cr4::kTsd | cr4::kDe | cr4::kPge | cr4::kPce | cr4::kOsfxsr | cr4::kOsxmmexcpt;
+constexpr u64 kCr4GuestOwned = cr4::kPvi | cr4::kTsd | cr4::kDe | cr4::kPge | cr4::kPce | cr4::kOsfxsr |
+			       cr4::kOsxmmexcpt;
 
 inline Result<void> write_controls(const LoadedVmcs& vmcs, u64 ept_pointer, u64 tsc_offset)
 {

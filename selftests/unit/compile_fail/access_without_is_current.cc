@@ -14,9 +14,6 @@ struct Access {
 };
 
 using ThisCache = Cache<VmxLayout, Access, AnyContext, NoObserver>;
-bool test(ThisCache& cache, const LoadedVmcs<Access>& vmcs)
-{
-	return cache.read<Reg::kRip>(vmcs).ok();
-}
+bool test(ThisCache& cache, const LoadedVmcs<Access>& vmcs) { return cache.read<Reg::kRip>(vmcs).ok(); }
 
 }  // namespace vregcache

@@ -11,7 +11,7 @@ constexpr u64 kTrapFlag = bit(8), kInterruptFlag = bit(9);
 constexpr u64 kBySti = bit(0), kByMovSs = bit(1);
 constexpr u64 kSingleStep = bit(14), kEnabledBreakpoint = bit(12);
 
-void begin_blocked(const char *code, u64 interruptibility, u64 pending, u64 rflags, u64 proc = 0)
+void begin_blocked(const char* code, u64 interruptibility, u64 pending, u64 rflags, u64 proc = 0)
 {
 	Controls controls;
 	controls.proc = proc;
@@ -58,7 +58,7 @@ void test_blocking_by_execution()
 		write(kExceptionBitmap, 0);
 		test.equal("reason", run(), kVmcall);
 		test.equal("handler", handler_reached(), 1);
-		const u64 *const frame = reinterpret_cast<u64 *>(read(kGuestRsp));
+		const u64* const frame = reinterpret_cast<u64*>(read(kGuestRsp));
 		test.equal("RIP pushed", frame[0] - address(vc_guest_mov_ss_nops), 3);
 		test.equal("RFLAGS pushed", frame[2], 2 | kTrapFlag);
 	}
@@ -154,12 +154,12 @@ void test_blocked_instructions()
 		begin_blocked(vc_guest_pushf, kBySti, 0, kInterruptFlag, kProcInterruptWindow);
 		test.equal("reason", run(), kInterruptWindow);
 		test.equal("RIP", offset_of(vc_guest_pushf), 1);
-		test.equal("flags pushed", *reinterpret_cast<u64 *>(read(kGuestRsp)), 2 | kInterruptFlag);
+		test.equal("flags pushed", *reinterpret_cast<u64*>(read(kGuestRsp)), 2 | kInterruptFlag);
 	}
 	{
 		Test test("POPF while STI blocks");
 		begin_blocked(vc_guest_popf, kBySti, 0, kInterruptFlag, kProcInterruptWindow);
-		u64 *const top = reinterpret_cast<u64 *>(context->stack + 2040);
+		u64* const top = reinterpret_cast<u64*>(context->stack + 2040);
 		*top = 2 | kInterruptFlag | kTrapFlag | 1;
 		write(kGuestRsp, address(top));
 		test.equal("reason", run(), kInterruptWindow);
@@ -186,6 +186,6 @@ void test_blocked_instructions()
 	}
 }
 
-} // namespace
+}  // namespace
 
 #endif

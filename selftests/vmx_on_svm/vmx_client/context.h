@@ -9,7 +9,7 @@
 namespace {
 
 constexpr u64 kPage = 4096;
-constexpr u64 kGsBase = 0x1000;		// of the guest, for linear addresses that nothing is read from
+constexpr u64 kGsBase = 0x1000;  // of the guest, for linear addresses that nothing is read from
 
 struct [[gnu::packed]] DescriptorTable {
 	u16 limit;
@@ -32,23 +32,17 @@ struct alignas(4096) Context {
 	alignas(4096) u8 guest_page[16][kPage];
 };
 
-Context *context;
+Context* context;
 u64 basic;
 bool launched;
 vc_registers registers;
 unsigned test_count, failed_count;
 
-u64 address(const void *pointer)
-{
-	return reinterpret_cast<u64>(pointer);
-}
+u64 address(const void* pointer) { return reinterpret_cast<u64>(pointer); }
 
-void clear(void *memory, u64 bytes)
-{
-	asm volatile("rep stosb" : "+D"(memory), "+c"(bytes) : "a"(0) : "memory");
-}
+void clear(void* memory, u64 bytes) { asm volatile("rep stosb" : "+D"(memory), "+c"(bytes) : "a"(0) : "memory"); }
 
-void copy(void *to, const void *from, u64 bytes)
+void copy(void* to, const void* from, u64 bytes)
 {
 	asm volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(bytes) : : "memory");
 }
@@ -60,10 +54,7 @@ u64 read(u64 field)
 	return value;
 }
 
-void write(u64 field, u64 value)
-{
-	vc_vmwrite(field, value);
-}
+void write(u64 field, u64 value) { vc_vmwrite(field, value); }
 
 u64 msr(u32 number)
 {
@@ -72,6 +63,6 @@ u64 msr(u32 number)
 	return value;
 }
 
-} // namespace
+}  // namespace
 
 #endif

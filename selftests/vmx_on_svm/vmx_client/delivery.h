@@ -8,7 +8,7 @@
 
 namespace {
 
-constexpr u64 kNowhere = u64{1} << 62;		// not canonical: nothing can be pushed there
+constexpr u64 kNowhere = u64{1} << 62;  // not canonical: nothing can be pushed there
 
 void test_nested_exceptions()
 {
@@ -50,7 +50,7 @@ void test_nested_exceptions()
 }
 
 // The guest's IDT is at 4000H, where EPT maps nothing.
-void begin_events(const Controls &controls, u64 entry)
+void begin_events(const Controls& controls, u64 entry)
 {
 	begin_long_mode_ept(controls);
 	copy(context->guest_page[1], vc_guest_events, vc_guest_events_end - vc_guest_events);
@@ -61,16 +61,16 @@ void begin_events(const Controls &controls, u64 entry)
 void test_interrupted_delivery()
 {
 	const struct {
-		const char *name;
+		const char* name;
 		u64 entry;
 		u32 vectoring;
 	} executed[] = {
-		{ "EPT violation while INT n is delivered", 0, 4 << 8 | 0x42 },
-		{ "EPT violation while INT3 is delivered", 16, 6 << 8 | 3 },
-		{ "EPT violation while #UD is delivered", 32, 3 << 8 | 6 },
+		{"EPT violation while INT n is delivered", 0, 4 << 8 | 0x42},
+		{"EPT violation while INT3 is delivered", 16, 6 << 8 | 3},
+		{"EPT violation while #UD is delivered", 32, 3 << 8 | 6},
 	};
 	Controls controls;
-	for (const auto &one : executed) {
+	for (const auto& one : executed) {
 		Test test(one.name);
 		begin_events(controls, one.entry);
 		test.equal("reason", run(), kEptViolation);
@@ -79,15 +79,15 @@ void test_interrupted_delivery()
 	}
 	controls.pin |= kPinVirtualNmis;
 	const struct {
-		const char *name;
+		const char* name;
 		u32 info, error, length;
 	} injected[] = {
-		{ "EPT violation while an injected interrupt is delivered", 0x50, 0, 0 },
-		{ "EPT violation while an injected NMI is delivered", 2 << 8 | 2, 0, 0 },
-		{ "EPT violation while an injected #GP is delivered", 1 << 11 | 3 << 8 | 13, 0x18, 0 },
-		{ "EPT violation while an injected INT n is delivered", 4 << 8 | 0x61, 0, 2 },
+		{"EPT violation while an injected interrupt is delivered", 0x50, 0, 0},
+		{"EPT violation while an injected NMI is delivered", 2 << 8 | 2, 0, 0},
+		{"EPT violation while an injected #GP is delivered", 1 << 11 | 3 << 8 | 13, 0x18, 0},
+		{"EPT violation while an injected INT n is delivered", 4 << 8 | 0x61, 0, 2},
 	};
-	for (const auto &one : injected) {
+	for (const auto& one : injected) {
 		Test test(one.name);
 		begin_events(controls, 0);
 		write(kGuestRflags, 0x202);
@@ -109,6 +109,6 @@ void test_interrupted_delivery()
 	}
 }
 
-} // namespace
+}  // namespace
 
 #endif

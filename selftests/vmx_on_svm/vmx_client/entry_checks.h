@@ -7,14 +7,14 @@
 
 namespace {
 
-void expect_entry_error(Test &test, const char *what, u64 error)
+void expect_entry_error(Test& test, const char* what, u64 error)
 {
 	const int outcome = vc_enter(&registers, launched);
 	test.equal(what, outcome ? outcome : 100, VC_FAIL_VALID);
 	test.equal(what, read(kInstructionError), error);
 }
 
-void with_field(Test &test, const char *what, u64 field, u64 value, u64 error)
+void with_field(Test& test, const char* what, u64 field, u64 value, u64 error)
 {
 	const u64 old = read(field);
 	write(field, value);
@@ -35,10 +35,10 @@ void test_control_checks()
 	with_field(test, "CR3-target count", kCr3TargetCount, 256, 7);
 	with_field(test, "I/O bitmap", kIoBitmapA, 0x1001, 7);
 	with_field(test, "MSR bitmap", kMsrBitmap, u64{1} << 60, 7);
-	with_field(test, "virtual NMIs without NMI exiting", kPinControls, (read(kPinControls) & ~kPinNmis) |
-			kPinVirtualNmis, 7);
-	with_field(test, "NMI-window exiting without virtual NMIs", kProcControls, read(kProcControls) |
-			kProcNmiWindow, 7);
+	with_field(test, "virtual NMIs without NMI exiting", kPinControls,
+		   (read(kPinControls) & ~kPinNmis) | kPinVirtualNmis, 7);
+	with_field(test, "NMI-window exiting without virtual NMIs", kProcControls, read(kProcControls) | kProcNmiWindow,
+		   7);
 	write(kExitMsrStoreCount, 1);
 	with_field(test, "MSR-store area", kExitMsrStoreAddress, 8, 7);
 	write(kExitMsrStoreCount, 0);
@@ -60,7 +60,8 @@ void test_control_checks()
 	write(kExitMsrLoadCount, 0);
 	with_field(test, "I/O bitmap B", kIoBitmapB, u64{1} << 60, 7);
 	write(kEntryError, 0x10000);
-	with_field(test, "injection: reserved bits of the error code", kEntryInfo, kInfoValid | 1 << 11 | 3 << 8 | 13, 7);
+	with_field(test, "injection: reserved bits of the error code", kEntryInfo, kInfoValid | 1 << 11 | 3 << 8 | 13,
+		   7);
 	write(kEntryError, 0);
 	Controls secondary;
 	secondary.proc2 = kProc2Vpid;
@@ -71,8 +72,8 @@ void test_control_checks()
 	write(kProc2Controls, kProc2Ept);
 	with_field(test, "EPT pointer: memory type", kEptPointer, vc_physical(context->ept[0]) | 3 << 3 | 2, 7);
 	with_field(test, "EPT pointer: walk length", kEptPointer, vc_physical(context->ept[0]) | 1 << 3 | 6, 7);
-	with_field(test, "EPT pointer: reserved bits", kEptPointer, vc_physical(context->ept[0]) | 3 << 3 | 6 |
-			bit(11), 7);
+	with_field(test, "EPT pointer: reserved bits", kEptPointer, vc_physical(context->ept[0]) | 3 << 3 | 6 | bit(11),
+		   7);
 }
 
 void test_host_checks()
@@ -108,7 +109,7 @@ void test_host_checks()
 	with_field(test, "host address-space size", kExitControls, read(kExitControls) & ~kExitHost64, 8);
 }
 
-void with_guest_field(Test &test, const char *what, u64 field, u64 value, u64 qualification = 0)
+void with_guest_field(Test& test, const char* what, u64 field, u64 value, u64 qualification = 0)
 {
 	const u64 old = read(field);
 	write(field, value);
@@ -118,40 +119,63 @@ void with_guest_field(Test &test, const char *what, u64 field, u64 value, u64 qu
 }
 
 struct BadField {
-	const char *what;
+	const char* what;
 	u64 field, value;
 };
 
-void test_more_guest_fields(Test &test)
+void test_more_guest_fields(Test& test)
 {
-	constexpr u64 kSelector = kGuestEsSelector, kLimit = kGuestEsLimit, kAccess = kGuestEsAccess, kBase = kGuestEsBase;
+	constexpr u64 kSelector = kGuestEsSelector, kLimit = kGuestEsLimit, kAccess = kGuestEsAccess,
+		      kBase = kGuestEsBase;
 	enum { kEs = 0, kCs = 2, kSs = 4, kDs = 6, kFs = 8, kGs = 10, kLdtr = 12, kTr = 14 };
 	constexpr u64 kNotCanonical = u64{1} << 62, kHigh = u64{1} << 40;
 	const BadField fields[] = {
-		{ "CR0.PE", kGuestCr0, host.cr0 & ~bit(0) }, { "CR0 reserved", kGuestCr0, host.cr0 | bit(40) },
-		{ "CR4 reserved", kGuestCr4, host.cr4 | bit(40) }, { "EFER.LME", kGuestEfer, host.efer & ~bit(8) },
-		{ "SYSENTER_ESP", kGuestSysenterEsp, kNotCanonical }, { "SYSENTER_EIP", kGuestSysenterEip, kNotCanonical },
-		{ "TR base", kBase + kTr, kNotCanonical }, { "GS base", kBase + kGs, kNotCanonical },
-		{ "TR.S", kAccess + kTr, 0x9b }, { "TR.P", kAccess + kTr, 0x0b }, { "TR.G", kAccess + kTr, 0x808b },
-		{ "TR reserved", kAccess + kTr, 0x18b }, { "TR limit", kLimit + kTr, 0x100067 },
-		{ "CS: data", kAccess + kCs, 0xa091 }, { "CS: not accessed", kAccess + kCs, 0xa09a },
-		{ "CS.DPL", kAccess + kCs, 0xa0fb }, { "CS reserved", kAccess + kCs, 0xa19b },
-		{ "CS reserved, high", kAccess + kCs, 0x2a09b }, { "CS.G", kAccess + kCs, 0x209b },
-		{ "CS limit", kLimit + kCs, 0xfffff000 }, { "RPL of CS", kSelector + kCs, host.cs | 3ul },
-		{ "RPL of SS", kSelector + kSs, host.ss | 3ul }, { "SS.P", kAccess + kSs, 0xc013 },
-		{ "SS.S", kAccess + kSs, 0xc083 }, { "SS: code", kAccess + kSs, 0xc09b }, { "SS reserved", kAccess + kSs, 0xc493 },
-		{ "SS base", kBase + kSs, kHigh }, { "DS: not accessed", kAccess + kDs, 0xc092 },
-		{ "DS: execute-only code", kAccess + kDs, 0xc099 }, { "DS.S", kAccess + kDs, 0xc083 },
-		{ "DS.P", kAccess + kDs, 0xc013 }, { "DS reserved", kAccess + kDs, 0xc893 },
-		{ "LDTR type", kAccess + kLdtr, 0x83 }, { "LDTR.S", kAccess + kLdtr, 0x92 }, { "LDTR.P", kAccess + kLdtr, 0x02 },
-		{ "LDTR reserved", kAccess + kLdtr, 0x282 }, { "LDTR.G", kAccess + kLdtr, 0x8082 },
-		{ "IDTR base", kGuestIdtrBase, kNotCanonical }, { "IDTR limit", kGuestIdtrLimit, 0x10000 },
-		{ "RFLAGS bit 3", kGuestRflags, 2 | bit(3) },
-		{ "RFLAGS bit 63", kGuestRflags, 2 | bit(63) }, { "blocking by SMI", kInterruptibility, 4 },
-		{ "pending debug exceptions, bit 13", kPendingDebug, bit(13) },
-		{ "pending debug exceptions, bit 17", kPendingDebug, bit(17) },
+		{"CR0.PE", kGuestCr0, host.cr0 & ~bit(0)},
+		{"CR0 reserved", kGuestCr0, host.cr0 | bit(40)},
+		{"CR4 reserved", kGuestCr4, host.cr4 | bit(40)},
+		{"EFER.LME", kGuestEfer, host.efer & ~bit(8)},
+		{"SYSENTER_ESP", kGuestSysenterEsp, kNotCanonical},
+		{"SYSENTER_EIP", kGuestSysenterEip, kNotCanonical},
+		{"TR base", kBase + kTr, kNotCanonical},
+		{"GS base", kBase + kGs, kNotCanonical},
+		{"TR.S", kAccess + kTr, 0x9b},
+		{"TR.P", kAccess + kTr, 0x0b},
+		{"TR.G", kAccess + kTr, 0x808b},
+		{"TR reserved", kAccess + kTr, 0x18b},
+		{"TR limit", kLimit + kTr, 0x100067},
+		{"CS: data", kAccess + kCs, 0xa091},
+		{"CS: not accessed", kAccess + kCs, 0xa09a},
+		{"CS.DPL", kAccess + kCs, 0xa0fb},
+		{"CS reserved", kAccess + kCs, 0xa19b},
+		{"CS reserved, high", kAccess + kCs, 0x2a09b},
+		{"CS.G", kAccess + kCs, 0x209b},
+		{"CS limit", kLimit + kCs, 0xfffff000},
+		{"RPL of CS", kSelector + kCs, host.cs | 3ul},
+		{"RPL of SS", kSelector + kSs, host.ss | 3ul},
+		{"SS.P", kAccess + kSs, 0xc013},
+		{"SS.S", kAccess + kSs, 0xc083},
+		{"SS: code", kAccess + kSs, 0xc09b},
+		{"SS reserved", kAccess + kSs, 0xc493},
+		{"SS base", kBase + kSs, kHigh},
+		{"DS: not accessed", kAccess + kDs, 0xc092},
+		{"DS: execute-only code", kAccess + kDs, 0xc099},
+		{"DS.S", kAccess + kDs, 0xc083},
+		{"DS.P", kAccess + kDs, 0xc013},
+		{"DS reserved", kAccess + kDs, 0xc893},
+		{"LDTR type", kAccess + kLdtr, 0x83},
+		{"LDTR.S", kAccess + kLdtr, 0x92},
+		{"LDTR.P", kAccess + kLdtr, 0x02},
+		{"LDTR reserved", kAccess + kLdtr, 0x282},
+		{"LDTR.G", kAccess + kLdtr, 0x8082},
+		{"IDTR base", kGuestIdtrBase, kNotCanonical},
+		{"IDTR limit", kGuestIdtrLimit, 0x10000},
+		{"RFLAGS bit 3", kGuestRflags, 2 | bit(3)},
+		{"RFLAGS bit 63", kGuestRflags, 2 | bit(63)},
+		{"blocking by SMI", kInterruptibility, 4},
+		{"pending debug exceptions, bit 13", kPendingDebug, bit(13)},
+		{"pending debug exceptions, bit 17", kPendingDebug, bit(17)},
 	};
-	for (const BadField &one : fields)
+	for (const BadField& one : fields)
 		with_guest_field(test, one.what, one.field, one.value);
 	// Usable segments, for what is not checked otherwise.
 	set_segment(3, 0, 0, ~u32{0}, 0xc093);
@@ -191,20 +215,20 @@ void test_more_guest_fields(Test &test)
 void test_guest_checks_of_the_sdm()
 {
 	const struct {
-		const char *what;
+		const char* what;
 		u64 field, value, rflags, interruptibility, activity;
 	} cases[] = {
-		{ "RIP not canonical", kGuestRip, bit(62), 0x202, 0, 0 },
-		{ "pending debug exceptions, bit 32", kPendingDebug, bit(32), 0x202, 0, 0 },
-		{ "BS clear with TF while STI blocks", kPendingDebug, 0, 0x302, 1, 0 },
-		{ "BS set without TF while STI blocks", kPendingDebug, bit(14), 0x202, 1, 0 },
-		{ "BS clear with TF while MOV SS blocks", kPendingDebug, 0, 0x302, 2, 0 },
-		{ "BS clear with TF while halted", kPendingDebug, 0, 0x302, 0, 1 },
-		{ "IA32_DEBUGCTL", kGuestDebugControl, bit(20), 0x202, 0, 0 },
-		{ "#UD injected while halted", kEntryInfo, kInfoValid | 3 << 8 | 6, 0x202, 0, 1 },
+		{"RIP not canonical", kGuestRip, bit(62), 0x202, 0, 0},
+		{"pending debug exceptions, bit 32", kPendingDebug, bit(32), 0x202, 0, 0},
+		{"BS clear with TF while STI blocks", kPendingDebug, 0, 0x302, 1, 0},
+		{"BS set without TF while STI blocks", kPendingDebug, bit(14), 0x202, 1, 0},
+		{"BS clear with TF while MOV SS blocks", kPendingDebug, 0, 0x302, 2, 0},
+		{"BS clear with TF while halted", kPendingDebug, 0, 0x302, 0, 1},
+		{"IA32_DEBUGCTL", kGuestDebugControl, bit(20), 0x202, 0, 0},
+		{"#UD injected while halted", kEntryInfo, kInfoValid | 3 << 8 | 6, 0x202, 0, 1},
 	};
 	Test test("VM-entry: checks of RIP, DEBUGCTL, the BS flag and events for a halted guest", false);
-	for (const auto &one : cases) {
+	for (const auto& one : cases) {
 		Controls controls;
 		controls.entry |= kEntryLoadDebug;
 		begin_long_mode(controls, vc_guest_vmcall);
@@ -270,6 +294,6 @@ void test_guest_checks()
 	test.equal("VM-instruction error", read(kInstructionError), 26);
 }
 
-} // namespace
+}  // namespace
 
 #endif

@@ -7,10 +7,7 @@
 
 namespace {
 
-void advance()
-{
-	write(kGuestRip, read(kGuestRip) + read(kExitLength));
-}
+void advance() { write(kGuestRip, read(kGuestRip) + read(kExitLength)); }
 
 void test_real_mode()
 {
@@ -18,9 +15,9 @@ void test_real_mode()
 	Controls controls;
 	controls.proc = kProcHlt | kProcIo | kProcInvlpg;
 	begin_unpaged(controls, 16, vc_guest_real_mode, vc_guest_real_mode_end);
-	*reinterpret_cast<u16 *>(context->guest_page[5]) = 0xbeef;
+	*reinterpret_cast<u16*>(context->guest_page[5]) = 0xbeef;
 	test.equal("CPUID", run(), 10);
-	test.equal("store", *reinterpret_cast<u16 *>(context->guest_page[2]), 0x1234);
+	test.equal("store", *reinterpret_cast<u16*>(context->guest_page[2]), 0x1234);
 	test.equal("RIP at CPUID", read(kGuestRip), 0x1006);
 	advance();
 	test.equal("load without a page", run(), 48);
@@ -54,7 +51,7 @@ void test_protected_mode()
 	begin_unpaged(controls, 32, vc_guest_protected_mode, vc_guest_protected_mode_end);
 	set_segment(4, 8, 0x700, 0xffff, 0x93);
 	test.equal("CPUID", run(), 10);
-	test.equal("store", *reinterpret_cast<u32 *>(context->guest_page[2]), 0x89abcdef);
+	test.equal("store", *reinterpret_cast<u32*>(context->guest_page[2]), 0x89abcdef);
 	advance();
 	registers.rsi = 0x44;
 	registers.rdx = 0x60;
@@ -66,7 +63,7 @@ void test_protected_mode()
 	advance();
 	// Read-modify-write of a page without write permission.
 	map_ept_page(3, 5);
-	const u64 descriptor[2] = { read(kEptPointer), 0 };
+	const u64 descriptor[2] = {read(kEptPointer), 0};
 	vc_invept(1, descriptor);
 	test.equal("locked increment", run(), 48);
 	test.equal("write bit of the qualification", read(kQualification) & 2, 2);
@@ -77,19 +74,19 @@ void test_protected_mode()
 	const u64 large = vc_physical(context) & ~(bit(21) - 1);
 	context->ept[2][1] = large | bit(7) | 6 << 3 | 1;
 	test.equal("HLT", run(), 12);
-	const u32 *const expected = reinterpret_cast<u32 *>(address(context) - (vc_physical(context) - large));
+	const u32* const expected = reinterpret_cast<u32*>(address(context) - (vc_physical(context) - large));
 	test.same("load from a large page", registers.rax & 0xffffffff, *expected);
-	test.equal("increment", *reinterpret_cast<u32 *>(context->guest_page[3]), 1);
+	test.equal("increment", *reinterpret_cast<u32*>(context->guest_page[3]), 1);
 }
 
-void begin_long_mode_ept(const Controls &controls)
+void begin_long_mode_ept(const Controls& controls)
 {
 	begin_unpaged(controls, 32, vc_guest_long_mode, vc_guest_long_mode_end);
 	for (unsigned page = 8; page < 11; ++page)
 		map_ept_page(page);
-	*reinterpret_cast<u64 *>(context->guest_page[8]) = 0x9000 | 0x63;
-	*reinterpret_cast<u64 *>(context->guest_page[9]) = 0xa000 | 0x63;
-	*reinterpret_cast<u64 *>(context->guest_page[10]) = 0xe3;
+	*reinterpret_cast<u64*>(context->guest_page[8]) = 0x9000 | 0x63;
+	*reinterpret_cast<u64*>(context->guest_page[9]) = 0xa000 | 0x63;
+	*reinterpret_cast<u64*>(context->guest_page[10]) = 0xe3;
 	write(kGuestCr0, 0x80000031);
 	write(kGuestCr3, 0x8000);
 	write(kGuestCr4, 0x2020);
@@ -108,13 +105,13 @@ void test_long_mode_ept()
 		begin_long_mode_ept(controls);
 		write(kVpid, 1);
 		test.equal("CPUID", run(), 10);
-		test.equal("store", *reinterpret_cast<u64 *>(context->guest_page[2]), 0x1122334455667788);
+		test.equal("store", *reinterpret_cast<u64*>(context->guest_page[2]), 0x1122334455667788);
 		advance();
 		test.equal("load", run(), 48);
 		test.equal("qualification of the load", read(kQualification) & 0x3f, 1);
 		test.equal("guest-physical address of the load", read(kGuestPhysicalAddress), 0x5008);
 		map_ept_page(5);
-		reinterpret_cast<u64 *>(context->guest_page[5])[1] = 0x77;
+		reinterpret_cast<u64*>(context->guest_page[5])[1] = 0x77;
 		test.equal("store to page 6", run(), 48);
 		test.equal("qualification of the store", read(kQualification) & 0x3f, 2);
 		test.equal("guest-physical address of the store", read(kGuestPhysicalAddress), 0x6010);
@@ -123,7 +120,7 @@ void test_long_mode_ept()
 		test.equal("qualification of the fetch", read(kQualification) & 0x1bf, 0x184);
 		test.equal("guest-linear address of the fetch", read(kGuestLinearAddress) & ~(kPage - 1), 0x7000);
 		test.equal("guest-physical address of the fetch", read(kGuestPhysicalAddress) & ~(kPage - 1), 0x7000);
-		test.equal("stored", reinterpret_cast<u64 *>(context->guest_page[6])[2], 0x77);
+		test.equal("stored", reinterpret_cast<u64*>(context->guest_page[6])[2], 0x77);
 		copy(context->guest_page[7], context->guest_page[1], kPage);
 		map_ept_page(7);
 		test.equal("HLT", run(), 12);
@@ -134,12 +131,12 @@ void test_long_mode_ept()
 		Test test("EPT: misconfiguration");
 		begin_long_mode_ept(controls);
 		write(kVpid, 1);
-		context->ept[3][2] = vc_physical(context->guest_page[2]) | 6 << 3 | 2;	// writable, not readable
+		context->ept[3][2] = vc_physical(context->guest_page[2]) | 6 << 3 | 2;  // writable, not readable
 		test.equal("reason", run(), 49);
 		test.equal("guest-physical address", read(kGuestPhysicalAddress), 0x2000);
 	}
 }
 
-} // namespace
+}  // namespace
 
 #endif

@@ -12,33 +12,30 @@ void make_guest_idt()
 	for (unsigned vector = 0; vector < 256; ++vector) {
 		const u64 handler = address(vc_guest_handlers) + 16 * vector;
 		context->idt[2 * vector] = (handler & 0xffff) | u64{host.cs} << 16 | u64{0x8e00} << 32 |
-			(handler >> 16 & 0xffff) << 48;
+					   (handler >> 16 & 0xffff) << 48;
 		context->idt[2 * vector + 1] = handler >> 32;
 	}
 }
 
-u64 handler_reached()
-{
-	return (read(kGuestRip) - address(vc_guest_handlers)) / 16;
-}
+u64 handler_reached() { return (read(kGuestRip) - address(vc_guest_handlers)) / 16; }
 
 void test_exceptions()
 {
 	const struct {
-		const char *name;
-		const char *code;
+		const char* name;
+		const char* code;
 		unsigned vector;
 		u32 info;
 		bool has_length;
 		u32 length;
 		u64 resume_flag;
 	} cases[] = {
-		{ "exception: #UD", vc_guest_ud2, 6, 3 << 8 | 6, false, 0, bit(16) },
-		{ "exception: #BP", vc_guest_int3, 3, 6 << 8 | 3, true, 1, 0 },
-		{ "exception: #DB of INT1", vc_guest_icebp, 1, 5 << 8 | 1, true, 1, 0 },
-		{ "exception: #GP", vc_guest_gp, 13, 1 << 11 | 3 << 8 | 13, false, 0, bit(16) },
+		{"exception: #UD", vc_guest_ud2, 6, 3 << 8 | 6, false, 0, bit(16)},
+		{"exception: #BP", vc_guest_int3, 3, 6 << 8 | 3, true, 1, 0},
+		{"exception: #DB of INT1", vc_guest_icebp, 1, 5 << 8 | 1, true, 1, 0},
+		{"exception: #GP", vc_guest_gp, 13, 1 << 11 | 3 << 8 | 13, false, 0, bit(16)},
 	};
-	for (const auto &one : cases) {
+	for (const auto& one : cases) {
 		Test test(one.name);
 		begin_long_mode(Controls(), one.code);
 		write(kExceptionBitmap, bit(one.vector));
@@ -56,7 +53,7 @@ void test_exceptions()
 		Test test("exception: #PF");
 		begin_long_mode(Controls(), vc_guest_store);
 		write(kExceptionBitmap, bit(14));
-		registers.rdi = 0x7ffffffff000 - 0x123456;	// nothing of a kernel thread's or this process's
+		registers.rdi = 0x7ffffffff000 - 0x123456;  // nothing of a kernel thread's or this process's
 		test.equal("reason", run(), 0);
 		test.equal("information", read(kExitInfo), kInfoValid | 1 << 11 | 3 << 8 | 14);
 		test.equal("error code", read(kExitError) & ~u64{1}, 2);
@@ -78,7 +75,7 @@ void test_exceptions()
 		write(kExceptionBitmap, bit(3));
 		test.equal("reason after INT n with #BP in the bitmap", run(), 18);
 		test.equal("handler of INT n with #BP in the bitmap", handler_reached(), 0x42);
-		const u64 *const frame = reinterpret_cast<u64 *>(read(kGuestRsp));
+		const u64* const frame = reinterpret_cast<u64*>(read(kGuestRsp));
 		test.equal("RIP pushed", frame[0], address(vc_guest_int_n) + 2);
 	}
 	{
@@ -99,6 +96,6 @@ void test_exceptions()
 	}
 }
 
-} // namespace
+}  // namespace
 
 #endif

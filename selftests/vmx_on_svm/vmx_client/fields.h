@@ -44,27 +44,24 @@ enum Field : u32 {
 };
 // clang-format on
 
-constexpr u64 bit(unsigned number)
-{
-	return u64{1} << number;
-}
+constexpr u64 bit(unsigned number) { return u64{1} << number; }
 
 constexpr u64 kPinInterrupts = bit(0), kPinNmis = bit(3), kPinVirtualNmis = bit(5);
 constexpr u64 kProcInterruptWindow = bit(2), kProcTscOffset = bit(3), kProcHlt = bit(7), kProcInvlpg = bit(9),
-	kProcMwait = bit(10), kProcRdpmc = bit(11), kProcRdtsc = bit(12), kProcCr3Load = bit(15),
-	kProcCr3Store = bit(16), kProcCr8Load = bit(19), kProcCr8Store = bit(20), kProcNmiWindow = bit(22),
-	kProcMovDr = bit(23), kProcIo = bit(24), kProcIoBitmaps = bit(25), kProcMsrBitmaps = bit(28),
-	kProcMonitor = bit(29), kProcPause = bit(30), kProcSecondary = bit(31);
+	      kProcMwait = bit(10), kProcRdpmc = bit(11), kProcRdtsc = bit(12), kProcCr3Load = bit(15),
+	      kProcCr3Store = bit(16), kProcCr8Load = bit(19), kProcCr8Store = bit(20), kProcNmiWindow = bit(22),
+	      kProcMovDr = bit(23), kProcIo = bit(24), kProcIoBitmaps = bit(25), kProcMsrBitmaps = bit(28),
+	      kProcMonitor = bit(29), kProcPause = bit(30), kProcSecondary = bit(31);
 constexpr u64 kProc2Ept = bit(1), kProc2Rdtscp = bit(3), kProc2Vpid = bit(5), kProc2Wbinvd = bit(6),
-	kProc2Unrestricted = bit(7);
+	      kProc2Unrestricted = bit(7);
 constexpr u64 kExitSaveDebug = bit(2), kExitHost64 = bit(9), kExitAcknowledge = bit(15), kExitSavePat = bit(18),
-	kExitLoadPat = bit(19), kExitSaveEfer = bit(20), kExitLoadEfer = bit(21);
+	      kExitLoadPat = bit(19), kExitSaveEfer = bit(20), kExitLoadEfer = bit(21);
 constexpr u64 kEntryLoadDebug = bit(2), kEntryIa32e = bit(9), kEntryLoadPat = bit(14), kEntryLoadEfer = bit(15);
 
 constexpr u32 kInfoValid = bit(31);
 constexpr u32 kFailedEntry = bit(31);
 constexpr u32 kUnusable = bit(16);
 
-} // namespace
+}  // namespace
 
 #endif

@@ -4,6 +4,7 @@
 #define VMX_CLIENT_GUEST_CODE_H
 
 extern "C" {
+// clang-format off
 #define GUEST(name) extern const char vc_guest_##name[]
 GUEST(cpuid); GUEST(hlt); GUEST(invd); GUEST(wbinvd); GUEST(invlpg); GUEST(invlpg_gs); GUEST(rdpmc); GUEST(rdtsc);
 GUEST(rdtscp); GUEST(pause); GUEST(monitor); GUEST(mwait); GUEST(xsetbv); GUEST(vmcall); GUEST(vmclear); GUEST(vmptrld);
@@ -18,6 +19,7 @@ GUEST(sti_nops); GUEST(spin); GUEST(store_and_spin); GUEST(iretq); GUEST(after_i
 GUEST(real_mode); GUEST(real_mode_end); GUEST(protected_mode); GUEST(protected_mode_end); GUEST(long_mode);
 GUEST(long_mode_end); GUEST(sti_cpuid); GUEST(mov_ss_cpuid); GUEST(mov_ss_nops); GUEST(cpuid_nop); GUEST(pushf);
 GUEST(popf); GUEST(hlt_nops); GUEST(sti_hlt); GUEST(pae); GUEST(pae_end); GUEST(events); GUEST(events_end);
+// clang-format on
 }
 
 #endif

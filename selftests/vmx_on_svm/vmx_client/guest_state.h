@@ -24,12 +24,15 @@ struct Controls {
 };
 
 constexpr Field kStartOfGroups[] = {
-	kGuestEsSelector, kGuestEsLimit, kGuestEsAccess, kGuestEsBase,
+	kGuestEsSelector,
+	kGuestEsLimit,
+	kGuestEsAccess,
+	kGuestEsBase,
 };
 
 void set_segment(unsigned number, u16 selector, u64 base, u32 limit, u32 access)
 {
-	const u64 value[] = { selector, limit, access, base };
+	const u64 value[] = {selector, limit, access, base};
 	for (unsigned i = 0; i < 4; ++i)
 		write(kStartOfGroups[i] + 2 * number, value[i]);
 }
@@ -39,26 +42,60 @@ void write_host_state()
 	const struct {
 		u64 field, value;
 	} fields[] = {
-		{ kHostEsSelector, u64(host.es & ~7) }, { kHostCsSelector, host.cs }, { kHostSsSelector, host.ss },
-		{ kHostDsSelector, u64(host.ds & ~7) }, { kHostFsSelector, 0 }, { kHostGsSelector, 0 },
-		{ kHostTrSelector, host.tr }, { kHostCr0, host.cr0 }, { kHostCr3, host.cr3 }, { kHostCr4, host.cr4 },
-		{ kHostFsBase, host.fs_base }, { kHostGsBase, host.gs_base }, { kHostTrBase, host.tr_base },
-		{ kHostGdtrBase, host.gdtr.base }, { kHostIdtrBase, host.idtr.base }, { kHostEfer, host.efer },
-		{ kHostPat, host.pat }, { kHostSysenterCs, host.sysenter_cs }, { kHostSysenterEsp, host.sysenter_esp },
-		{ kHostSysenterEip, host.sysenter_eip },
+		{kHostEsSelector, u64(host.es & ~7)},
+		{kHostCsSelector, host.cs},
+		{kHostSsSelector, host.ss},
+		{kHostDsSelector, u64(host.ds & ~7)},
+		{kHostFsSelector, 0},
+		{kHostGsSelector, 0},
+		{kHostTrSelector, host.tr},
+		{kHostCr0, host.cr0},
+		{kHostCr3, host.cr3},
+		{kHostCr4, host.cr4},
+		{kHostFsBase, host.fs_base},
+		{kHostGsBase, host.gs_base},
+		{kHostTrBase, host.tr_base},
+		{kHostGdtrBase, host.gdtr.base},
+		{kHostIdtrBase, host.idtr.base},
+		{kHostEfer, host.efer},
+		{kHostPat, host.pat},
+		{kHostSysenterCs, host.sysenter_cs},
+		{kHostSysenterEsp, host.sysenter_esp},
+		{kHostSysenterEip, host.sysenter_eip},
 	};
-	for (const auto &field : fields)
+	for (const auto& field : fields)
 		write(field.field, field.value);
 }
 
 constexpr u64 kZeroed[] = {
-	kVpid, kTscOffset, kExceptionBitmap, kPageFaultMask, kPageFaultMatch, kCr3TargetCount, kExitMsrStoreCount,
-	kExitMsrLoadCount, kEntryMsrLoadCount, kEntryInfo, kEntryError, kEntryLength, kInterruptibility, kActivity,
-	kGuestSysenterCs, kGuestSysenterEsp, kGuestSysenterEip, kCr0Mask, kCr4Mask, kPendingDebug,
-	kGuestDebugControl, kGuestPdpte0, kGuestPdpte0 + 2, kGuestPdpte0 + 4, kGuestPdpte0 + 6,
+	kVpid,
+	kTscOffset,
+	kExceptionBitmap,
+	kPageFaultMask,
+	kPageFaultMatch,
+	kCr3TargetCount,
+	kExitMsrStoreCount,
+	kExitMsrLoadCount,
+	kEntryMsrLoadCount,
+	kEntryInfo,
+	kEntryError,
+	kEntryLength,
+	kInterruptibility,
+	kActivity,
+	kGuestSysenterCs,
+	kGuestSysenterEsp,
+	kGuestSysenterEip,
+	kCr0Mask,
+	kCr4Mask,
+	kPendingDebug,
+	kGuestDebugControl,
+	kGuestPdpte0,
+	kGuestPdpte0 + 2,
+	kGuestPdpte0 + 4,
+	kGuestPdpte0 + 6,
 };
 
-void set_controls(const Controls &controls)
+void set_controls(const Controls& controls)
 {
 	write(kPinControls, adjust(controls.pin, kTruePin));
 	write(kProcControls, adjust(controls.proc | (controls.proc2 ? kProcSecondary : 0), kTrueProc));
@@ -68,7 +105,7 @@ void set_controls(const Controls &controls)
 }
 
 // A fresh VMCS, with the host state and nothing of a guest.
-void begin(const Controls &controls)
+void begin(const Controls& controls)
 {
 	vc_vmclear(vc_physical(context->vmcs));
 	vc_vmptrld(vc_physical(context->vmcs));
@@ -88,12 +125,12 @@ void begin(const Controls &controls)
 }
 
 // A 64-bit guest that shares the host's page tables; its code is in this module.
-void begin_long_mode(Controls controls, const char *code)
+void begin_long_mode(Controls controls, const char* code)
 {
 	controls.entry |= kEntryIa32e;
 	begin(controls);
 	guest_code = code;
-	for (const unsigned i : (const unsigned[]){ 0, 3, 4 })
+	for (const unsigned i : (const unsigned[]){0, 3, 4})
 		set_segment(i, 0, 0, 0, kUnusable);
 	set_segment(1, host.cs, 0, ~u32{0}, 0xa09b);
 	set_segment(2, host.ss, 0, ~u32{0}, 0xc093);
@@ -117,7 +154,7 @@ void map_ept_page(unsigned page, u64 rights = 7)
 	context->ept[3][page] = vc_physical(context->guest_page[page]) | 6 << 3 | rights;
 }
 
-void reset_guest_memory(const char *code, const char *end)
+void reset_guest_memory(const char* code, const char* end)
 {
 	clear(context->guest_page, sizeof(context->guest_page));
 	clear(context->ept, sizeof(context->ept));
@@ -127,14 +164,14 @@ void reset_guest_memory(const char *code, const char *end)
 		map_ept_page(page);
 	copy(context->guest_page[1], code, end - code);
 	write(kEptPointer, vc_physical(context->ept[0]) | 6 | 3 << 3);
-	const u64 descriptor[2] = { vc_physical(context->ept[0]) | 6 | 3 << 3, 0 };
+	const u64 descriptor[2] = {vc_physical(context->ept[0]) | 6 | 3 << 3, 0};
 	vc_invept(1, descriptor);
 }
 
 constexpr u64 kEptControls = kProc2Ept | kProc2Unrestricted;
 
 // A guest without paging, with EPT.  bits is 16 for real mode.
-void begin_unpaged(Controls controls, unsigned bits, const char *code, const char *end)
+void begin_unpaged(Controls controls, unsigned bits, const char* code, const char* end)
 {
 	const bool real = bits == 16;
 	controls.proc2 |= kEptControls;
@@ -157,6 +194,6 @@ void begin_unpaged(Controls controls, unsigned bits, const char *code, const cha
 	write(kGuestRsp, 0x2800);
 }
 
-} // namespace
+}  // namespace
 
 #endif

@@ -10,7 +10,7 @@ namespace {
 constexpr u64 kHalted = 1;
 
 // One entry; an interrupt of the host's ends it.
-void expect_interrupt(Test &test, const char *what, u64 activity)
+void expect_interrupt(Test& test, const char* what, u64 activity)
 {
 	test.equal(what, enter_once(), kExternalInterrupt);
 	test.equal("activity", read(kActivity), activity);
@@ -75,6 +75,6 @@ void test_halted()
 	}
 }
 
-} // namespace
+}  // namespace
 
 #endif

@@ -14,12 +14,12 @@ u64 read_cr4()
 	return value;
 }
 
-#define READ_REGISTER(name, type)						\
-	type read_##name()							\
-	{									\
-		type value;							\
-		asm volatile("mov %%" #name ", %0" : "=r"(value));		\
-		return value;							\
+#define READ_REGISTER(name, type)                                  \
+	type read_##name()                                         \
+	{                                                          \
+		type value;                                        \
+		asm volatile("mov %%" #name ", %0" : "=r"(value)); \
+		return value;                                      \
 	}
 READ_REGISTER(cr0, u64)
 READ_REGISTER(cr3, u64)
@@ -60,9 +60,9 @@ struct HostState {
 	u64 sysenter_cs, sysenter_esp, sysenter_eip;
 } host;
 
-u64 tr_base_of(const DescriptorTable &gdt, u16 selector)
+u64 tr_base_of(const DescriptorTable& gdt, u16 selector)
 {
-	const u8 *const descriptor = reinterpret_cast<const u8 *>(gdt.base + (selector & ~7));
+	const u8* const descriptor = reinterpret_cast<const u8*>(gdt.base + (selector & ~7));
 	u64 base = descriptor[2] | descriptor[3] << 8 | descriptor[4] << 16 | u64{descriptor[7]} << 24;
 	u32 high;
 	copy(&high, descriptor + 8, sizeof(high));
@@ -72,16 +72,16 @@ u64 tr_base_of(const DescriptorTable &gdt, u16 selector)
 void read_host_state()
 {
 	host = {
-		read_es(), read_cs(), read_ss(), read_ds(), read_fs(), read_gs(), read_tr(), read_gdtr(), read_idtr(),
-		read_cr0(), read_cr3(), read_cr4(), msr(0xc0000080), msr(0x277), msr(0xc0000100), msr(0xc0000101),
-		msr(0xc0000102), 0, msr(0x174), msr(0x175), msr(0x176),
+		read_es(),       read_cs(),       read_ss(),       read_ds(),  read_fs(),  read_gs(),       read_tr(),
+		read_gdtr(),     read_idtr(),     read_cr0(),      read_cr3(), read_cr4(), msr(0xc0000080), msr(0x277),
+		msr(0xc0000100), msr(0xc0000101), msr(0xc0000102), 0,          msr(0x174), msr(0x175),      msr(0x176),
 	};
 	host.tr_base = tr_base_of(host.gdtr, host.tr);
 }
 
 unsigned host_state_errors;
 
-void compare_host(const char *what, u64 got, u64 expected)
+void compare_host(const char* what, u64 got, u64 expected)
 {
 	if (got == expected)
 		return;
@@ -106,7 +106,7 @@ void check_host_state()
 	compare_host("GDTR limit", gdtr.limit, 0xffff);
 	compare_host("IDTR base", idtr.base, host.idtr.base);
 	compare_host("IDTR limit", idtr.limit, 0xffff);
-	compare_host("RFLAGS", registers.rsp & ~u64{0x44}, 2);	// XOR in the exit path sets ZF and PF
+	compare_host("RFLAGS", registers.rsp & ~u64{0x44}, 2);  // XOR in the exit path sets ZF and PF
 	compare_host("FS base", msr(0xc0000100), host.fs_base);
 	compare_host("GS base", msr(0xc0000101), host.gs_base);
 	compare_host("kernel GS base", msr(0xc0000102), host.kernel_gs_base);
@@ -117,6 +117,6 @@ void check_host_state()
 	compare_host("IA32_DEBUGCTL", msr(0x1d9), 0);
 }
 
-} // namespace
+}  // namespace
 
 #endif

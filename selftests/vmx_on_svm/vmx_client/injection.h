@@ -10,20 +10,20 @@ namespace {
 void test_injection()
 {
 	const struct {
-		const char *name;
+		const char* name;
 		u32 info, error, length;
-		u64 frame_words;	// error code included
+		u64 frame_words;  // error code included
 		u64 pushed_offset;
 	} cases[] = {
-		{ "injection: external interrupt", 0 << 8 | 0x50, 0, 0, 5, 0 },
-		{ "injection: NMI", 2 << 8 | 2, 0, 0, 5, 0 },
-		{ "injection: #UD", 3 << 8 | 6, 0, 0, 5, 0 },
-		{ "injection: #GP", 1 << 11 | 3 << 8 | 13, 0x1230, 0, 6, 0 },
-		{ "injection: software interrupt", 4 << 8 | 0x61, 0, 2, 5, 2 },
-		{ "injection: INT1", 5 << 8 | 1, 0, 1, 5, 1 },
-		{ "injection: INT3", 6 << 8 | 3, 0, 1, 5, 1 },
+		{"injection: external interrupt", 0 << 8 | 0x50, 0, 0, 5, 0},
+		{"injection: NMI", 2 << 8 | 2, 0, 0, 5, 0},
+		{"injection: #UD", 3 << 8 | 6, 0, 0, 5, 0},
+		{"injection: #GP", 1 << 11 | 3 << 8 | 13, 0x1230, 0, 6, 0},
+		{"injection: software interrupt", 4 << 8 | 0x61, 0, 2, 5, 2},
+		{"injection: INT1", 5 << 8 | 1, 0, 1, 5, 1},
+		{"injection: INT3", 6 << 8 | 3, 0, 1, 5, 1},
 	};
-	for (const auto &one : cases) {
+	for (const auto& one : cases) {
 		Test test(one.name);
 		begin_long_mode(Controls(), vc_guest_nops);
 		write(kGuestRflags, 0x202);
@@ -32,7 +32,7 @@ void test_injection()
 		write(kEntryLength, one.length);
 		test.equal("reason", run(), 18);
 		test.equal("handler", handler_reached(), one.info & 0xff);
-		const u64 *const frame = reinterpret_cast<u64 *>(read(kGuestRsp));
+		const u64* const frame = reinterpret_cast<u64*>(read(kGuestRsp));
 		const u64 words = (address(context->stack) + 2048 - address(frame)) / 8;
 		test.equal("words pushed", words, one.frame_words);
 		if (words == 6)
@@ -74,6 +74,6 @@ void test_injection()
 	}
 }
 
-} // namespace
+}  // namespace
 
 #endif

@@ -9,7 +9,7 @@ namespace {
 
 void test_no_exits()
 {
-		Controls secondary;
+	Controls secondary;
 	secondary.proc2 = kProc2Rdtscp;
 	{
 		Test test("no exit: RDTSC with an offset");
@@ -80,10 +80,10 @@ void test_no_exits()
 		test.equal("length", read(kExitLength), 3);
 		start_at(vc_guest_lmsw_memory);
 		registers.rdi = address(context->data);
-		*reinterpret_cast<u16 *>(context->data) = 0x8003;
+		*reinterpret_cast<u16*>(context->data) = 0x8003;
 		test.equal("reason with a memory operand", run(), 28);
-		test.equal("qualification with a memory operand", read(kQualification), 3 << 4 | 1 << 6 |
-				u64{0x8003} << 16);
+		test.equal("qualification with a memory operand", read(kQualification),
+			   3 << 4 | 1 << 6 | u64{0x8003} << 16);
 		test.equal("guest-linear address", read(kGuestLinearAddress), address(context->data));
 	}
 	{
@@ -155,6 +155,6 @@ void test_no_exits()
 	}
 }
 
-} // namespace
+}  // namespace
 
 #endif

@@ -8,13 +8,33 @@
 namespace {
 
 enum ExitReason : u32 {
-	kException = 0, kExternalInterrupt = 1, kTripleFault = 2, kInterruptWindow = 7, kNmiWindow = 8, kCpuid = 10,
-	kHlt = 12, kInvlpg = 14, kVmcall = 18, kVmclear = 19, kVmptrld = 21, kVmptrst = 22, kVmread = 23, kVmwrite = 25,
-	kVmxon = 27, kCrAccess = 28, kMovDr = 29, kIo = 30, kRdmsr = 31, kWrmsr = 32, kEptViolation = 48,
-	kEptMisconfiguration = 49, kInvept = 50, kInvvpid = 53,
+	kException = 0,
+	kExternalInterrupt = 1,
+	kTripleFault = 2,
+	kInterruptWindow = 7,
+	kNmiWindow = 8,
+	kCpuid = 10,
+	kHlt = 12,
+	kInvlpg = 14,
+	kVmcall = 18,
+	kVmclear = 19,
+	kVmptrld = 21,
+	kVmptrst = 22,
+	kVmread = 23,
+	kVmwrite = 25,
+	kVmxon = 27,
+	kCrAccess = 28,
+	kMovDr = 29,
+	kIo = 30,
+	kRdmsr = 31,
+	kWrmsr = 32,
+	kEptViolation = 48,
+	kEptMisconfiguration = 49,
+	kInvept = 50,
+	kInvvpid = 53,
 };
 
-constexpr u32 kEntryFailed = 0x1000;	// plus the outcome; not an exit reason
+constexpr u32 kEntryFailed = 0x1000;  // plus the outcome; not an exit reason
 
 constexpr bool software_event(u32 info)
 {
@@ -26,7 +46,7 @@ constexpr bool software_event(u32 info)
 constexpr bool by_instruction(u32 reason)
 {
 	return (reason >= kCpuid && reason <= kWrmsr) || reason == 36 || reason == 39 || reason == 40 ||
-		(reason >= kInvept && reason <= 55 && reason != 52);
+	       (reason >= kInvept && reason <= 55 && reason != 52);
 }
 
 // The bits of the instruction information that are defined.  SDM Vol. 3C, tables 28-8 to 28-14.
@@ -54,7 +74,7 @@ constexpr u64 instruction_info_mask(u32 reason, u64 info, u64 qualification)
 	return mask;
 }
 
-void observe_field(const char *name, u64 value)
+void observe_field(const char* name, u64 value)
 {
 	const Shown shown = show(value);
 	vc_observe(" %s=%s0x%lx", name, shown.base, shown.offset);
@@ -95,7 +115,7 @@ void observe_details(u32 reason)
 
 void observe_exit(u32 reason)
 {
-	Test *const test = Test::current();
+	Test* const test = Test::current();
 	const u32 info = read(kExitInfo), vectoring = read(kVectoringInfo);
 
 	if (!test)
@@ -130,6 +150,6 @@ void observe_exit(u32 reason)
 	vc_observe("\n");
 }
 
-} // namespace
+}  // namespace
 
 #endif

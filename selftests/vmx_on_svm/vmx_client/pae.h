@@ -16,13 +16,13 @@ void begin_pae()
 	begin_unpaged(controls, 32, vc_guest_pae, vc_guest_pae_end);
 	for (unsigned page = 5; page < 12; ++page)
 		map_ept_page(page);
-	*reinterpret_cast<u64 *>(context->guest_page[9]) = 0xe3;
-	*reinterpret_cast<u64 *>(context->guest_page[10]) = 0xb000 | 0x23;
-	u64 *const table = reinterpret_cast<u64 *>(context->guest_page[11]);
+	*reinterpret_cast<u64*>(context->guest_page[9]) = 0xe3;
+	*reinterpret_cast<u64*>(context->guest_page[10]) = 0xb000 | 0x23;
+	u64* const table = reinterpret_cast<u64*>(context->guest_page[11]);
 	table[1] = 0x1000 | 0x63;
 	table[5] = 0x6000 | 0x63;
-	*reinterpret_cast<u32 *>(context->guest_page[5]) = 0x5555;
-	*reinterpret_cast<u32 *>(context->guest_page[6]) = 0x6666;
+	*reinterpret_cast<u32*>(context->guest_page[5]) = 0x5555;
+	*reinterpret_cast<u32*>(context->guest_page[6]) = 0x6666;
 	write(kGuestCr0, 0x80000031);
 	write(kGuestCr3, 0x8000);
 	write(kGuestCr4, 0x2020);
@@ -32,7 +32,7 @@ void begin_pae()
 
 void test_pae()
 {
-	u64 *const memory = reinterpret_cast<u64 *>(context->guest_page[8]);
+	u64* const memory = reinterpret_cast<u64*>(context->guest_page[8]);
 	{
 		Test test("PAE paging: PDPTEs of the VMCS");
 		begin_pae();
@@ -58,7 +58,7 @@ void test_pae()
 		registers.rbx = 0x8020;
 		memory[4] = 0;
 		memory[5] = 7 << 9;
-		write(kGuestPdpte0 + 4, 6);		// not present: reserved bits do not matter
+		write(kGuestPdpte0 + 4, 6);  // not present: reserved bits do not matter
 		advance();
 		write(kExceptionBitmap, bit(14));
 		test.equal("#PF of a PDPTE that is not present", run(), kException);
@@ -91,6 +91,6 @@ void test_pae()
 	}
 }
 
-} // namespace
+}  // namespace
 
 #endif

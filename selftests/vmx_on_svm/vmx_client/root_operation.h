@@ -8,19 +8,14 @@
 namespace {
 
 constexpr u64 kFields[] = {
-	kVpid, 0x0800, 0x0802, 0x0804, 0x0806, 0x0808, 0x080a, 0x080c, 0x080e, 0x0c00, 0x0c02, 0x0c04, 0x0c06, 0x0c08,
-	0x0c0a,
-	0x0c0c, 0x2000, 0x2002, 0x2004, 0x2006, 0x2008, 0x200a, 0x2010, 0x201a, 0x2800, 0x2802, 0x2804, 0x2806,
-	0x280a, 0x280c,
-	0x280e, 0x2810, 0x2c00, 0x2c02, 0x4000, 0x4002, 0x4004, 0x4006, 0x4008, 0x400a, 0x400c, 0x400e, 0x4010,
-	0x4012, 0x4014,
-	0x4016, 0x4018, 0x401a, 0x401e, 0x4800, 0x4802, 0x4804, 0x4806, 0x4808, 0x480a, 0x480c, 0x480e, 0x4810,
-	0x4812, 0x4824,
-	0x4826, 0x482a, 0x4c00, 0x6000, 0x6002, 0x6004, 0x6006, 0x6008, 0x600a, 0x600c, 0x600e, 0x6800, 0x6802,
-	0x6804, 0x6806,
-	0x6808, 0x680a, 0x680c, 0x680e, 0x6810, 0x6812, 0x6814, 0x6816, 0x6818, 0x681a, 0x681c, 0x681e, 0x6820,
-	0x6822, 0x6824,
-	0x6826, 0x6c00, 0x6c02, 0x6c04, 0x6c06, 0x6c08, 0x6c0a, 0x6c0c, 0x6c0e, 0x6c10, 0x6c12, 0x6c14, 0x6c16,
+	kVpid,  0x0800, 0x0802, 0x0804, 0x0806, 0x0808, 0x080a, 0x080c, 0x080e, 0x0c00, 0x0c02, 0x0c04, 0x0c06,
+	0x0c08, 0x0c0a, 0x0c0c, 0x2000, 0x2002, 0x2004, 0x2006, 0x2008, 0x200a, 0x2010, 0x201a, 0x2800, 0x2802,
+	0x2804, 0x2806, 0x280a, 0x280c, 0x280e, 0x2810, 0x2c00, 0x2c02, 0x4000, 0x4002, 0x4004, 0x4006, 0x4008,
+	0x400a, 0x400c, 0x400e, 0x4010, 0x4012, 0x4014, 0x4016, 0x4018, 0x401a, 0x401e, 0x4800, 0x4802, 0x4804,
+	0x4806, 0x4808, 0x480a, 0x480c, 0x480e, 0x4810, 0x4812, 0x4824, 0x4826, 0x482a, 0x4c00, 0x6000, 0x6002,
+	0x6004, 0x6006, 0x6008, 0x600a, 0x600c, 0x600e, 0x6800, 0x6802, 0x6804, 0x6806, 0x6808, 0x680a, 0x680c,
+	0x680e, 0x6810, 0x6812, 0x6814, 0x6816, 0x6818, 0x681a, 0x681c, 0x681e, 0x6820, 0x6822, 0x6824, 0x6826,
+	0x6c00, 0x6c02, 0x6c04, 0x6c06, 0x6c08, 0x6c0a, 0x6c0c, 0x6c0e, 0x6c10, 0x6c12, 0x6c14, 0x6c16,
 };
 
 u64 pattern(u64 field)
@@ -36,7 +31,7 @@ u64 pattern(u64 field)
 	}
 }
 
-void expect_fail(Test &test, const char *what, int outcome, u64 error)
+void expect_fail(Test& test, const char* what, int outcome, u64 error)
 {
 	test.equal(what, outcome, VC_FAIL_VALID);
 	test.equal(what, read(kInstructionError), error);
@@ -62,25 +57,24 @@ void test_before_vmxon()
 			test.equal("reading a capability MSR", !!vc_rdmsr(number, &value), 0);
 	}
 	const struct {
-		const char *name;
+		const char* name;
 		u32 msr;
 		u64 wanted;
 	} groups[] = {
-		{ "capability: pin-based controls", kTruePin, kPinInterrupts | kPinNmis | kPinVirtualNmis },
-		{ "capability: processor-based controls", kTrueProc,
-		  kProcInterruptWindow | kProcTscOffset | kProcHlt | kProcInvlpg | kProcMwait | kProcRdpmc |
-				kProcRdtsc |
-			  kProcCr3Load | kProcCr3Store | kProcCr8Load | kProcCr8Store | kProcNmiWindow | kProcMovDr |
-			  kProcIo | kProcIoBitmaps | kProcMsrBitmaps | kProcMonitor | kProcPause | kProcSecondary },
-		{ "capability: secondary controls", kProc2Capability,
-		  kProc2Ept | kProc2Rdtscp | kProc2Vpid | kProc2Wbinvd | kProc2Unrestricted },
-		{ "capability: VM-exit controls", kTrueExit,
-		  kExitSaveDebug | kExitHost64 | kExitAcknowledge | kExitSavePat | kExitLoadPat | kExitSaveEfer |
-			  kExitLoadEfer },
-		{ "capability: VM-entry controls", kTrueEntry,
-		  kEntryLoadDebug | kEntryIa32e | kEntryLoadPat | kEntryLoadEfer },
+		{"capability: pin-based controls", kTruePin, kPinInterrupts | kPinNmis | kPinVirtualNmis},
+		{"capability: processor-based controls", kTrueProc,
+		 kProcInterruptWindow | kProcTscOffset | kProcHlt | kProcInvlpg | kProcMwait | kProcRdpmc | kProcRdtsc |
+			 kProcCr3Load | kProcCr3Store | kProcCr8Load | kProcCr8Store | kProcNmiWindow | kProcMovDr |
+			 kProcIo | kProcIoBitmaps | kProcMsrBitmaps | kProcMonitor | kProcPause | kProcSecondary},
+		{"capability: secondary controls", kProc2Capability,
+		 kProc2Ept | kProc2Rdtscp | kProc2Vpid | kProc2Wbinvd | kProc2Unrestricted},
+		{"capability: VM-exit controls", kTrueExit,
+		 kExitSaveDebug | kExitHost64 | kExitAcknowledge | kExitSavePat | kExitLoadPat | kExitSaveEfer |
+			 kExitLoadEfer},
+		{"capability: VM-entry controls", kTrueEntry,
+		 kEntryLoadDebug | kEntryIa32e | kEntryLoadPat | kEntryLoadEfer},
 	};
-	for (const auto &group : groups) {
+	for (const auto& group : groups) {
 		Test test(group.name);
 		test.equal("allowed 1-settings", msr(group.msr) >> 32 & group.wanted, group.wanted);
 		test.equal("1-settings that are required", msr(group.msr) & group.wanted, 0);
@@ -98,7 +92,7 @@ void test_before_vmxon()
 		test.equal("VMXON, not aligned", vc_vmxon(vc_physical(context->vmxon) + 8), VC_FAIL_INVALID);
 		test.equal("VMXON beyond the physical width", vc_vmxon(u64{1} << 60), VC_FAIL_INVALID);
 		test.equal("VMXON with a wrong revision", vc_vmxon(vc_physical(context->wrong_revision)),
-				VC_FAIL_INVALID);
+			   VC_FAIL_INVALID);
 	}
 }
 
@@ -174,13 +168,13 @@ void test_root_instructions()
 		test.equal("relative to RIP", vc_vmread_rip_relative(kGuestRsp), 0x777);
 		test.equal("flags after success", vc_vmread_flags(kGuestRsp), 0);
 		test.equal("flags after failure", vc_vmread_flags(0x6c1e), 0x40);
-		test.equal("#GP", vc_vmread_memory(kGuestRsp, reinterpret_cast<u64 *>(u64{1} << 62)), VC_GP);
-		test.equal("#PF", vc_vmread_memory(kGuestRsp, reinterpret_cast<u64 *>(0xffffe00000000000)), VC_PF);
-		test.equal("#PF of VMPTRST", vc_vmptrst(reinterpret_cast<u64 *>(0xffffe00000000000)), VC_PF);
+		test.equal("#GP", vc_vmread_memory(kGuestRsp, reinterpret_cast<u64*>(u64{1} << 62)), VC_GP);
+		test.equal("#PF", vc_vmread_memory(kGuestRsp, reinterpret_cast<u64*>(0xffffe00000000000)), VC_PF);
+		test.equal("#PF of VMPTRST", vc_vmptrst(reinterpret_cast<u64*>(0xffffe00000000000)), VC_PF);
 	}
 	{
 		Test test("INVEPT and INVVPID");
-		u64 descriptor[2] = { vc_physical(context->ept[0]) | 6 | 3 << 3, 0 };
+		u64 descriptor[2] = {vc_physical(context->ept[0]) | 6 | 3 << 3, 0};
 		test.equal("INVEPT, single context", vc_invept(1, descriptor), VC_SUCCEED);
 		test.equal("INVEPT, all contexts", vc_invept(2, descriptor), VC_SUCCEED);
 		expect_fail(test, "INVEPT, type 0", vc_invept(0, descriptor), 28);
@@ -206,9 +200,9 @@ struct OtherCpu {
 	u64 rip;
 };
 
-void use_on_other_cpu(void *argument)
+void use_on_other_cpu(void* argument)
 {
-	OtherCpu &result = *static_cast<OtherCpu *>(argument);
+	OtherCpu& result = *static_cast<OtherCpu*>(argument);
 	vc_set_cr4_vmxe(1);
 	result.vmxon = vc_vmxon(vc_physical(context->second));
 	result.vmptrld = vc_vmptrld(vc_physical(context->vmcs));
@@ -241,6 +235,6 @@ void test_migration()
 	test.equal("RIP here", read(kGuestRip), 0x7654);
 }
 
-} // namespace
+}  // namespace
 
 #endif

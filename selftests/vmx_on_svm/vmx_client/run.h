@@ -21,7 +21,7 @@ u32 enter_once()
 
 u64 interrupt_handler(unsigned vector)
 {
-	const u8 *const gate = reinterpret_cast<const u8 *>(host.idtr.base + 16 * vector);
+	const u8* const gate = reinterpret_cast<const u8*>(host.idtr.base + 16 * vector);
 	u32 high;
 	copy(&high, gate + 8, sizeof(high));
 	return gate[0] | gate[1] << 8 | u64{gate[6]} << 16 | u64{gate[7]} << 24 | u64{high} << 32;
@@ -39,7 +39,7 @@ void handle_interrupt()
 // Runs the guest to the next exit that is not an interrupt of the host's.
 u32 run()
 {
-	constexpr unsigned kInterrupts = 100;		// more than any of these guests needs
+	constexpr unsigned kInterrupts = 100;  // more than any of these guests needs
 	u32 reason = kExternalInterrupt;
 	for (unsigned i = 0; i < kInterrupts && reason == kExternalInterrupt; ++i) {
 		reason = enter_once();
@@ -60,17 +60,14 @@ u32 try_entry()
 }
 
 // Where the guest goes on.
-void start_at(const char *code)
+void start_at(const char* code)
 {
 	guest_code = code;
 	write(kGuestRip, address(code));
 }
 
-u64 offset_of(const char *code)
-{
-	return read(kGuestRip) - address(code);
-}
+u64 offset_of(const char* code) { return read(kGuestRip) - address(code); }
 
-} // namespace
+}  // namespace
 
 #endif

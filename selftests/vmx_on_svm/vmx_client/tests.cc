@@ -60,21 +60,15 @@ bool has_vmx()
 	return ecx & bit(5);
 }
 
-void set_revision(u8 *region, u32 revision)
-{
-	copy(region, &revision, sizeof(revision));
-}
+void set_revision(u8* region, u32 revision) { copy(region, &revision, sizeof(revision)); }
 
-} // namespace
+}  // namespace
 
-unsigned long vc_context_bytes(void)
-{
-	return sizeof(Context);
-}
+unsigned long vc_context_bytes(void) { return sizeof(Context); }
 
-void vc_run_tests(void *memory)
+void vc_run_tests(void* memory)
 {
-	context = static_cast<Context *>(memory);
+	context = static_cast<Context*>(memory);
 	vc_print("KTAP version 1\n");
 	if (!has_vmx()) {
 		vc_print("1..0 # SKIP the CPU has no VMX\n");

@@ -69,7 +69,7 @@ void test_interrupts()
 // The frame of an IRET to vc_guest_after_iretq.
 void push_iret_frame()
 {
-	u64 *const frame = reinterpret_cast<u64 *>(context->stack + 2048) - 5;
+	u64* const frame = reinterpret_cast<u64*>(context->stack + 2048) - 5;
 	frame[0] = address(vc_guest_after_iretq);
 	frame[1] = host.cs;
 	frame[2] = 2;
@@ -82,7 +82,7 @@ void push_iret_frame()
 // interrupt the guest begins anew.
 u32 run_to_nmi(u64 apic)
 {
-	volatile u32 *const page = reinterpret_cast<volatile u32 *>(apic);
+	volatile u32* const page = reinterpret_cast<volatile u32*>(apic);
 	for (;;) {
 		page[0x310 / 4] = page[0x20 / 4];
 		const u32 reason = enter_once();
@@ -111,8 +111,8 @@ void test_nmis()
 			test.equal("reason", run_to_nmi(apic), 0);
 			test.equal("information", read(kExitInfo), kInfoValid | 2 << 8 | 2);
 			test.equal("interruptibility", read(kInterruptibility), 0);
-			test.check("RIP", offset_of(vc_guest_store_and_spin) >= 2 &&
-					offset_of(vc_guest_store_and_spin) <= 5);
+			test.check("RIP",
+				   offset_of(vc_guest_store_and_spin) >= 2 && offset_of(vc_guest_store_and_spin) <= 5);
 			vc_call_nmi_handler();
 		}
 	}
@@ -149,7 +149,7 @@ void test_nmis()
 		write(kInterruptibility, 8);
 		write(kExceptionBitmap, bit(13));
 		push_iret_frame();
-		reinterpret_cast<u64 *>(context->stack + 2048)[-4] = 0xfff8;
+		reinterpret_cast<u64*>(context->stack + 2048)[-4] = 0xfff8;
 		test.equal("reason", run(), 0);
 		test.equal("information", read(kExitInfo), kInfoValid | 1 << 12 | 1 << 11 | 3 << 8 | 13);
 		test.equal("error code", read(kExitError), 0xfff8);
@@ -174,6 +174,6 @@ void test_nmis()
 	}
 }
 
-} // namespace
+}  // namespace
 
 #endif
