@@ -25,6 +25,6 @@ struct GprFile {
 };
 
 // The entry code in assembly knows this layout.
-static_assert(sizeof(GprFile) == 8 * kGprSlots);
+static_assert(sizeof(GprFile) == sizeof(u64) * kGprSlots);
 
 }  // namespace vregcache

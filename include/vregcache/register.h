@@ -68,7 +68,7 @@ VREGCACHE_INLINE bool is_register(Reg reg)
 
 class RegSet {
  public:
-	VREGCACHE_INLINE RegSet() {}
+	VREGCACHE_INLINE RegSet() = default;
 	VREGCACHE_INLINE explicit RegSet(u64 bits) : bits_(bits) {}
 	template <class... Regs>
 	VREGCACHE_INLINE RegSet(Reg first, Regs... rest) : bits_((bit(first) | ... | bit(rest)))

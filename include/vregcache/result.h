@@ -41,7 +41,7 @@ class [[nodiscard]] Result {
 template <>
 class [[nodiscard]] Result<void> {
  public:
-	VREGCACHE_INLINE Result() {}
+	VREGCACHE_INLINE Result() = default;
 	VREGCACHE_INLINE Result(Error error) : error_(error) {}
 
 	VREGCACHE_INLINE bool ok() const { return error_ == Error::kNone; }

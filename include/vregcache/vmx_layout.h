@@ -97,8 +97,9 @@ struct VmxLayout {
 };
 
 static_assert(VmxLayout::encoding(segment_register(Segment::kTr, SegmentPart::kAccessRights)) ==
-	      kGuestTrAccessRights.kEncoding);
-static_assert(VmxLayout::encoding(segment_register(Segment::kTr, SegmentPart::kBase)) == kGuestTrBase.kEncoding);
+	      decltype(kGuestTrAccessRights)::kEncoding);
+static_assert(VmxLayout::encoding(segment_register(Segment::kTr, SegmentPart::kBase)) ==
+	      decltype(kGuestTrBase)::kEncoding);
 static_assert(VmxLayout::exit_information().size() == 10);
 
 }  // namespace vregcache

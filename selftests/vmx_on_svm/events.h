@@ -87,7 +87,7 @@ inline u8 shadow_kind(Cpu& cpu)
 {
 	const Vmcb& vmcb = cpu.vmcb();
 	constexpr u8 kStiOpcode = 0xfb;
-	u8 previous;
+	u8 previous = 0;
 
 	if (!(vmcb.interrupt_state & kInterruptShadow))
 		return 0;

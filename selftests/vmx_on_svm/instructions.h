@@ -144,7 +144,7 @@ class VmxInstructionEmulation {
 		return access_operand(cpu_, instruction_, value, bytes, DataAccess::Read);
 	}
 
-	bool valid_region(u64 address) { return !(address & ~kPageMask) && cpu_.facts.valid_physical(address); }
+	bool valid_region(u64 address) const { return !(address & ~kPageMask) && cpu_.facts.valid_physical(address); }
 	VmcsRegion& region(u64 address) { return *static_cast<VmcsRegion*>(cpu_.memory(address)); }
 
 	Outcome vmxon()

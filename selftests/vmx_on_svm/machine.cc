@@ -60,7 +60,7 @@ void prepare_idt(Cpu& cpu)
 
 	static_assert(sizeof(cpu.stub_idt) == 256 * sizeof(Gate));
 	for (unsigned vector = 0; vector < 256; ++vector) {
-		const u64 handler = reinterpret_cast<u64>(vos_handlers) + vector * kHandlerBytes;
+		const u64 handler = reinterpret_cast<u64>(vos_handlers) + u64{vector} * kHandlerBytes;
 		gates[vector] = {
 			// clang-format off
 			static_cast<u16>(handler), selector, kInterruptGatePresent, static_cast<u16>(handler >> 16),

@@ -62,7 +62,7 @@ inline Result<bool> load_pdptes(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 cr3)
 	u64 entry[4];
 	MemoryGuard guard(vcpu.vm->host);
 	for (u32 i = 0; i < 4; i++) {
-		const u8* memory = vcpu.vm->memory.at((cr3 & 0xffffffe0) + 8 * i, false);
+		const u8* memory = vcpu.vm->memory.at((cr3 & 0xffffffe0) + u64{8} * i, false);
 		if (!memory)
 			return false;
 		__builtin_memcpy(&entry[i], memory, sizeof(entry[i]));

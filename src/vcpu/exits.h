@@ -70,7 +70,7 @@ inline Result<Next> handle_rdmsr(Vcpu& vcpu, const LoadedVmcs& vmcs)
 inline Result<Next> handle_wrmsr(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	u64 value = static_cast<u32>(vcpu.gpr()[Gpr::kRax]) | vcpu.gpr()[Gpr::kRdx] << 32;
-	if (!VREGCACHE_TRY(write_msr(vcpu, vmcs, static_cast<u32>(vcpu.gpr()[Gpr::kRcx]), value, false)))
+	if (!VREGCACHE_TRY(write_msr(vcpu, vmcs, static_cast<u32>(vcpu.gpr()[Gpr::kRcx]), value)))
 		return handle_general_protection(vcpu, vmcs);
 	return handle_nothing_to_do(vcpu, vmcs);
 }

@@ -75,8 +75,7 @@ inline bool is_valid_pat(u64 value)
 }
 
 // False: there is no such MSR, or the value is not allowed; WRMSR raises #GP(0), and nothing has changed.
-// @host: userspace writes, which may set what the guest may not.
-inline Result<bool> write_msr(Vcpu& vcpu, const LoadedVmcs& vmcs, u32 index, u64 value, bool host)
+inline Result<bool> write_msr(Vcpu& vcpu, const LoadedVmcs& vmcs, u32 index, u64 value)
 {
 	auto is_address = [](u32 number) {
 		return number == msr::kLstar || number == msr::kCstar || number == msr::kKernelGsBase ||

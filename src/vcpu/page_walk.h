@@ -70,7 +70,7 @@ class PageWalk {
 
 	explicit PageWalk(GuestMemory& memory) : memory_(&memory) {}
 	friend class vregcache::Result<PageWalk>;
-	PageWalk() {}
+	PageWalk() = default;
 
 	static Translation fault(Access access, u32 error_code)
 	{

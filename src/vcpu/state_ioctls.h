@@ -218,7 +218,7 @@ inline Result<long> transfer_msrs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned l
 		if (int error = copy_from_user(entry, place))
 			return long{error};
 		if (set) {
-			if (!VREGCACHE_TRY(write_msr(vcpu, vmcs, entry.index, entry.data, true)))
+			if (!VREGCACHE_TRY(write_msr(vcpu, vmcs, entry.index, entry.data)))
 				return long{i};
 			continue;
 		}
@@ -305,8 +305,8 @@ inline long set_debugregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argu
 		if (reserved)
 			return -EINVAL;
 	}
-	for (u32 i = 0; i < 4; i++) {
-		if (!is_canonical(registers.db[i], linear_address_bits(vcpu)))
+	for (u64 breakpoint : registers.db) {
+		if (!is_canonical(breakpoint, linear_address_bits(vcpu)))
 			return -EINVAL;
 	}
 	for (u32 i = 0; i < 4; i++)
