@@ -21,7 +21,7 @@ unexport KERNEL MACHINE CPUS TESTS MODULE_DIRS ONE_KERNEL VM_RUN
 .DEFAULT_GOAL := module
 # One target at a time; Kbuild and the others run their own jobs in parallel.
 .NOTPARALLEL:
-.PHONY: module modules selftests unit script-tests check vm vmx-expected shell demo clean distclean help
+.PHONY: module modules selftests unit script-tests lint compile_commands check vm vmx-expected shell demo clean distclean help
 
 module: ## vregcache.ko, for KDIR= or else the running kernel or else the test kernel
 	@kdir='$(KDIR)'; [ -z "$$kdir" ] || echo "KDIR: $$kdir, as told" >&2; \
@@ -47,6 +47,14 @@ unit: ## unit tests on this machine (GoogleTest, ASan, UBSan)
 script-tests: ## tests of the virtual machine runner itself
 	@scripts/install-deps run
 	@scripts/tests/run
+
+lint: compile_commands ## static checks: format, clang-tidy, checkpatch, shellcheck, pyflakes, clangd
+	@scripts/install-deps lint
+	@scripts/lint
+
+compile_commands: modules selftests ## compile_commands.json, for clangd and other tools of editors
+	@scripts/install-deps unit
+	@scripts/compile-commands "$$(scripts/test-kernel --kdir '$(or $(KERNEL),debian)')"
 
 check: ## everything: unit tests, build, tests in virtual machines: both kernels, one and two CPUs
 	@scripts/install-deps build tests unit run $(if $(BOCHS),bochs)

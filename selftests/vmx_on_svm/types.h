@@ -3,8 +3,8 @@
 #ifndef VMX_ON_SVM_TYPES_H
 #define VMX_ON_SVM_TYPES_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include <cstddef>
+#include <cstdint>
 
 namespace {
 

@@ -247,8 +247,9 @@ static vrc_u64 guest_fpu_features(void)
 }
 
 /*
- * What a guest could do to the host or to other guests on an affected CPU.  Mitigated here: MDS, TAA, MMIO stale data and
- * RFDS (VERW before VM-entry), L1TF (L1D flush before VM-entry), Spectre v2 (return stack buffer filled after VM-exit).
+ * What a guest could do to the host or to other guests on an affected CPU.  Mitigated here: MDS, TAA, MMIO stale data
+ * and RFDS (VERW before VM-entry), L1TF (L1D flush before VM-entry), Spectre v2 (return stack buffer filled after
+ * VM-exit).
  */
 static const char *open_mitigation(void)
 {

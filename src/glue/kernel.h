@@ -133,6 +133,7 @@ struct vrc_cpu_facts {
 	vrc_u64 fpu_features;      /* XCR0 bits that the kernel saves for a guest */
 	const char *open_mitigation; /* a vulnerability of this CPU that the module does not mitigate, or NULL */
 };
+
 void vrc_host_cpu_facts(struct vrc_cpu_facts *facts);
 /* The module that most likely owns VMX, or NULL.  May sleep. */
 const char *vrc_host_vmx_owner(void);
@@ -188,6 +189,7 @@ struct vrc_counter_row {
 	vrc_u64 vmwrites;
 	vrc_u64 eager;
 };
+
 vrc_bool vrc_counter_row(unsigned int index, struct vrc_counter_row *row);
 void vrc_counters_reset(void);
 
