@@ -54,7 +54,7 @@ lint: compile_commands ## static checks: format, clang-tidy, checkpatch, shellch
 
 compile_commands: modules selftests ## compile_commands.json, for clangd and other tools of editors
 	@scripts/install-deps unit
-	@scripts/compile-commands "$$(scripts/test-kernel --kdir '$(or $(KERNEL),debian)')"
+	@scripts/compile-commands "$$(scripts/test-kernel --kdir '$(ONE_KERNEL)')"
 
 check: ## everything: unit tests, build, tests in virtual machines: both kernels, one and two CPUs
 	@scripts/install-deps build tests unit run $(if $(BOCHS),bochs)

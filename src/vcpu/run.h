@@ -2,6 +2,7 @@
 // KVM_RUN: enter the guest, handle what it exits for, and so on until userspace is needed.
 #pragma once
 
+#include "../vmx/crossing.h"
 #include "../vmx/entry_failure.h"
 #include "exits.h"
 
@@ -59,9 +60,7 @@ inline Result<Exit> enter_once(Vcpu& vcpu)
 	if (g_vmx.facts.flush_l1d)
 		wrmsr(msr::kFlushCommand, 1);
 
-	vcpu.entry.to_guest(vcpu.breakpoints_armed);
-	EntryResult result = static_cast<EntryResult>(vrc_vmx_enter(&vcpu.frame, vcpu.vmcs.launched()));
-	vcpu.entry.to_host();
+	EntryResult result = cross(vcpu.entry, vcpu.frame, vcpu.breakpoints_armed, vcpu.vmcs.launched());
 	vcpu.cache.observer().close_exit();
 	if (result != EntryResult::kExited)
 		return entry_failed(vcpu, vmcs, result);

@@ -17,14 +17,14 @@ inline CpuidResult cpuid(u32 leaf, u32 subleaf = 0)
 	return r;
 }
 
-inline u64 rdmsr(u32 msr)
+[[gnu::always_inline]] inline u64 rdmsr(u32 msr)
 {
 	u32 low, high;
 	asm volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(msr));
 	return u64{high} << 32 | low;
 }
 
-inline void wrmsr(u32 msr, u64 value)
+[[gnu::always_inline]] inline void wrmsr(u32 msr, u64 value)
 {
 	asm volatile("wrmsr" : : "c"(msr), "a"(static_cast<u32>(value)), "d"(static_cast<u32>(value >> 32)) : "memory");
 }
@@ -36,14 +36,17 @@ inline u64 rdtsc()
 	return u64{high} << 32 | low;
 }
 
-#define VRC_CONTROL_REGISTER(name)                                 \
-	inline u64 read_##name()                                   \
-	{                                                          \
-		u64 value;                                         \
-		asm volatile("mov %%" #name ", %0" : "=r"(value)); \
-		return value;                                      \
-	}                                                          \
-	inline void write_##name(u64 value) { asm volatile("mov %0, %%" #name : : "r"(value) : "memory"); }
+#define VRC_CONTROL_REGISTER(name)                                          \
+	[[gnu::always_inline]] inline u64 read_##name()                     \
+	{                                                                   \
+		u64 value;                                                  \
+		asm volatile("mov %%" #name ", %0" : "=r"(value));          \
+		return value;                                               \
+	}                                                                   \
+	[[gnu::always_inline]] inline void write_##name(u64 value)          \
+	{                                                                   \
+		asm volatile("mov %0, %%" #name : : "r"(value) : "memory"); \
+	}
 VRC_CONTROL_REGISTER(cr2)
 VRC_CONTROL_REGISTER(dr0)
 VRC_CONTROL_REGISTER(dr1)
@@ -127,18 +130,21 @@ inline u64 xgetbv(u32 index)
 	return u64{high} << 32 | low;
 }
 
-inline void xsetbv(u32 index, u64 value)
+[[gnu::always_inline]] inline void xsetbv(u32 index, u64 value)
 {
 	asm volatile("xsetbv" : : "c"(index), "a"(static_cast<u32>(value)), "d"(static_cast<u32>(value >> 32)));
 }
 
-inline u32 rdpkru()
+[[gnu::always_inline]] inline u32 rdpkru()
 {
 	u32 value;
 	asm volatile("rdpkru" : "=a"(value) : "c"(0) : "edx");
 	return value;
 }
 
-inline void wrpkru(u32 value) { asm volatile("wrpkru" : : "a"(value), "c"(0), "d"(0) : "memory"); }
+[[gnu::always_inline]] inline void wrpkru(u32 value)
+{
+	asm volatile("wrpkru" : : "a"(value), "c"(0), "d"(0) : "memory");
+}
 
 }  // namespace

@@ -100,7 +100,7 @@ class ResidentSwitch {
 	u64 kernel_gs_base_ = 0;
 };
 
-// What goes around each entry.
+// What goes around each entry.  Inlined always: its place is in noinstr code (crossing.h).
 class EntrySwitch {
  public:
 	u64 cr2 = 0;
@@ -113,7 +113,7 @@ class EntrySwitch {
 	bool pkru_in_use = false;
 
 	// Interrupts off, just before VM-entry.  @breakpoints: the guest's DR7 enables one.
-	void to_guest(bool breakpoints)
+	[[gnu::always_inline]] void to_guest(bool breakpoints)
 	{
 		host_cr2_ = read_cr2();
 		if (cr2 != host_cr2_)
@@ -133,7 +133,7 @@ class EntrySwitch {
 	}
 
 	// Interrupts still off, just after VM-exit.
-	void to_host()
+	[[gnu::always_inline]] void to_host()
 	{
 		if (xcr0_in_use && xcr0 != g_vmx.host_xcr0)
 			xsetbv(0, g_vmx.host_xcr0);
@@ -157,7 +157,7 @@ class EntrySwitch {
  private:
 	static constexpr u64 kDr7AfterExit = 0x400;
 
-	void debug_registers_to_guest()
+	[[gnu::always_inline]] void debug_registers_to_guest()
 	{
 		host_dr_[0] = read_dr0();
 		host_dr_[1] = read_dr1();
@@ -173,7 +173,7 @@ class EntrySwitch {
 		write_dr6(dr6);
 	}
 
-	void debug_registers_to_host()
+	[[gnu::always_inline]] void debug_registers_to_host()
 	{
 		dr6 = read_dr6();
 		write_dr0(host_dr_[0]);
