@@ -4,7 +4,7 @@
 
 // The kernel's noinstr for C++, for functions that are no templates (GCC drops a template's section).  What such a
 // function calls is inlined always, or noinstr as well; scripts/noinstr fails the build on anything else.
-#define VRC_NOINSTR                                                                                           \
-	[[gnu::noinline, gnu::section(".noinstr.text"), gnu::no_instrument_function, gnu::no_stack_protector, \
-	  gnu::no_profile_instrument_function, gnu::no_sanitize_address, gnu::no_sanitize_thread,             \
-	  gnu::no_sanitize_undefined, gnu::no_sanitize_coverage]]
+#define VRC_NOINSTR                                                                                \
+	[[maybe_unused, gnu::noinline, gnu::section(".noinstr.text"), gnu::no_instrument_function, \
+	  gnu::no_stack_protector, gnu::no_profile_instrument_function, gnu::no_sanitize_address,  \
+	  gnu::no_sanitize_thread, gnu::no_sanitize_undefined, gnu::no_sanitize_coverage]]
