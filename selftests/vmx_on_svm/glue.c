@@ -104,6 +104,8 @@ static int take_cpu(unsigned int number)
 	if (!memory)
 		return -ENOMEM;
 	described = environment;
+	/* Of whatever process has it now: the kernel half is the same in all, and is copied at once. */
+	described.kernel_page_table = (unsigned long)__va(read_cr3_pa());
 	described.vmxon_fails = (int)number == vmxon_fails_on;
 	cpu = vos_prepare(memory, &described);
 	per_cpu(machine, number) = cpu;
@@ -213,7 +215,6 @@ static int __init vmx_on_svm_init(void)
 	environment = (struct vos_environment) {
 		.direct_map = PAGE_OFFSET,
 		.apic_page = APIC_BASE,
-		.kernel_page_table = (unsigned long)__va(read_cr3_pa()),
 		.use_count = &THIS_MODULE->refcnt.counter,
 		.vmwrite_any_field = vmwrite_any_field,
 		.feature_control = feature_control,

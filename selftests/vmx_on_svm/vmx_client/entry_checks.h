@@ -14,7 +14,7 @@ void expect_entry_error(Test& test, const char* what, u64 error)
 	test.equal(what, read(kInstructionError), error);
 }
 
-void with_field(Test& test, const char* what, u64 field, u64 value, u64 error)
+[[gnu::noinline]] void with_field(Test& test, const char* what, u64 field, u64 value, u64 error)
 {
 	const u64 old = read(field);
 	write(field, value);
@@ -109,7 +109,7 @@ void test_host_checks()
 	with_field(test, "host address-space size", kExitControls, read(kExitControls) & ~kExitHost64, 8);
 }
 
-void with_guest_field(Test& test, const char* what, u64 field, u64 value, u64 qualification = 0)
+[[gnu::noinline]] void with_guest_field(Test& test, const char* what, u64 field, u64 value, u64 qualification = 0)
 {
 	const u64 old = read(field);
 	write(field, value);
