@@ -180,9 +180,8 @@ GUEST_ASM(high, 64,
 	"	mov %rax, " GUEST_STRING(GUEST_FREE) " + 8(%rsi)\n"
 	/* String I/O is translated by the module. */
 	"	lea " GUEST_STRING(GUEST_FREE) "(%rsi), %rsi\n"
-	"	mov $4, %ecx\n"
 	"	mov $" GUEST_STRING(PORT_TEST) ", %edx\n"
-	"	rep outsb\n"
+	"	outsl\n"
 	"	mov %cr4, %rax\n"
 	"	xor $0x1000, %eax\n"
 	"	mov %rax, %cr4\n"

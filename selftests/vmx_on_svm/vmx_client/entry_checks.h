@@ -123,19 +123,14 @@ struct BadField {
 	u64 field, value;
 };
 
-void test_more_guest_fields(Test& test)
+// Two arrays, for the kernel's stack is small.
+[[gnu::noinline]] void test_more_guest_segments(Test& test)
 {
 	constexpr u64 kSelector = kGuestEsSelector, kLimit = kGuestEsLimit, kAccess = kGuestEsAccess,
 		      kBase = kGuestEsBase;
 	enum { kEs = 0, kCs = 2, kSs = 4, kDs = 6, kFs = 8, kGs = 10, kLdtr = 12, kTr = 14 };
 	constexpr u64 kNotCanonical = u64{1} << 62, kHigh = u64{1} << 40;
 	const BadField fields[] = {
-		{"CR0.PE", kGuestCr0, host.cr0 & ~bit(0)},
-		{"CR0 reserved", kGuestCr0, host.cr0 | bit(40)},
-		{"CR4 reserved", kGuestCr4, host.cr4 | bit(40)},
-		{"EFER.LME", kGuestEfer, host.efer & ~bit(8)},
-		{"SYSENTER_ESP", kGuestSysenterEsp, kNotCanonical},
-		{"SYSENTER_EIP", kGuestSysenterEip, kNotCanonical},
 		{"TR base", kBase + kTr, kNotCanonical},
 		{"GS base", kBase + kGs, kNotCanonical},
 		{"TR.S", kAccess + kTr, 0x9b},
@@ -167,13 +162,6 @@ void test_more_guest_fields(Test& test)
 		{"LDTR.P", kAccess + kLdtr, 0x02},
 		{"LDTR reserved", kAccess + kLdtr, 0x282},
 		{"LDTR.G", kAccess + kLdtr, 0x8082},
-		{"IDTR base", kGuestIdtrBase, kNotCanonical},
-		{"IDTR limit", kGuestIdtrLimit, 0x10000},
-		{"RFLAGS bit 3", kGuestRflags, 2 | bit(3)},
-		{"RFLAGS bit 63", kGuestRflags, 2 | bit(63)},
-		{"blocking by SMI", kInterruptibility, 4},
-		{"pending debug exceptions, bit 13", kPendingDebug, bit(13)},
-		{"pending debug exceptions, bit 17", kPendingDebug, bit(17)},
 	};
 	for (const BadField& one : fields)
 		with_guest_field(test, one.what, one.field, one.value);
@@ -187,6 +175,28 @@ void test_more_guest_fields(Test& test)
 	with_guest_field(test, "LDTR base", kBase + kLdtr, kNotCanonical);
 	with_guest_field(test, "LDTR limit", kLimit + kLdtr, 0x100000);
 	set_segment(6, 0, 0, 0, kUnusable);
+}
+
+[[gnu::noinline]] void test_more_guest_fields(Test& test)
+{
+	constexpr u64 kNotCanonical = u64{1} << 62;
+	const BadField fields[] = {
+		{"CR0.PE", kGuestCr0, host.cr0 & ~bit(0)},
+		{"CR0 reserved", kGuestCr0, host.cr0 | bit(40)},
+		{"CR4 reserved", kGuestCr4, host.cr4 | bit(40)},
+		{"EFER.LME", kGuestEfer, host.efer & ~bit(8)},
+		{"SYSENTER_ESP", kGuestSysenterEsp, kNotCanonical},
+		{"SYSENTER_EIP", kGuestSysenterEip, kNotCanonical},
+		{"IDTR base", kGuestIdtrBase, kNotCanonical},
+		{"IDTR limit", kGuestIdtrLimit, 0x10000},
+		{"RFLAGS bit 3", kGuestRflags, 2 | bit(3)},
+		{"RFLAGS bit 63", kGuestRflags, 2 | bit(63)},
+		{"blocking by SMI", kInterruptibility, 4},
+		{"pending debug exceptions, bit 13", kPendingDebug, bit(13)},
+		{"pending debug exceptions, bit 17", kPendingDebug, bit(17)},
+	};
+	for (const BadField& one : fields)
+		with_guest_field(test, one.what, one.field, one.value);
 	// Events and what blocks them.
 	write(kGuestRflags, 0x202);
 	with_guest_field(test, "blocking by STI and MOV SS", kInterruptibility, 3);
@@ -278,6 +288,7 @@ void test_guest_checks()
 	with_guest_field(test, "TR selector", kGuestEsSelector + 14, host.tr | 4);
 	with_guest_field(test, "CS base", kGuestEsBase + 2, u64{1} << 40);
 	with_guest_field(test, "FS base", kGuestEsBase + 8, u64{1} << 62);
+	test_more_guest_segments(test);
 	test_more_guest_fields(test);
 	// A failed entry saves nothing and does not launch.
 	test.equal("RIP", offset_of(vc_guest_vmcall), 0);
