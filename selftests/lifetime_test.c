@@ -203,8 +203,9 @@ static long pages_pinned(void)
 }
 
 /*
- * A leak shows in every one of these batches; what else the system does does not.  Pages that each CPU keeps at hand are not
- * in MemFree, so a leak must be larger than what is there to be seen: guest memory is, a single page a life is not.
+ * A leak shows in every one of these batches; what else the system does, not in every one.  Pages that each CPU keeps at
+ * hand are not in MemFree, so a leak must be larger than what is there to be seen: guest memory is, a single page a life
+ * is not.
  */
 #define BATCHES		4
 #define LIVES		64

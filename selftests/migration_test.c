@@ -662,7 +662,7 @@ TEST_F_TIMEOUT(migration, every_register_stays_its_vcpus_own, 110)
 		pthread_join(noise[i], NULL);
 	for (int i = 0; i < VCPUS; i++) {
 		EXPECT_STREQ("", juggler[i].complaint);
-		EXPECT_GE(juggler[i].turns, (unsigned int)LEAST_TURNS);
+		EXPECT_GE(atomic_load(&juggler[i].turns), (unsigned int)LEAST_TURNS);
 		turns += juggler[i].turns;
 		moves += juggler[i].moves;
 		interruptions += juggler[i].interruptions;

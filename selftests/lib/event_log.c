@@ -5,7 +5,6 @@
 #include "modes.h"
 
 GUEST_BLOB(event_log64);
-extern const uint8_t guest_event_log64_nmi_iret[];
 
 #define VECTORS		256
 #define GATE_INTERRUPT	0x8eULL

@@ -44,6 +44,8 @@ _Static_assert(sizeof(struct event_record) == EVENT_RECORD_BYTES, "assembly know
 void vcpu_install_event_log(struct vcpu *vcpu);
 uint64_t event_count(struct vm *vm);
 const struct event_record *event_at(struct vm *vm, unsigned int index);
+/* In event_log64.S. */
+extern const uint8_t guest_event_log64_nmi_iret[];
 /* Where the handler's IRET is that returns from an NMI by EVENT_NMI_FRAME. */
 uint64_t event_nmi_iret(void);
 #endif

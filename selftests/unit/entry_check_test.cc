@@ -224,19 +224,21 @@ void expect(const EntryFinding& finding, const char* section, AnyField named, co
 
 class EntryCheck : public testing::Test {
  protected:
+	EntryCheck() : facts_(typical_facts()) {}
+
 	void control(const char* section, State state, AnyField broken, u64 flipped)
 	{
 		state.flip(broken, flipped);
-		SCOPED_TRACE(std::string(field_name(broken.encoding)) + " at line " + std::to_string(line));
-		expect(find_invalid_control(state, facts), section, broken, state);
+		SCOPED_TRACE(std::string(field_name(broken.encoding)) + " at line " + std::to_string(line_));
+		expect(find_invalid_control(state, facts_), section, broken, state);
 	}
 	void host(const char* section, State state, AnyField broken, u64 flipped)
 	{
 		state.flip(broken, flipped);
-		SCOPED_TRACE(std::string(field_name(broken.encoding)) + " at line " + std::to_string(line));
-		expect(find_invalid_host_state(state, facts), section, broken, state);
+		SCOPED_TRACE(std::string(field_name(broken.encoding)) + " at line " + std::to_string(line_));
+		expect(find_invalid_host_state(state, facts_), section, broken, state);
 	}
-	void guest(const char* section, State state, AnyField broken, u64 flipped, u64 qualification = 0)
+	void guest(const char* section, const State& state, AnyField broken, u64 flipped, u64 qualification = 0)
 	{
 		guest_names(section, state, broken, flipped, broken, qualification);
 	}
@@ -245,28 +247,28 @@ class EntryCheck : public testing::Test {
 			 u64 qualification = 0)
 	{
 		state.flip(broken, flipped);
-		SCOPED_TRACE(std::string(field_name(broken.encoding)) + " at line " + std::to_string(line));
-		expect(find_invalid_guest_state(state, facts, qualification), section, named, state);
+		SCOPED_TRACE(std::string(field_name(broken.encoding)) + " at line " + std::to_string(line_));
+		expect(find_invalid_guest_state(state, facts_, qualification), section, named, state);
 	}
 	void nothing_in(const State& state)
 	{
-		SCOPED_TRACE("line " + std::to_string(line));
+		SCOPED_TRACE("line " + std::to_string(line_));
 		for (const EntryFinding& finding :
-		     {find_invalid_control(state, facts), find_invalid_host_state(state, facts),
-		      find_invalid_guest_state(state, facts, 0)})
+		     {find_invalid_control(state, facts_), find_invalid_host_state(state, facts_),
+		      find_invalid_guest_state(state, facts_, 0)})
 			EXPECT_FALSE(finding.found()) << field_name(finding.field) << ": " << finding.rule;
 	}
 
-	EntryFacts facts = typical_facts();
-	int line = 0;
+	EntryFacts facts_;
+	int line_ = 0;
 };
 
 // Says in a failure which of the many it was.
-#define CONTROL (line = __LINE__), control
-#define HOST (line = __LINE__), host
-#define GUEST (line = __LINE__), guest
-#define GUEST_NAMES (line = __LINE__), guest_names
-#define NOTHING_IN (line = __LINE__), nothing_in
+#define CONTROL (line_ = __LINE__), control
+#define HOST (line_ = __LINE__), host
+#define GUEST (line_ = __LINE__), guest
+#define GUEST_NAMES (line_ = __LINE__), guest_names
+#define NOTHING_IN (line_ = __LINE__), nothing_in
 
 TEST_F(EntryCheck, FindsNothingWhereNothingIsWrong)
 {
@@ -287,12 +289,12 @@ TEST_F(EntryCheck, FindsReservedControls)
 	CONTROL("27.2.1.2", state, field::kVmExitControls, bit(23));
 	CONTROL("27.2.1.3", state, field::kVmEntryControls, bit(0));
 	CONTROL("27.2.1.3", state, field::kVmEntryControls, bit(16));
-	facts.secondary.must_be_1 = bit(4);
+	facts_.secondary.must_be_1 = bit(4);
 	CONTROL("27.2.1.1", state, field::kSecondaryProcessorBasedControls, 0);
 	// Without secondary controls nobody looks at them.
 	state.flip(field::kPrimaryProcessorBasedControls, primary::kSecondary)
 		.set(field::kSecondaryProcessorBasedControls, ~u64{0});
-	EXPECT_FALSE(find_invalid_control(state, facts).found());
+	EXPECT_FALSE(find_invalid_control(state, facts_).found());
 }
 
 TEST_F(EntryCheck, FindsExecutionControls)
@@ -325,7 +327,7 @@ TEST_F(EntryCheck, FindsTheEptPointer)
 	CONTROL("27.2.1.1", state, field::kEptPointer, bit(11));
 	CONTROL("27.2.1.1", state, field::kEptPointer, kNotPhysical);
 	// A processor that has them all.
-	facts.ept_vpid |= bit(7) | bit(8) | bit(21) | bit(23);
+	facts_.ept_vpid |= bit(7) | bit(8) | bit(21) | bit(23);
 	NOTHING_IN(long_mode().flip(field::kEptPointer, 6 ^ 0));
 	NOTHING_IN(long_mode().flip(field::kEptPointer, (3 ^ 4) << 3));
 	NOTHING_IN(long_mode().flip(field::kEptPointer, bit(6)));
@@ -399,14 +401,14 @@ TEST_F(EntryCheck, FollowsWhatTheProcessorAllowsForEvents)
 	using namespace injected;
 	State state = long_mode();
 	AnyField information = field::kVmEntryInterruptionInformation;
-	facts.misc |= bit(30);
+	facts_.misc |= bit(30);
 	NOTHING_IN(injecting(state, kSoftwareInterrupt, 3));
-	facts.basic |= bit(56);
+	facts_.basic |= bit(56);
 	NOTHING_IN(injecting(state, kHardwareException, 13));
 	NOTHING_IN(injecting(state, kHardwareException, 6, kErrorCode));
 	CONTROL("27.2.1.3", injecting(state, kExternalInterrupt, 32, kErrorCode), information, 0);
 	NOTHING_IN(injecting(state, kOtherEvent, 0));
-	facts.primary.may_be_1 &= ~(1u << 27);
+	facts_.primary.may_be_1 &= ~(1u << 27);
 	CONTROL("27.2.1.3", injecting(state, kOtherEvent, 0), information, 0);
 }
 
@@ -484,9 +486,9 @@ TEST_F(EntryCheck, FindsGuestDebugRegistersAndMsrs)
 		GUEST("27.3.1.1", state, field::kGuestIa32Debugctl, bit(reserved));
 	GUEST("27.3.1.1", state, field::kGuestDr7, bit(32));
 	State not_loaded = long_mode().flip(field::kVmEntryControls, entry_control::kLoadDebugControls);
-	facts.vm_entry.must_be_1 &= ~entry_control::kLoadDebugControls;
+	facts_.vm_entry.must_be_1 &= ~entry_control::kLoadDebugControls;
 	NOTHING_IN(State(not_loaded).set(field::kGuestDr7, bit(32)).set(field::kGuestIa32Debugctl, bit(16)));
-	facts.rtm = facts.bus_lock_detection = true;
+	facts_.rtm = facts_.bus_lock_detection = true;
 	NOTHING_IN(State(state).set(field::kGuestIa32Debugctl, bit(2) | bit(15)));
 	GUEST("27.3.1.1", state, field::kGuestIa32SysenterEsp, kNotCanonical);
 	GUEST("27.3.1.1", state, field::kGuestIa32SysenterEip, kNotCanonical);
@@ -663,7 +665,7 @@ TEST_F(EntryCheck, FindsActivityState)
 	GUEST("27.3.1.5", injecting(long_mode(), kExternalInterrupt, 0x20), activity, 2);
 	GUEST("27.3.1.5", injecting(long_mode(), kHardwareException, vector::kDebug), activity, 2);
 	GUEST("27.3.1.5", injecting(long_mode(), ::injected::kNmi, 2), activity, 3);
-	facts.misc &= ~(bit(6) | bit(7) | bit(8));
+	facts_.misc &= ~(bit(6) | bit(7) | bit(8));
 	for (u64 state : {1, 2, 3})
 		GUEST("27.3.1.5", long_mode(), activity, state);
 }
@@ -708,7 +710,7 @@ TEST_F(EntryCheck, FindsPendingDebugExceptions)
 		      pending, bit(14));
 	}
 	GUEST("27.3.1.5", long_mode().set(field::kGuestActivityState, 1), pending, bit(14));
-	facts.rtm = facts.bus_lock_detection = true;
+	facts_.rtm = facts_.bus_lock_detection = true;
 	NOTHING_IN(long_mode().set(pending, bit(11) | bit(16)));
 }
 
@@ -750,16 +752,16 @@ TEST_F(EntryCheck, FollowsTheQualification)
 TEST_F(EntryCheck, TellsWhatTheFieldMustBe)
 {
 	State state = long_mode().set(field::kGuestCsAccessRights, 0xa0fb);
-	EntryFinding finding = find_invalid_guest_state(state, facts, 0);
+	EntryFinding finding = find_invalid_guest_state(state, facts_, 0);
 	EXPECT_STREQ("guest SS access rights", finding.operand_name);
 	EXPECT_EQ(0xc093u, finding.operand);
-	finding = find_invalid_guest_state(virtual_8086().set(field::kGuestDsBase, 0), facts, 0);
+	finding = find_invalid_guest_state(virtual_8086().set(field::kGuestDsBase, 0), facts_, 0);
 	EXPECT_STREQ("must be", finding.operand_name);
 	EXPECT_EQ(0x12340u, finding.operand);
-	finding = find_invalid_control(long_mode().set(field::kCr3TargetCount, 9), facts);
+	finding = find_invalid_control(long_mode().set(field::kCr3TargetCount, 9), facts_);
 	EXPECT_STREQ("at most", finding.operand_name);
 	EXPECT_EQ(4u, finding.operand);
-	finding = find_invalid_control(long_mode().set(field::kPinBasedControls, 0), facts);
+	finding = find_invalid_control(long_mode().set(field::kPinBasedControls, 0), facts_);
 	EXPECT_STREQ("mask", finding.operand_name);
 	EXPECT_EQ(0x16u, finding.operand);
 }
@@ -789,7 +791,7 @@ TEST(FieldName, NoTwoFieldsShareOne)
 	std::set<std::string> names = {field_name(0x7ffe)};
 	for (const auto& sdm : kSdmFields) {
 		if (sdm.kind != vregcache::FieldKind::kExitInformation &&
-		    sdm.encoding != field::kXssExitingBitmap.kEncoding) {
+		    sdm.encoding != AnyField(field::kXssExitingBitmap).encoding) {
 			EXPECT_TRUE(names.insert(field_name(sdm.encoding)).second) << field_name(sdm.encoding);
 		}
 	}

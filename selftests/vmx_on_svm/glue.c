@@ -150,8 +150,8 @@ static int release_cpu(unsigned int number)
 #endif
 
 /*
- * Suspend: by now one CPU is online, with interrupts disabled, and whoever uses VMX has left it: what is registered later is
- * suspended earlier, and resumed later.
+ * Suspend: by now one CPU is online, with interrupts disabled, and whoever uses VMX has left it: what is registered
+ * later is suspended earlier, and resumed later.
  */
 static int suspend(VOS_SYSCORE_PARAMETER)
 {
@@ -176,12 +176,14 @@ static const struct syscore_ops syscore_callbacks = {
 	.suspend = suspend,
 	.resume = resume,
 };
+
 static struct syscore syscore = { .ops = &syscore_callbacks };
 #else
 static struct syscore_ops syscore = {
 	.suspend = suspend,
 	.resume = resume,
 };
+
 #define register_syscore register_syscore_ops
 #define unregister_syscore unregister_syscore_ops
 #endif

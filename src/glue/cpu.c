@@ -99,7 +99,7 @@ static void give_up(void *unused)
 	vrc_cpu_give_up();
 }
 
-static int reboot(struct notifier_block *block, unsigned long code, void *unused)
+static int leave_for_reboot(struct notifier_block *block, unsigned long code, void *unused)
 {
 	cpus_read_lock();
 	on_each_cpu(give_up, NULL, true);
@@ -108,7 +108,7 @@ static int reboot(struct notifier_block *block, unsigned long code, void *unused
 	return NOTIFY_OK;
 }
 
-static struct notifier_block reboot_notifier = { .notifier_call = reboot };
+static struct notifier_block reboot_notifier = { .notifier_call = leave_for_reboot };
 
 /* On every CPU that is up or comes up; a failure undoes those that were done. */
 int vrc_cpus_start(void)

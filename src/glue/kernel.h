@@ -73,7 +73,10 @@ void vrc_host_irq_restore(unsigned long flags);
 /* Runs @function on @cpu, or on every online CPU, with interrupts off, and waits for it. */
 void vrc_host_on_cpu(unsigned int cpu, void (*function)(void *), void *argument);
 void vrc_host_on_each_cpu(void (*function)(void *), void *argument);
-/* The calling task; and might another task run on this CPU? Interrupts off, and in its time as a task that was given here. */
+/*
+ * The calling task; and might another task run on this CPU? Interrupts off, and in its time as a task that was given
+ * here.
+ */
 const void *vrc_host_task(void);
 vrc_bool vrc_host_task_may_run_here(const void *task);
 /* Sets or clears CR4.VMXE on this CPU through the kernel's own record of CR4. */
@@ -199,6 +202,7 @@ struct vrc_cpu_row {
 	vrc_u64 vmxons; /* how often it has entered VMX operation since the module was loaded */
 	vrc_u32 vmcss;  /* loaded there */
 };
+
 void vrc_cpu_row(unsigned int cpu, struct vrc_cpu_row *row);
 
 #ifdef __cplusplus

@@ -74,9 +74,9 @@ static void unpin(struct vrc_host_pinned *pinned, unsigned long count)
 /*
  * The guest must see what the process writes later on.  Pinned for reading, a page of a private mapping that nobody has
  * written yet is the zero page or a page of the page cache, from which the process's first write would part it (Linux
- * before 6.2).  So the page is pinned as for writing where that is allowed, and where the mapping may be read only, made the
- * process's own first, as a write through ptrace would.  A shared mapping that may only be read refuses that, and needs
- * it not.
+ * before 6.2).  So the page is pinned as for writing where that is allowed, and where the mapping may be read only,
+ * made the process's own first, as a write through ptrace would.  A shared mapping that may only be read refuses that,
+ * and needs it not.
  */
 static int pin_for_reading(unsigned long address, int count, struct page **pages)
 {

@@ -31,6 +31,7 @@ int vrc_test_vmcs_read(struct file *file, vrc_u32 encoding, vrc_u64 *value)
 	mutex_unlock(&vcpu->lock);
 	return error;
 }
+
 VRC_EXPORT_FOR_TESTS(vrc_test_vmcs_read);
 
 int vrc_test_vmcs_write(struct file *file, vrc_u32 encoding, vrc_u64 value)
@@ -44,6 +45,7 @@ int vrc_test_vmcs_write(struct file *file, vrc_u32 encoding, vrc_u64 value)
 	mutex_unlock(&vcpu->lock);
 	return error;
 }
+
 VRC_EXPORT_FOR_TESTS(vrc_test_vmcs_write);
 
 int vrc_test_vmcs_clear(struct file *file)
@@ -57,4 +59,5 @@ int vrc_test_vmcs_clear(struct file *file)
 	mutex_unlock(&vcpu->lock);
 	return error;
 }
+
 VRC_EXPORT_FOR_TESTS(vrc_test_vmcs_clear);

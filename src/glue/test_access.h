@@ -10,8 +10,9 @@ struct ratelimit_state;
 
 /*
  * VMREAD, VMWRITE and VMCLEAR of a vCPU's VMCS, below the register cache.  May sleep.
- * -EBADF: the file is no vCPU.  -EIO: it is another process's, or the CPU is not in VMX operation.  -EINVAL: VMfailValid,
- * so there is no such field.  -ENXIO: VMfailInvalid, so no VMCS is current.  -EINTR: the caller was killed.
+ * -EBADF: the file is no vCPU.  -EIO: it is another process's, or the CPU is not in VMX operation.  -EINVAL:
+ * VMfailValid, so there is no such field.  -ENXIO: VMfailInvalid, so no VMCS is current.  -EINTR: the caller was
+ * killed.
  */
 int vrc_test_vmcs_read(struct file *vcpu, vrc_u32 encoding, vrc_u64 *value);
 int vrc_test_vmcs_write(struct file *vcpu, vrc_u32 encoding, vrc_u64 value);

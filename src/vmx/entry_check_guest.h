@@ -2,6 +2,8 @@
 // The checks of the guest's state (SDM Vol. 3C, 27.3.1), in the SDM's order.
 #pragma once
 
+#include <initializer_list>
+
 #include <vregcache/segment.h>
 
 #include "entry_check_rules.h"
@@ -11,10 +13,10 @@ namespace {
 // A guest segment register's fields.
 struct SegmentFields {
 	explicit constexpr SegmentFields(vregcache::Segment segment)
-	    : selector(vregcache::kGuestEsSelector.kEncoding + distance(segment)),
-	      base(vregcache::kGuestEsBase.kEncoding + distance(segment)),
-	      limit(vregcache::kGuestEsLimit.kEncoding + distance(segment)),
-	      access_rights(vregcache::kGuestEsAccessRights.kEncoding + distance(segment))
+	    : selector(AnyField(vregcache::kGuestEsSelector).encoding + distance(segment)),
+	      base(AnyField(vregcache::kGuestEsBase).encoding + distance(segment)),
+	      limit(AnyField(vregcache::kGuestEsLimit).encoding + distance(segment)),
+	      access_rights(AnyField(vregcache::kGuestEsAccessRights).encoding + distance(segment))
 	{}
 
 	AnyField selector, base, limit, access_rights;

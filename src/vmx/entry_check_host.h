@@ -2,6 +2,8 @@
 // The checks of the host's state (SDM Vol. 3C, 27.2.2 to 27.2.4), for a host that is in IA-32e mode.
 #pragma once
 
+#include <initializer_list>
+
 #include "entry_check_rules.h"
 
 namespace {

@@ -99,7 +99,8 @@ VREGCACHE_COLD inline void explain_entry_failure_exit(u32 vcpu, u32 reason, u64 
 		vrc_host_error(
 			"vCPU %u: VM-entry failed: an MSR could not be loaded (exit reason 34); SDM Vol. 3C, 27.4: entry "
 			"%llu of the VM-entry MSR-load area, which has %llu",
-			vcpu, qualification, RawFields().vmread(vregcache::kVmEntryMsrLoadCount.kEncoding).value_or(0));
+			vcpu, qualification,
+			RawFields().vmread(AnyField(vregcache::kVmEntryMsrLoadCount).encoding).value_or(0));
 		return;
 	case kMachineCheck:
 		vrc_host_error(

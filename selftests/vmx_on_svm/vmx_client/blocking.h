@@ -11,19 +11,19 @@ constexpr u64 kTrapFlag = bit(8), kInterruptFlag = bit(9);
 constexpr u64 kBySti = bit(0), kByMovSs = bit(1);
 constexpr u64 kSingleStep = bit(14), kEnabledBreakpoint = bit(12);
 
-void begin_blocked(const char* code, u64 interruptibility, u64 pending, u64 rflags, u64 proc = 0)
+inline void begin_blocked(const char* code, u64 blocking, u64 pending, u64 rflags, u64 proc = 0)
 {
 	Controls controls;
 	controls.proc = proc;
 	begin_long_mode(controls, code);
 	write(kExceptionBitmap, bit(1));
-	write(kInterruptibility, interruptibility);
+	write(kInterruptibility, blocking);
 	write(kPendingDebug, pending);
 	write(kGuestRflags, 2 | rflags);
 	registers.rdx = host.ss;
 }
 
-void test_blocking_by_execution()
+inline void test_blocking_by_execution()
 {
 	{
 		Test test("blocking by STI at an exit");
@@ -77,7 +77,7 @@ void test_blocking_by_execution()
 	}
 }
 
-void test_blocking_at_entry()
+inline void test_blocking_at_entry()
 {
 	{
 		Test test("blocking by MOV SS holds back a single step");
@@ -147,7 +147,7 @@ void test_blocking_at_entry()
 }
 
 // What VM-entry has to do for blocking must not be seen by the guest.
-void test_blocked_instructions()
+inline void test_blocked_instructions()
 {
 	{
 		Test test("PUSHF while STI blocks");

@@ -38,25 +38,28 @@ bool launched;
 vc_registers registers;
 unsigned test_count, failed_count;
 
-u64 address(const void* pointer) { return reinterpret_cast<u64>(pointer); }
+inline u64 address(const void* pointer) { return reinterpret_cast<u64>(pointer); }
 
-void clear(void* memory, u64 bytes) { asm volatile("rep stosb" : "+D"(memory), "+c"(bytes) : "a"(0) : "memory"); }
+inline void clear(void* memory, u64 bytes)
+{
+	asm volatile("rep stosb" : "+D"(memory), "+c"(bytes) : "a"(0) : "memory");
+}
 
-void copy(void* to, const void* from, u64 bytes)
+inline void copy(void* to, const void* from, u64 bytes)
 {
 	asm volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(bytes) : : "memory");
 }
 
-u64 read(u64 field)
+inline u64 read(u64 field)
 {
 	u64 value = 0xdeadbeef;
 	vc_vmread(field, &value);
 	return value;
 }
 
-void write(u64 field, u64 value) { vc_vmwrite(field, value); }
+inline void write(u64 field, u64 value) { vc_vmwrite(field, value); }
 
-u64 msr(u32 number)
+inline u64 msr(u32 number)
 {
 	u64 value = 0;
 	vc_rdmsr(number, &value);

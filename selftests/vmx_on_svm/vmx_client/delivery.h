@@ -10,7 +10,7 @@ namespace {
 
 constexpr u64 kNowhere = u64{1} << 62;  // not canonical: nothing can be pushed there
 
-void test_nested_exceptions()
+inline void test_nested_exceptions()
 {
 	{
 		Test test("an exception while an exception is delivered");
@@ -50,7 +50,7 @@ void test_nested_exceptions()
 }
 
 // The guest's IDT is at 4000H, where EPT maps nothing.
-void begin_events(const Controls& controls, u64 entry)
+inline void begin_events(const Controls& controls, u64 entry)
 {
 	begin_long_mode_ept(controls);
 	copy(context->guest_page[1], vc_guest_events, vc_guest_events_end - vc_guest_events);
@@ -58,7 +58,7 @@ void begin_events(const Controls& controls, u64 entry)
 	write(kGuestRip, 0x1000 + entry);
 }
 
-void test_interrupted_delivery()
+inline void test_interrupted_delivery()
 {
 	const struct {
 		const char* name;

@@ -7,14 +7,14 @@
 
 namespace {
 
-void expect_entry_error(Test& test, const char* what, u64 error)
+inline void expect_entry_error(Test& test, const char* what, u64 error)
 {
 	const int outcome = vc_enter(&registers, launched);
 	test.equal(what, outcome ? outcome : 100, VC_FAIL_VALID);
 	test.equal(what, read(kInstructionError), error);
 }
 
-[[gnu::noinline]] void with_field(Test& test, const char* what, u64 field, u64 value, u64 error)
+[[gnu::noinline]] inline void with_field(Test& test, const char* what, u64 field, u64 value, u64 error)
 {
 	const u64 old = read(field);
 	write(field, value);
@@ -22,7 +22,7 @@ void expect_entry_error(Test& test, const char* what, u64 error)
 	write(field, old);
 }
 
-void test_control_checks()
+inline void test_control_checks()
 {
 	Test test("VM-entry: checks on controls");
 	Controls controls;
@@ -76,7 +76,7 @@ void test_control_checks()
 		   7);
 }
 
-void test_host_checks()
+inline void test_host_checks()
 {
 	Test test("VM-entry: checks on the host state");
 	begin_long_mode(Controls(), vc_guest_vmcall);
@@ -109,7 +109,8 @@ void test_host_checks()
 	with_field(test, "host address-space size", kExitControls, read(kExitControls) & ~kExitHost64, 8);
 }
 
-[[gnu::noinline]] void with_guest_field(Test& test, const char* what, u64 field, u64 value, u64 qualification = 0)
+[[gnu::noinline]] inline void with_guest_field(Test& test, const char* what, u64 field, u64 value,
+					       u64 qualification = 0)
 {
 	const u64 old = read(field);
 	write(field, value);
@@ -124,7 +125,7 @@ struct BadField {
 };
 
 // Two arrays, for the kernel's stack is small.
-[[gnu::noinline]] void test_more_guest_segments(Test& test)
+[[gnu::noinline]] inline void test_more_guest_segments(Test& test)
 {
 	constexpr u64 kSelector = kGuestEsSelector, kLimit = kGuestEsLimit, kAccess = kGuestEsAccess,
 		      kBase = kGuestEsBase;
@@ -177,7 +178,7 @@ struct BadField {
 	set_segment(6, 0, 0, 0, kUnusable);
 }
 
-[[gnu::noinline]] void test_more_guest_fields(Test& test)
+[[gnu::noinline]] inline void test_more_guest_fields(Test& test)
 {
 	constexpr u64 kNotCanonical = u64{1} << 62;
 	const BadField fields[] = {
@@ -222,7 +223,7 @@ struct BadField {
 }
 
 // Bochs leaves these checks out (SDM Vol. 3C, sections 27.3.1.1, 27.3.1.4 and 27.3.1.5): each begins anew, and nothing is recorded.
-void test_guest_checks_of_the_sdm()
+inline void test_guest_checks_of_the_sdm()
 {
 	const struct {
 		const char* what;
@@ -252,7 +253,7 @@ void test_guest_checks_of_the_sdm()
 	vc_interrupts_on_and_off();
 }
 
-void test_guest_checks()
+inline void test_guest_checks()
 {
 	Test test("VM-entry: checks on the guest state");
 	Controls controls;

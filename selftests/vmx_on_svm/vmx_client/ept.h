@@ -7,9 +7,9 @@
 
 namespace {
 
-void advance() { write(kGuestRip, read(kGuestRip) + read(kExitLength)); }
+inline void advance() { write(kGuestRip, read(kGuestRip) + read(kExitLength)); }
 
-void test_real_mode()
+inline void test_real_mode()
 {
 	Test test("EPT: real mode");
 	Controls controls;
@@ -43,7 +43,7 @@ void test_real_mode()
 	test.equal("CR0", read(kGuestCr0) & 0x31, 0x31);
 }
 
-void test_protected_mode()
+inline void test_protected_mode()
 {
 	Test test("EPT: protected mode without paging");
 	Controls controls;
@@ -79,7 +79,7 @@ void test_protected_mode()
 	test.equal("increment", *reinterpret_cast<u32*>(context->guest_page[3]), 1);
 }
 
-void begin_long_mode_ept(const Controls& controls)
+inline void begin_long_mode_ept(const Controls& controls)
 {
 	begin_unpaged(controls, 32, vc_guest_long_mode, vc_guest_long_mode_end);
 	for (unsigned page = 8; page < 11; ++page)
@@ -95,7 +95,7 @@ void begin_long_mode_ept(const Controls& controls)
 	write(kGuestCsAccess, 0xa09b);
 }
 
-void test_long_mode_ept()
+inline void test_long_mode_ept()
 {
 	Controls controls;
 	controls.proc = kProcHlt;

@@ -7,9 +7,9 @@
 
 namespace {
 
-void make_guest_idt()
+inline void make_guest_idt()
 {
-	for (unsigned vector = 0; vector < 256; ++vector) {
+	for (u64 vector = 0; vector < 256; ++vector) {
 		const u64 handler = address(vc_guest_handlers) + 16 * vector;
 		context->idt[2 * vector] = (handler & 0xffff) | u64{host.cs} << 16 | u64{0x8e00} << 32 |
 					   (handler >> 16 & 0xffff) << 48;
@@ -17,9 +17,9 @@ void make_guest_idt()
 	}
 }
 
-u64 handler_reached() { return (read(kGuestRip) - address(vc_guest_handlers)) / 16; }
+inline u64 handler_reached() { return (read(kGuestRip) - address(vc_guest_handlers)) / 16; }
 
-void test_exceptions()
+inline void test_exceptions()
 {
 	const struct {
 		const char* name;

@@ -7,7 +7,7 @@
 
 namespace {
 
-u64 adjust(u64 wanted, u32 capability)
+inline u64 adjust(u64 wanted, u32 capability)
 {
 	const u64 value = msr(capability);
 	return (wanted | (value & 0xffffffff)) & value >> 32;
@@ -30,14 +30,14 @@ constexpr Field kStartOfGroups[] = {
 	kGuestEsBase,
 };
 
-void set_segment(unsigned number, u16 selector, u64 base, u32 limit, u32 access)
+inline void set_segment(unsigned number, u16 selector, u64 base, u32 limit, u32 access)
 {
 	const u64 value[] = {selector, limit, access, base};
 	for (unsigned i = 0; i < 4; ++i)
 		write(kStartOfGroups[i] + 2 * number, value[i]);
 }
 
-void write_host_state()
+inline void write_host_state()
 {
 	const struct {
 		u64 field, value;
@@ -95,7 +95,7 @@ constexpr u64 kZeroed[] = {
 	kGuestPdpte0 + 6,
 };
 
-void set_controls(const Controls& controls)
+inline void set_controls(const Controls& controls)
 {
 	write(kPinControls, adjust(controls.pin, kTruePin));
 	write(kProcControls, adjust(controls.proc | (controls.proc2 ? kProcSecondary : 0), kTrueProc));
@@ -105,7 +105,7 @@ void set_controls(const Controls& controls)
 }
 
 // A fresh VMCS, with the host state and nothing of a guest.
-void begin(const Controls& controls)
+inline void begin(const Controls& controls)
 {
 	vc_vmclear(vc_physical(context->vmcs));
 	vc_vmptrld(vc_physical(context->vmcs));
@@ -125,7 +125,7 @@ void begin(const Controls& controls)
 }
 
 // A 64-bit guest that shares the host's page tables; its code is in this module.
-void begin_long_mode(Controls controls, const char* code)
+inline void begin_long_mode(Controls controls, const char* code)
 {
 	controls.entry |= kEntryIa32e;
 	begin(controls);
@@ -149,12 +149,12 @@ void begin_long_mode(Controls controls, const char* code)
 	write(kGuestRsp, address(context->stack) + 2048);
 }
 
-void map_ept_page(unsigned page, u64 rights = 7)
+inline void map_ept_page(unsigned page, u64 rights = 7)
 {
 	context->ept[3][page] = vc_physical(context->guest_page[page]) | 6 << 3 | rights;
 }
 
-void reset_guest_memory(const char* code, const char* end)
+inline void reset_guest_memory(const char* code, const char* end)
 {
 	clear(context->guest_page, sizeof(context->guest_page));
 	clear(context->ept, sizeof(context->ept));
@@ -171,7 +171,7 @@ void reset_guest_memory(const char* code, const char* end)
 constexpr u64 kEptControls = kProc2Ept | kProc2Unrestricted;
 
 // A guest without paging, with EPT.  bits is 16 for real mode.
-void begin_unpaged(Controls controls, unsigned bits, const char* code, const char* end)
+inline void begin_unpaged(Controls controls, unsigned bits, const char* code, const char* end)
 {
 	const bool real = bits == 16;
 	controls.proc2 |= kEptControls;

@@ -10,14 +10,14 @@ namespace {
 constexpr u64 kHalted = 1;
 
 // One entry; an interrupt of the host's ends it.
-void expect_interrupt(Test& test, const char* what, u64 activity)
+inline void expect_interrupt(Test& test, const char* what, u64 activity)
 {
 	test.equal(what, enter_once(), kExternalInterrupt);
 	test.equal("activity", read(kActivity), activity);
 	handle_interrupt();
 }
 
-void test_halted()
+inline void test_halted()
 {
 	const Controls none;
 	Controls window;

@@ -7,7 +7,7 @@
 
 namespace {
 
-u64 read_cr4()
+inline u64 read_cr4()
 {
 	u64 value;
 	asm volatile("mov %%cr4, %0" : "=r"(value));
@@ -15,7 +15,7 @@ u64 read_cr4()
 }
 
 #define READ_REGISTER(name, type)                                  \
-	type read_##name()                                         \
+	inline type read_##name()                                  \
 	{                                                          \
 		type value;                                        \
 		asm volatile("mov %%" #name ", %0" : "=r"(value)); \
@@ -31,21 +31,21 @@ READ_REGISTER(ds, u16)
 READ_REGISTER(fs, u16)
 READ_REGISTER(gs, u16)
 
-u16 read_tr()
+inline u16 read_tr()
 {
 	u16 selector;
 	asm volatile("str %0" : "=r"(selector));
 	return selector;
 }
 
-DescriptorTable read_gdtr()
+inline DescriptorTable read_gdtr()
 {
 	DescriptorTable table;
 	asm volatile("sgdt %0" : "=m"(table));
 	return table;
 }
 
-DescriptorTable read_idtr()
+inline DescriptorTable read_idtr()
 {
 	DescriptorTable table;
 	asm volatile("sidt %0" : "=m"(table));
@@ -60,16 +60,16 @@ struct HostState {
 	u64 sysenter_cs, sysenter_esp, sysenter_eip;
 } host;
 
-u64 tr_base_of(const DescriptorTable& gdt, u16 selector)
+inline u64 tr_base_of(const DescriptorTable& gdt, u16 selector)
 {
 	const u8* const descriptor = reinterpret_cast<const u8*>(gdt.base + (selector & ~7));
 	u64 base = descriptor[2] | descriptor[3] << 8 | descriptor[4] << 16 | u64{descriptor[7]} << 24;
-	u32 high;
+	u32 high = 0;
 	copy(&high, descriptor + 8, sizeof(high));
 	return base | u64{high} << 32;
 }
 
-void read_host_state()
+inline void read_host_state()
 {
 	host = {
 		read_es(),       read_cs(),       read_ss(),       read_ds(),  read_fs(),  read_gs(),       read_tr(),
@@ -81,7 +81,7 @@ void read_host_state()
 
 unsigned host_state_errors;
 
-void compare_host(const char* what, u64 got, u64 expected)
+inline void compare_host(const char* what, u64 got, u64 expected)
 {
 	if (got == expected)
 		return;
@@ -90,7 +90,7 @@ void compare_host(const char* what, u64 got, u64 expected)
 }
 
 // SDM Vol. 3C, section 28.5.
-void check_host_state()
+inline void check_host_state()
 {
 	const DescriptorTable gdtr = read_gdtr(), idtr = read_idtr();
 	compare_host("ES", read_es(), host.es & ~7);

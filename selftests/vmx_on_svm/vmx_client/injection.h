@@ -7,7 +7,7 @@
 
 namespace {
 
-void test_injection()
+inline void test_injection()
 {
 	const struct {
 		const char* name;

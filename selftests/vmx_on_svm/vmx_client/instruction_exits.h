@@ -9,8 +9,8 @@ namespace {
 
 constexpr u64 kUndefined = ~u64{0} - 1;
 
-void test_one_exit(const char* name, const char* code, const Controls& controls, u32 reason, u32 length,
-		   u64 qualification = 0, u64 instruction_info = 0, u64 info_mask = 0)
+inline void test_one_exit(const char* name, const char* code, const Controls& controls, u32 reason, u32 length,
+			  u64 qualification = 0, u64 instruction_info = 0, u64 info_mask = 0)
 {
 	Test test(name);
 	begin_long_mode(controls, code);
@@ -36,7 +36,7 @@ void test_one_exit(const char* name, const char* code, const Controls& controls,
 
 constexpr u64 kMemoryInfo = 0x7fff | 0x3 << 15 | 0xff80000, kSegmentInfo = 7 << 15;
 
-void test_instruction_exits()
+inline void test_instruction_exits()
 {
 	const Controls none;
 	auto with = [](u64 proc) {

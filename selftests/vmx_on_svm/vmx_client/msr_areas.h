@@ -7,7 +7,7 @@
 
 namespace {
 
-void test_msr_areas()
+inline void test_msr_areas()
 {
 	constexpr u32 kStar = 0xc0000081, kSysenterEsp = 0x175, kLstar = 0xc0000082;
 	{

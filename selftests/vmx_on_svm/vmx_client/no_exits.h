@@ -7,7 +7,7 @@
 
 namespace {
 
-void test_no_exits()
+inline void test_no_exits()
 {
 	Controls secondary;
 	secondary.proc2 = kProc2Rdtscp;

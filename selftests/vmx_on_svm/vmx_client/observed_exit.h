@@ -74,14 +74,14 @@ constexpr u64 instruction_info_mask(u32 reason, u64 info, u64 qualification)
 	return mask;
 }
 
-void observe_field(const char* name, u64 value)
+inline void observe_field(const char* name, u64 value)
 {
 	const Shown shown = show(value);
 	vc_observe(" %s=%s0x%lx", name, shown.base, shown.offset);
 }
 
 // Instruction information and what belongs to exits of one kind only.
-void observe_details(u32 reason)
+inline void observe_details(u32 reason)
 {
 	const u64 qualification = read(kQualification);
 	const u64 info = read(kInstructionInfo);
@@ -113,7 +113,7 @@ void observe_details(u32 reason)
 		observe_field("linear", read(kGuestLinearAddress));
 }
 
-void observe_exit(u32 reason)
+inline void observe_exit(u32 reason)
 {
 	Test* const test = Test::current();
 	const u32 info = read(kExitInfo), vectoring = read(kVectoringInfo);

@@ -9,7 +9,7 @@ namespace {
 
 // The tables: PDPTEs at 8000H, page directories of one 2-MByte page each at 9000H and A000H.  The second one maps it to
 // the next 2 MBytes of guest-physical memory, but the code is in both.
-void begin_pae()
+inline void begin_pae()
 {
 	Controls controls;
 	controls.proc = kProcHlt;
@@ -30,7 +30,7 @@ void begin_pae()
 	registers.rbx = 0x8020;
 }
 
-void test_pae()
+inline void test_pae()
 {
 	u64* const memory = reinterpret_cast<u64*>(context->guest_page[8]);
 	{

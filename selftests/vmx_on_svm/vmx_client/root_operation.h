@@ -18,7 +18,7 @@ constexpr u64 kFields[] = {
 	0x6c00, 0x6c02, 0x6c04, 0x6c06, 0x6c08, 0x6c0a, 0x6c0c, 0x6c0e, 0x6c10, 0x6c12, 0x6c14, 0x6c16,
 };
 
-u64 pattern(u64 field)
+inline u64 pattern(u64 field)
 {
 	const u64 value = 0x1122334455667788 * (field | 1);
 	switch (field >> 13 & 3) {
@@ -31,13 +31,13 @@ u64 pattern(u64 field)
 	}
 }
 
-void expect_fail(Test& test, const char* what, int outcome, u64 error)
+inline void expect_fail(Test& test, const char* what, int outcome, u64 error)
 {
 	test.equal(what, outcome, VC_FAIL_VALID);
 	test.equal(what, read(kInstructionError), error);
 }
 
-void test_before_vmxon()
+inline void test_before_vmxon()
 {
 	constexpr u32 kBasicMsr = 0x480, kFeatureControl = 0x3a, kFixed0Cr0 = 0x486, kFixed0Cr4 = 0x488;
 	u64 value;
@@ -96,7 +96,7 @@ void test_before_vmxon()
 	}
 }
 
-void test_without_vmcs()
+inline void test_without_vmcs()
 {
 	u64 value = 0;
 	Test test("VMX operation without a current VMCS");
@@ -112,7 +112,7 @@ void test_without_vmcs()
 	test.equal("clearing CR4.VMXE", vc_write_cr4(read_cr4() & ~bit(13)), VC_GP);
 }
 
-void test_root_instructions()
+inline void test_root_instructions()
 {
 	u64 value;
 	const u64 region = vc_physical(context->vmcs);
@@ -200,7 +200,7 @@ struct OtherCpu {
 	u64 rip;
 };
 
-void use_on_other_cpu(void* argument)
+inline void use_on_other_cpu(void* argument)
 {
 	OtherCpu& result = *static_cast<OtherCpu*>(argument);
 	vc_set_cr4_vmxe(1);
@@ -213,7 +213,7 @@ void use_on_other_cpu(void* argument)
 	vc_set_cr4_vmxe(0);
 }
 
-void test_migration()
+inline void test_migration()
 {
 	OtherCpu result = {};
 	if (vc_cpu_count() < 2) {

@@ -7,7 +7,7 @@
 
 namespace {
 
-u32 enter_once()
+inline u32 enter_once()
 {
 	const int outcome = vc_enter(&registers, launched);
 	if (outcome)
@@ -19,15 +19,15 @@ u32 enter_once()
 	return reason;
 }
 
-u64 interrupt_handler(unsigned vector)
+inline u64 interrupt_handler(unsigned vector)
 {
-	const u8* const gate = reinterpret_cast<const u8*>(host.idtr.base + 16 * vector);
-	u32 high;
+	const u8* const gate = reinterpret_cast<const u8*>(host.idtr.base + u64{16} * vector);
+	u32 high = 0;
 	copy(&high, gate + 8, sizeof(high));
 	return gate[0] | gate[1] << 8 | u64{gate[6]} << 16 | u64{gate[7]} << 24 | u64{high} << 32;
 }
 
-void handle_interrupt()
+inline void handle_interrupt()
 {
 	const u32 info = read(kExitInfo);
 	if (info & kInfoValid)
@@ -37,7 +37,7 @@ void handle_interrupt()
 }
 
 // Runs the guest to the next exit that is not an interrupt of the host's.
-u32 run()
+inline u32 run()
 {
 	constexpr unsigned kInterrupts = 100;  // more than any of these guests needs
 	u32 reason = kExternalInterrupt;
@@ -52,7 +52,7 @@ u32 run()
 }
 
 // VM-entry that is expected to fail.
-u32 try_entry()
+inline u32 try_entry()
 {
 	const u32 reason = enter_once();
 	observe_exit(reason);
@@ -60,13 +60,13 @@ u32 try_entry()
 }
 
 // Where the guest goes on.
-void start_at(const char* code)
+inline void start_at(const char* code)
 {
 	guest_code = code;
 	write(kGuestRip, address(code));
 }
 
-u64 offset_of(const char* code) { return read(kGuestRip) - address(code); }
+inline u64 offset_of(const char* code) { return read(kGuestRip) - address(code); }
 
 }  // namespace
 

@@ -17,9 +17,9 @@ struct Shown {
 	u64 offset;
 };
 
-Shown show(u64 value)
+inline Shown show(u64 value)
 {
-	constexpr u64 kHandlers = 256 * 16, kBefore = 64, kCode = 512;
+	constexpr u64 kHandlers = u64{256} * 16, kBefore = 64, kCode = 512;
 	const u64 physical = vc_physical(context);
 
 	if (value - address(context) < sizeof(Context))
@@ -39,18 +39,18 @@ class Test {
 	// Without observations: for what depends on the number of CPUs.
 	explicit Test(const char* name, bool observed = true) : name_(name), observed_(observed)
 	{
-		current_ = observed ? this : nullptr;
+		running = observed ? this : nullptr;
 	}
 	~Test()
 	{
-		current_ = nullptr;
+		running = nullptr;
 		if (failed_)
 			++failed_count;
 		vc_print("%s %u %s\n", failed_ ? "not ok" : "ok", ++test_count, name_);
 	}
 	Test(const Test&) = delete;
 
-	static Test* current() { return current_; }
+	static Test* current() { return running; }
 	const char* name() const { return name_; }
 	unsigned next_exit() { return ++exits_; }
 
@@ -78,7 +78,7 @@ class Test {
 		vc_print("# %s: %s: got 0x%lx, expected 0x%lx\n", name_, what, got, expected);
 	}
 
-	inline static Test* current_;
+	inline static Test* running;
 	const char* name_;
 	bool observed_;
 	bool failed_ = false;

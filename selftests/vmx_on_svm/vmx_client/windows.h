@@ -7,7 +7,7 @@
 
 namespace {
 
-void test_interrupts()
+inline void test_interrupts()
 {
 	Controls acknowledge;
 	acknowledge.exit |= kExitAcknowledge;
@@ -67,7 +67,7 @@ void test_interrupts()
 }
 
 // The frame of an IRET to vc_guest_after_iretq.
-void push_iret_frame()
+inline void push_iret_frame()
 {
 	u64* const frame = reinterpret_cast<u64*>(context->stack + 2048) - 5;
 	frame[0] = address(vc_guest_after_iretq);
@@ -80,7 +80,7 @@ void push_iret_frame()
 
 // The guest sends itself an NMI.  A handler of the host's may change the destination of the next IPI: after each
 // interrupt the guest begins anew.
-u32 run_to_nmi(u64 apic)
+inline u32 run_to_nmi(u64 apic)
 {
 	volatile u32* const page = reinterpret_cast<volatile u32*>(apic);
 	for (;;) {
@@ -93,7 +93,7 @@ u32 run_to_nmi(u64 apic)
 	}
 }
 
-void test_nmis()
+inline void test_nmis()
 {
 	Controls virtual_nmis;
 	virtual_nmis.pin |= kPinVirtualNmis;
