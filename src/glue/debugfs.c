@@ -78,11 +78,22 @@ static int cpus_show(struct seq_file *output, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(cpus);
 
+static int memory_show(struct seq_file *output, void *unused)
+{
+	long pages, blocks;
+
+	vrc_memory_in_use(&pages, &blocks);
+	seq_printf(output, "pages %ld\nblocks %ld\n", pages, blocks);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(memory);
+
 void vrc_debugfs_register(void)
 {
 	directory = debugfs_create_dir("vregcache", NULL);
 	debugfs_create_file("exits", 0600, directory, NULL, &exits_operations);
 	debugfs_create_file("cpus", 0400, directory, NULL, &cpus_fops);
+	debugfs_create_file("memory", 0400, directory, NULL, &memory_fops);
 }
 
 void vrc_debugfs_unregister(void)

@@ -36,11 +36,15 @@ exit_machine:
 /* No file is open: each holds the module. */
 static void __exit vregcache_exit(void)
 {
+	long pages, blocks;
+
 	vrc_debugfs_unregister();
 	vrc_device_unregister();
 	vrc_cpus_stop();
 	preempt_notifier_dec();
 	vrc_exit();
+	vrc_memory_in_use(&pages, &blocks);
+	WARN(pages || blocks, "vregcache goes without %ld pages and %ld blocks of its memory\n", pages, blocks);
 }
 
 module_init(vregcache_init);

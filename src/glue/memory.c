@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Memory of the kernel, and pinned memory of userspace. */
+#include <linux/atomic.h>
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
@@ -8,24 +9,46 @@
 
 #include "objects.h"
 
+/* What the machine has now: all of it must have come back when the module goes. */
+static atomic_long_t pages_in_use;
+static atomic_long_t blocks_in_use;
+
 void *vrc_host_alloc(unsigned long bytes)
 {
-	return kvzalloc(bytes, GFP_KERNEL_ACCOUNT);
+	void *memory = kvzalloc(bytes, GFP_KERNEL_ACCOUNT);
+
+	if (memory)
+		atomic_long_inc(&blocks_in_use);
+	return memory;
 }
 
 void vrc_host_free(void *memory)
 {
+	if (memory)
+		atomic_long_dec(&blocks_in_use);
 	kvfree(memory);
 }
 
 void *vrc_host_alloc_page(void)
 {
-	return (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	void *page = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+
+	if (page)
+		atomic_long_inc(&pages_in_use);
+	return page;
 }
 
 void vrc_host_free_page(void *page)
 {
+	if (page)
+		atomic_long_dec(&pages_in_use);
 	free_page((unsigned long)page);
+}
+
+void vrc_memory_in_use(long *pages, long *blocks)
+{
+	*pages = atomic_long_read(&pages_in_use);
+	*blocks = atomic_long_read(&blocks_in_use);
 }
 
 vrc_u64 vrc_host_physical(const void *direct_map)

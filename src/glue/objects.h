@@ -30,6 +30,9 @@ struct vrc_host_vcpu {
 /* NULL: the file is no vCPU. */
 struct vrc_host_vcpu *vrc_vcpu_of_file(struct file *file);
 
+/* Of what the machine has allocated, and not given back. */
+void vrc_memory_in_use(long *pages, long *blocks);
+
 int vrc_device_register(void);
 void vrc_device_unregister(void);
 void vrc_debugfs_register(void);
