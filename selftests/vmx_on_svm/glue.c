@@ -225,7 +225,9 @@ static int __init vmx_on_svm_init(void)
 	had_svm = boot_cpu_has(X86_FEATURE_SVM);
 	ret = cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "vmx_on_svm:online", take_cpu, release_cpu);
 	if (ret < 0) {
-		show_vmx(&boot_cpu_data, false);
+		/* Some CPU may have been taken, and released; on one that has VMX already it stays shown. */
+		if (ret != -EEXIST)
+			show_vmx(&boot_cpu_data, false);
 		return ret;
 	}
 	hotplug_state = ret;
