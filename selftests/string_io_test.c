@@ -301,8 +301,6 @@ TEST_F(string_io, pae_pointers_are_the_cpus)
 {
 	const uint64_t linear = 1UL << 30;
 
-	if (machine_is_tcg())
-		SKIP(return, "QEMU's software CPU has no such registers where it emulates nested paging");
 	vcpu_enter_pae(&self->vcpu);
 	start_32bit(&self->vcpu);
 	vm_write64(&self->vm, GUEST_PD + (linear >> 21) * 8, PTE_PW | PTE_PS);
