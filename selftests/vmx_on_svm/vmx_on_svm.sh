@@ -133,7 +133,7 @@ run_client() {
 machine_name() {
 	if [ "$emulated" ]; then
 		echo vmx_on_svm
-	elif [ "$VRC_MACHINE" = bochs ] && [ "$(nproc)" -gt 1 ]; then
+	elif [ "$VRC_MACHINE" = bochs ] && [ "$(grep -c '^processor' /proc/cpuinfo)" -gt 1 ]; then
 		echo bochs_smp
 	fi
 }
