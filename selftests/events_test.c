@@ -6,6 +6,7 @@
  */
 #include "lib/harness.h"
 #include "lib/event_log.h"
+#include "lib/machine.h"
 #include "lib/modes.h"
 #include "lib/vm.h"
 
@@ -366,6 +367,40 @@ TEST_F(events, nmis_are_blocked_until_iret)
 	EXPECT_EQ(0, get_events(&self->vcpu).nmi.masked);
 }
 
+/* The NMI cannot go, but an interrupt can, and userspace has asked. */
+TEST_F(events, nmi_that_is_blocked_does_not_hide_the_interrupt_window)
+{
+	struct kvm_vcpu_events events = get_events(&self->vcpu);
+
+	vm_load(&self->vm, GUEST_CODE, steps);
+	start(&self->vcpu, RFLAGS_IF);
+	events.nmi.masked = 1;
+	events.nmi.pending = 1;
+	ASSERT_EQ(0, set_events(&self->vcpu, &events));
+	self->vcpu.run->request_interrupt_window = 1;
+	ASSERT_EQ(KVM_EXIT_IRQ_WINDOW_OPEN, vcpu_run(&self->vcpu));
+	EXPECT_EQ((uint64_t)GUEST_CODE, get_rip(&self->vcpu));
+	EXPECT_EQ(0U, event_count(&self->vm));
+}
+
+/* Userspace ends the blocking by STI that held the NMI back, and no window of interrupts will open. */
+TEST_F(events, nmi_goes_when_userspace_ends_what_blocks_it)
+{
+	struct kvm_regs regs;
+
+	vm_load(&self->vm, GUEST_CODE, sti_access);
+	start(&self->vcpu, 0);
+	RUN_TO_ABSENT();
+	ASSERT_EQ(0, queue_nmi(&self->vcpu));
+	vcpu_get_regs(&self->vcpu, &regs);
+	regs.rflags &= ~RFLAGS_IF;
+	vcpu_set_regs(&self->vcpu, &regs);
+	ADD_ABSENT();
+	ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
+	ASSERT_EQ(1U, event_count(&self->vm));
+	EXPECT_EVENT(0, NMI_VECTOR, LABEL(sti_access, sti_blocked));
+}
+
 TEST_F(events, two_nmis_at_once_come_one_after_the_other)
 {
 	vm_load(&self->vm, GUEST_CODE, steps);
@@ -664,6 +699,92 @@ TEST_F(events, single_steps_over_emulated_instructions)
 		EXPECT_EQ(0xffff4ff0U, event_at(&self->vm, i)->dr6)
 			TH_LOG("trap %u", i);
 	}
+}
+
+GUEST_ASM(traced_sti, 64,
+	"	pushf\n"
+	"	orl $0x100, (%rsp)\n"
+	"	popf\n"
+	"	sti\n"
+	MARK(trace_sti)
+	"	nop\n"
+	MARK(trace_nop)
+	"	outb %al, $" GUEST_STRING(PORT_DONE) "\n");
+LABELS(guest_trace_sti[], guest_trace_nop[]);
+
+/* The trap behind STI is injected while STI blocks, and VM-entry asks for a pending single step then. */
+TEST_F(events, single_steps_over_sti)
+{
+	if (machine_is_tcg())
+		SKIP(return, "QEMU traps after the instruction behind STI only");
+	vm_load(&self->vm, GUEST_CODE, traced_sti);
+	start(&self->vcpu, 0);
+	ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
+	ASSERT_EQ(2U, event_count(&self->vm));
+	EXPECT_EVENT(0, DB_VECTOR, LABEL(traced_sti, trace_sti));
+	EXPECT_EVENT(1, DB_VECTOR, LABEL(traced_sti, trace_nop));
+}
+
+#define MSR_DEBUGCTL	0x1d9
+#define DEBUGCTL_BTF	2
+
+GUEST_ASM(branch_traced, 64,
+	"	pushf\n"
+	"	orl $0x100, (%rsp)\n"
+	"	popf\n"
+	"	cpuid\n"
+	"	outb %al, $" GUEST_STRING(PORT_TEST) "\n"
+	"	hlt\n");
+
+/* CPUID, OUT and HLT are no branches. Each is carried out for the guest. */
+TEST_F(events, branch_traps_leave_other_instructions_alone)
+{
+	uint64_t value;
+
+	vm_load(&self->vm, GUEST_CODE, branch_traced);
+	start(&self->vcpu, 0);
+	ASSERT_EQ(1, vcpu_set_msr(&self->vcpu, MSR_DEBUGCTL, DEBUGCTL_BTF));
+	ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
+	ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
+	EXPECT_EQ(0U, event_count(&self->vm));
+	ASSERT_EQ(1, vcpu_get_msr(&self->vcpu, MSR_DEBUGCTL, &value));
+	EXPECT_EQ((uint64_t)DEBUGCTL_BTF, value);
+}
+
+/* A debug exception ends branch traps: its handler must not trap on its own branches. */
+TEST_F(events, debug_exception_ends_branch_traps)
+{
+	struct kvm_regs regs;
+	uint64_t value;
+
+	vm_load(&self->vm, GUEST_CODE, stepped);
+	start(&self->vcpu, 0);
+	RUN_TO_ABSENT();
+	ASSERT_EQ(1, vcpu_set_msr(&self->vcpu, MSR_DEBUGCTL, DEBUGCTL_BTF));
+	vcpu_get_regs(&self->vcpu, &regs);
+	regs.rflags |= RFLAGS_TF;
+	vcpu_set_regs(&self->vcpu, &regs);
+	/* While MOV SS blocks, VM-entry asks that no single step is pending with branch traps. */
+	ADD_ABSENT();
+	ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
+	ASSERT_EQ(1, vcpu_get_msr(&self->vcpu, MSR_DEBUGCTL, &value));
+	/* A CPU without branch traps, as software ones are, traps behind the load. */
+	EXPECT_EQ(event_count(&self->vm) ? 0U : (uint64_t)DEBUGCTL_BTF, value);
+}
+
+#define RFLAGS_RF	0x10000UL
+GUEST_ASM(one_hlt, 64, "hlt\n");
+
+/* RF holds back a breakpoint on this instruction, not on the next one. */
+TEST_F(events, emulated_instruction_ends_rf)
+{
+	struct kvm_regs regs;
+
+	vm_load(&self->vm, GUEST_CODE, one_hlt);
+	start(&self->vcpu, RFLAGS_RF);
+	ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
+	vcpu_get_regs(&self->vcpu, &regs);
+	EXPECT_EQ(0U, regs.rflags & RFLAGS_RF);
 }
 
 static const uint16_t real_handler = 0x100;

@@ -146,8 +146,11 @@ inline void save_guest_state(Cpu& cpu)
 	cpu.write(Field::GuestActivity, cpu.halted ? kActivityHlt : kActivityActive);
 	// Kept only where blocking by MOV SS holds them back.  SDM Vol. 3C, section 28.3.4.
 	u64 pending = 0;
-	if (cpu.shadow & kBlockingByMovSs)
-		pending = cpu.pending_debug | (guest.rflags & kFlagTrap ? kDr6SingleStep : 0);
+	constexpr u64 kDebugControlBtf = bit(1);
+	if (cpu.shadow & kBlockingByMovSs) {
+		const bool stepping = (guest.rflags & kFlagTrap) && !(cpu.debug_control & kDebugControlBtf);
+		pending = cpu.pending_debug | (stepping ? kDr6SingleStep : 0);
+	}
 	if (pending & kDr6Breakpoints)
 		pending |= kPendingEnabledBreakpoint;
 	cpu.write(Field::GuestPendingDebug, pending);

@@ -15,6 +15,7 @@
 #include <asm/desc.h>
 #include <asm/fpu/api.h>
 #include <asm/fpu/types.h>
+#include <asm/mce.h>
 #include <asm/mmu_context.h>
 #include <asm/msr.h>
 #include <asm/nospec-branch.h>
@@ -31,13 +32,19 @@ static enum cpuhp_state hotplug_state;
 
 /* ---- CPUs that come and go ---- */
 
+/* A reboot has begun; changed while no CPU comes or goes. */
+static bool leaving;
+
 static int cpu_up(unsigned int cpu)
 {
 	unsigned long flags;
-	int error;
+	int error = 0;
 
 	local_irq_save(flags);
-	error = vrc_cpu_enable();
+	if (leaving)
+		vrc_cpu_give_up();
+	else
+		error = vrc_cpu_enable();
 	local_irq_restore(flags);
 	return error;
 }
@@ -102,6 +109,7 @@ static void give_up(void *unused)
 static int leave_for_reboot(struct notifier_block *block, unsigned long code, void *unused)
 {
 	cpus_read_lock();
+	leaving = true;
 	on_each_cpu(give_up, NULL, true);
 	cpus_read_unlock();
 	vrc_host_info("VMX is off on every CPU for the reboot");
@@ -211,9 +219,17 @@ noinstr void vrc_host_handle_nmi(void)
 	asm volatile("int $2");
 }
 
-noinstr void vrc_host_handle_machine_check(void)
+/*
+ * The CPU was in the guest, whose memory is a user process's: the handler, which looks at the privilege level, must not
+ * take it for an error of the kernel's own.
+ */
+void vrc_host_handle_machine_check(void)
 {
-	asm volatile("int $18");
+#ifdef CONFIG_X86_MCE
+	struct pt_regs regs = { .cs = 3, .flags = X86_EFLAGS_IF };
+
+	do_machine_check(&regs);
+#endif
 }
 
 void vrc_host_restore_descriptor_limits(void)

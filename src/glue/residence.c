@@ -2,7 +2,7 @@
 /* A vCPU on a CPU: the scheduler's notifiers, and the FPU. */
 #include <linux/delay.h>
 #include <linux/preempt.h>
-#include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <asm/fpu/api.h>
 #include <asm/fpu/types.h>
 
@@ -35,6 +35,8 @@ int vrc_host_vcpu_get(struct vrc_host_vcpu *vcpu)
 		preempt_enable();
 		if (error != -EAGAIN)
 			return error;
+		if (fatal_signal_pending(current))
+			return -EINTR;
 		/* Who sleeps wakes up on another CPU. */
 		usleep_range(100, 1000);
 	}

@@ -59,6 +59,7 @@ inline Result<void> set_long_mode(Vcpu& vcpu, const LoadedVmcs& vmcs, bool on)
 inline Result<bool> load_pdptes(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 cr3)
 {
 	constexpr u64 kPresent = 1, kReserved = 0x1e6;
+	const u32 width = g_vmx.physical_bits < kGuestPhysicalBits ? g_vmx.physical_bits : kGuestPhysicalBits;
 	u64 entry[4];
 	MemoryGuard guard(vcpu.vm->host);
 	for (u32 i = 0; i < 4; i++) {
@@ -66,7 +67,7 @@ inline Result<bool> load_pdptes(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 cr3)
 		if (!memory)
 			return false;
 		__builtin_memcpy(&entry[i], memory, sizeof(entry[i]));
-		if ((entry[i] & kPresent) && (entry[i] & (kReserved | ~u64{0} << kGuestPhysicalBits)))
+		if ((entry[i] & kPresent) && (entry[i] & (kReserved | ~u64{0} << width)))
 			return false;
 	}
 	vcpu.cache.write<Reg::kPdpte0>(vmcs, entry[0]);

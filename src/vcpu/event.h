@@ -52,6 +52,11 @@ struct Event {
 	u32 instruction_length = 0;
 
 	bool pending() const { return information.valid(); }
+	bool is_debug_exception() const
+	{
+		return pending() && information.type() == InterruptionType::kHardwareException &&
+		       information.vector() == vector::kDebug;
+	}
 
 	static Event of(InterruptionType type, u8 vector)
 	{

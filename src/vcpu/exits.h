@@ -306,7 +306,7 @@ inline Result<Next> handle_exception_or_nmi(Vcpu& vcpu, const LoadedVmcs& vmcs)
 // The guest can take an interrupt now; the next VM-entry delivers the one that waits.
 inline Result<Next> handle_interrupt_window(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
-	if (vcpu.waiting.any() || !userspace_wants_interrupt_window(vcpu) ||
+	if (VREGCACHE_TRY(waiting_event_is_due(vcpu, vmcs)) || !userspace_wants_interrupt_window(vcpu) ||
 	    !VREGCACHE_TRY(can_take_interrupt(vcpu, vmcs)))
 		return Next::kResume;
 	vcpu.run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;

@@ -114,14 +114,16 @@ inline Result<void> choose_event(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	return set_window_exiting(vcpu, vmcs, windows);
 }
 
-// VM-entry ties RFLAGS, interruptibility and pending debug exceptions together (SDM Vol. 3C, 27.3.1.4 and 27.3.1.5).  The CPU
-// leaves them consistent; what userspace or the module set may not be.
+// VM-entry ties RFLAGS, interruptibility, pending debug exceptions and IA32_DEBUGCTL together (SDM Vol. 3C, 27.3.1.4 and
+// 27.3.1.5).  The CPU leaves them consistent, but for an exit on a debug exception, which leaves no single step pending;
+// what userspace or the module set may not be either.
 inline Result<void> reconcile_flags(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	using namespace interruptibility;
 	constexpr vregcache::RegSet kTied(Reg::kRflags, Reg::kInterruptibility, Reg::kPendingDebugExceptions);
-	if ((vcpu.cache.dirty() & kTied).empty())
+	if ((vcpu.cache.dirty() & kTied).empty() && !vcpu.debugctl_changed && !vcpu.event.is_debug_exception())
 		return {};
+	vcpu.debugctl_changed = false;
 	u32 blocking = VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs));
 	if (!(blocking & (kBlockingBySti | kBlockingByMovSs)))
 		return {};
@@ -135,8 +137,10 @@ inline Result<void> reconcile_flags(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	// While one of the two blocks, a single step that is due is pending.
 	constexpr u64 kSingleStep = 1u << 14;
 	u64 pending = VREGCACHE_TRY(vcpu.cache.read<Reg::kPendingDebugExceptions>(vmcs));
-	if (blocking & (kBlockingBySti | kBlockingByMovSs))
-		pending = flags & rflags::kTf ? pending | kSingleStep : pending & ~kSingleStep;
+	if (blocking & (kBlockingBySti | kBlockingByMovSs)) {
+		bool due = VREGCACHE_TRY(traps_each_instruction(vmcs, flags));
+		pending = due ? pending | kSingleStep : pending & ~kSingleStep;
+	}
 	vcpu.cache.write<Reg::kPendingDebugExceptions>(vmcs, pending);
 	return {};
 }

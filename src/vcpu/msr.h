@@ -119,13 +119,12 @@ inline Result<bool> write_msr(Vcpu& vcpu, const LoadedVmcs& vmcs, u32 index, u64
 		VREGCACHE_TRY(vmcs.write(vregcache::kGuestIa32SysenterEip, value));
 		vcpu.sysenter_eip = value;
 		return true;
-	case msr::kDebugctl: {
-		constexpr u64 kLbr = 1u << 0, kBtf = 1u << 1;
-		if (value & ~(kLbr | kBtf))
+	case msr::kDebugctl:
+		if (value & ~(debugctl::kLbr | debugctl::kBtf))
 			return false;
 		VREGCACHE_TRY(vmcs.write(vregcache::kGuestIa32Debugctl, value));
+		vcpu.debugctl_changed = true;
 		return true;
-	}
 	case msr::kPat:
 		if (!is_valid_pat(value))
 			return false;

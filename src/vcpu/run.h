@@ -20,8 +20,8 @@ inline Result<void> prepare_entry(Vcpu& vcpu, const PinnedVmcs& vmcs)
 {
 	VREGCACHE_TRY(vcpu.host_control_registers.update(vmcs));
 	VREGCACHE_TRY(vcpu.resident.to_guest(vmcs, vcpu.msrs));
-	VREGCACHE_TRY(choose_event(vcpu, vmcs));
 	VREGCACHE_TRY(reconcile_flags(vcpu, vmcs));
+	VREGCACHE_TRY(choose_event(vcpu, vmcs));
 	VREGCACHE_TRY(vcpu.cache.write_back(vmcs));
 	if (vcpu.event.pending()) {
 		// PE is host-owned, so the read shadow has it.
@@ -71,6 +71,8 @@ inline Result<Exit> enter_once(Vcpu& vcpu)
 	if (reason & kEntryFailure) {
 		vcpu.cache.vm_entry_failure_exit(vmcs);
 		u64 qualification = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs));
+		if (static_cast<ExitReason>(reason & kBasicExitReasonMask) == ExitReason::kMachineCheckDuringEntry)
+			vrc_host_handle_machine_check();
 		explain_entry_failure_exit(vcpu.id, reason, qualification);
 		if (vcpu.event.pending())
 			VREGCACHE_TRY(Event::take_back(vmcs));

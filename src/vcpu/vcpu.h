@@ -62,9 +62,10 @@ struct Vcpu {
 	u32 primary_controls = 0;        // primary processor-based controls, likewise
 	bool breakpoints_armed = false;  // the guest's DR7 enables one
 
-	Event event;            // for the next VM-entry
-	WaitingEvents waiting;  // for a VM-entry at which the guest can take them
-	PortIo io;              // unfinished
+	Event event;                    // for the next VM-entry
+	bool debugctl_changed = false;  // since the last VM-entry
+	WaitingEvents waiting;          // for a VM-entry at which the guest can take them
+	PortIo io;                      // unfinished
 	u64 apic_base = 0;
 	u64 cr8 = 0;  // task-priority class
 	u64 pat = 0;
@@ -153,9 +154,8 @@ inline void raise(Vcpu& vcpu, Event event)
 // instruction does not fire twice (SDM Vol. 3B, 18.3.1.1).
 inline Result<void> raise_fault(Vcpu& vcpu, const LoadedVmcs& vmcs, Event event)
 {
-	constexpr u64 kResume = 1u << 16;
 	u64 flags = VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs));
-	vcpu.cache.write<Reg::kRflags>(vmcs, flags | kResume);
+	vcpu.cache.write<Reg::kRflags>(vmcs, flags | rflags::kRf);
 	raise(vcpu, event);
 	return {};
 }
@@ -179,13 +179,27 @@ inline Result<void> raise_debug(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 dr6_bits
 	constexpr u64 kGeneralDetect = 1u << 13;
 	u64 dr7 = VREGCACHE_TRY(vcpu.cache.read<Reg::kDr7>(vmcs));
 	vcpu.cache.write<Reg::kDr7>(vmcs, dr7 & ~kGeneralDetect);
+	// It also ends branch traps and the recording of branches (SDM Vol. 3B, 18.4.1).
+	u64 control = VREGCACHE_TRY(vmcs.read(vregcache::kGuestIa32Debugctl));
+	if (control & (debugctl::kLbr | debugctl::kBtf)) {
+		VREGCACHE_TRY(vmcs.write(vregcache::kGuestIa32Debugctl, control & ~(debugctl::kLbr | debugctl::kBtf)));
+		vcpu.debugctl_changed = true;
+	}
 	vcpu.entry.dr6 = (vcpu.entry.dr6 & ~kDr6Breakpoints) | dr6_bits;
 	raise(vcpu, Event::exception(vector::kDebug));
 	return {};
 }
 
-// Goes behind the instruction at RIP, which ends blocking by STI and by MOV SS.
-inline Result<void> advance_rip(Vcpu& vcpu, const LoadedVmcs& vmcs)
+// Does each instruction trap?  With BTF, only branches do (SDM Vol. 3B, 18.4.3).
+inline Result<bool> traps_each_instruction(const LoadedVmcs& vmcs, u64 flags)
+{
+	if (!(flags & rflags::kTf))
+		return false;
+	return !(VREGCACHE_TRY(vmcs.read(vregcache::kGuestIa32Debugctl)) & debugctl::kBtf);
+}
+
+// Goes behind the instruction at RIP, which ends blocking by STI and by MOV SS.  True: MOV SS was blocking.
+inline Result<bool> advance_rip(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	u64 rip = VREGCACHE_TRY(vcpu.cache.read<Reg::kRip>(vmcs));
 	u64 next = rip + VREGCACHE_TRY(vcpu.cache.read<Reg::kExitInstructionLength>(vmcs));
@@ -197,19 +211,30 @@ inline Result<void> advance_rip(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	using namespace interruptibility;
 	u32 blocking = VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs));
 	vcpu.cache.write<Reg::kInterruptibility>(vmcs, blocking & ~(kBlockingBySti | kBlockingByMovSs));
-	return {};
+	return (blocking & kBlockingByMovSs) != 0;
 }
 
 // The instruction at RIP was carried out for the guest: all that a completed instruction does.
 inline Result<void> skip_instruction(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
-	VREGCACHE_TRY(advance_rip(vcpu, vmcs));
-	if (!(VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs)) & rflags::kTf))
+	bool mov_ss_before = VREGCACHE_TRY(advance_rip(vcpu, vmcs));
+	u64 flags = VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs));
+	// RF holds breakpoints back for one instruction.
+	if (flags & rflags::kRf)
+		vcpu.cache.write<Reg::kRflags>(vmcs, flags & ~rflags::kRf);
+	if (!(flags & rflags::kTf) && !mov_ss_before)
 		return {};
-	// Breakpoints that a MOV SS before it held back are reported with the single step, in one exception.
+	// A breakpoint that a MOV SS before it held back is reported now, with the single step in one exception; an event that
+	// VM-entry injects would make it lost.
+	constexpr u64 kEnabledBreakpoint = 1u << 12;
 	u64 pending = VREGCACHE_TRY(vcpu.cache.read<Reg::kPendingDebugExceptions>(vmcs));
+	u64 causes = pending & kEnabledBreakpoint ? pending & kDr6Breakpoints : 0;
+	if (VREGCACHE_TRY(traps_each_instruction(vmcs, flags)))
+		causes |= kDr6SingleStep;
+	if (!causes)
+		return {};
 	vcpu.cache.write<Reg::kPendingDebugExceptions>(vmcs, u64{0});
-	return raise_debug(vcpu, vmcs, kDr6SingleStep | (pending & kDr6Breakpoints));
+	return raise_debug(vcpu, vmcs, causes);
 }
 
 // Makes this task's VMCS accesses go to the vCPU's VMCS, for a scope.
@@ -263,7 +288,7 @@ extern "C" void vrc_vcpu_sched_in(struct vrc_vcpu* handle)
 	// After a reboot has begun no CPU is in VMX operation; every access fails with kNotCurrent.
 	if (!moved.ok() || !moved.value())
 		return;
-	if (!write_host_cpu_state(LoadedVmcs(vcpu.access())).ok())
+	if (!write_host_cpu_state(LoadedVmcs(vcpu.access())).ok() && !vrc_cpu_state())
 		vrc_host_warn("a VMCS that was just loaded refuses VMWRITE");
 }
 

@@ -95,7 +95,7 @@ inline const char* error_text(Error error)
 inline long report_vmcs_error(const Vcpu& vcpu, Error error)
 {
 	// It could not succeed: a reboot has begun.
-	if (error == Error::kNotCurrent && vrc_cpu_state() == -EIO)
+	if ((error == Error::kNotCurrent || error == Error::kFault) && vrc_cpu_state() == -EIO)
 		return -EIO;
 	vrc_host_error("vCPU %u: access to its VMCS failed (%s); the vCPU cannot go on, please report this", vcpu.id,
 		       error_text(error));

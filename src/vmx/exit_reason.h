@@ -32,6 +32,7 @@ enum class ExitReason : u16 {
 	kMwait = 36,
 	kMonitor = 39,
 	kPause = 40,
+	kMachineCheckDuringEntry = 41,
 	kEptViolation = 48,
 	kEptMisconfiguration = 49,
 	kInvept = 50,
@@ -73,6 +74,7 @@ constexpr const char* exit_reason_name(u32 reason)
 	case ExitReason::kMwait: return "mwait";
 	case ExitReason::kMonitor: return "monitor";
 	case ExitReason::kPause: return "pause";
+	case ExitReason::kMachineCheckDuringEntry: return "entry_machine_check";
 	case ExitReason::kEptViolation: return "ept_violation";
 	case ExitReason::kEptMisconfiguration: return "ept_misconfiguration";
 	case ExitReason::kRdtscp: return "rdtscp";

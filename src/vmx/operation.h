@@ -74,7 +74,8 @@ class Vmcs {
 	VmcsId id() const { return id_; }
 	bool launched() const { return launched_; }
 	void set_launched() { launched_ = true; }
-	unsigned cpu() const { return cpu_; }
+	// Where it is loaded.
+	unsigned home() const { return __atomic_load_n(&cpu_, __ATOMIC_ACQUIRE); }
 
 	// The task that works with it now, or nullptr.
 	void set_task(const void* task) { __atomic_store_n(&task_, task, __ATOMIC_RELAXED); }
@@ -93,9 +94,9 @@ class Vmcs {
 	Result<bool> load()
 	{
 		unsigned cpu = vrc_host_cpu();
-		if (cpu_ == cpu && current_vmcs() == id_)
+		if (home() == cpu && current_vmcs() == id_)
 			return false;
-		bool moved = cpu_ != cpu;
+		bool moved = home() != cpu;
 		if (moved)
 			clear();
 		// Another guest may have trained the branch predictors of this CPU.
@@ -125,15 +126,15 @@ class Vmcs {
 	// Wherever it is loaded, it is not any more.
 	void clear()
 	{
-		if (cpu_ != kNowhere)
-			vrc_host_on_cpu(cpu_, clear_on_its_cpu, this);
+		if (unsigned cpu = home(); cpu != kNowhere)
+			vrc_host_on_cpu(cpu, clear_on_its_cpu, this);
 	}
 
 	static void clear_on_its_cpu(void* self)
 	{
 		Vmcs* vmcs = static_cast<Vmcs*>(self);
 		// The CPU may have gone down in between, and cleared it.
-		if (vmcs->cpu_ == vrc_host_cpu())
+		if (vmcs->home() == vrc_host_cpu())
 			vmcs->clear_here();
 	}
 
@@ -159,7 +160,8 @@ class Vmcs {
 			next_->previous_ = previous_;
 		g_per_cpu[cpu_].loaded_count--;
 		next_ = previous_ = nullptr;
-		cpu_ = kNowhere;
+		// Last: another CPU that reads it takes the VMCS for its own.
+		__atomic_store_n(&cpu_, kNowhere, __ATOMIC_RELEASE);
 	}
 
 	u32* region_ = nullptr;
