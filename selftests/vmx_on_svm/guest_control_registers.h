@@ -13,9 +13,7 @@ class GuestControlRegisters : public GuestEvents {
 
 	void on_cr_read(unsigned number)
 	{
-		Instruction instruction;
-		if (!decode(cpu_, instruction))
-			fatal("guest: cannot decode a control-register access", guest_.exit_code, guest_.rip);
+		const Instruction instruction = decode_access();
 		if (instruction.is(0x0f, 0x01)) {
 			smsw(instruction);
 			return;
@@ -31,9 +29,7 @@ class GuestControlRegisters : public GuestEvents {
 
 	void on_cr_write(unsigned number)
 	{
-		Instruction instruction;
-		if (!decode(cpu_, instruction))
-			fatal("guest: cannot decode a control-register access", guest_.exit_code, guest_.rip);
+		const Instruction instruction = decode_access();
 		if (instruction.is(0x0f, 0x06)) {
 			clts(instruction);
 			return;
@@ -99,6 +95,14 @@ class GuestControlRegisters : public GuestEvents {
 	}
 
  private:
+	Instruction decode_access()
+	{
+		Instruction instruction;
+		if (!decode(cpu_, instruction))
+			fatal("guest: cannot decode a control-register access", guest_.exit_code, guest_.rip);
+		return instruction;
+	}
+
 	enum CrAccess : u64 { kMovToCr = 0, kMovFromCr = 1, kClts = 2, kLmsw = 3 };
 
 	void exit_cr(unsigned length, unsigned number, CrAccess access, u64 operand, u64 linear = 0)

@@ -7,6 +7,18 @@
 
 namespace {
 
+// The window opens behind the one instruction that is blocked.
+inline void enter_blocked(Test& test, u64 interruptibility)
+{
+	Controls controls;
+	controls.proc = kProcInterruptWindow;
+	begin_long_mode(controls, vc_guest_nops);
+	write(kGuestRflags, 0x202);
+	write(kInterruptibility, interruptibility);
+	test.equal("reason", run(), 7);
+	test.equal("RIP", offset_of(vc_guest_nops), 1);
+}
+
 inline void test_interrupts()
 {
 	Controls acknowledge;
@@ -45,24 +57,12 @@ inline void test_interrupts()
 	}
 	{
 		Test test("interrupt window: blocking by STI at VM-entry");
-		Controls controls;
-		controls.proc = kProcInterruptWindow;
-		begin_long_mode(controls, vc_guest_nops);
-		write(kGuestRflags, 0x202);
-		write(kInterruptibility, 1);
-		test.equal("reason", run(), 7);
-		test.equal("RIP", offset_of(vc_guest_nops), 1);
+		enter_blocked(test, 1);
 		test.equal("RFLAGS", read(kGuestRflags), 0x202);
 	}
 	{
 		Test test("interrupt window: blocking by MOV SS at VM-entry");
-		Controls controls;
-		controls.proc = kProcInterruptWindow;
-		begin_long_mode(controls, vc_guest_nops);
-		write(kGuestRflags, 0x202);
-		write(kInterruptibility, 2);
-		test.equal("reason", run(), 7);
-		test.equal("RIP", offset_of(vc_guest_nops), 1);
+		enter_blocked(test, 2);
 	}
 }
 
