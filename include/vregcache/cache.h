@@ -13,6 +13,9 @@
 // after the value is stored, so that whoever interrupts in between sees a register that is not there, never a stale
 // value that claims to be.  A failed VMREAD or VMWRITE changes no bit, and the caller sees it.
 //
+// A third bit is no state of the register but a short cut: quick says that it is available and that nobody wants to hear
+// of its reads.  A read of a quick register is three instructions; every other read is one call.
+//
 // The cycle is: write_back(), VM-entry, VM-exit, vm_exit(), reads and writes, write_back(), ...
 #pragma once
 
@@ -53,24 +56,22 @@ class Cache {
 		requires(is_register(kReg))
 	[[gnu::always_inline]] Result<Value<kReg>> read(const Loaded& vmcs)
 	{
-		context_.check(Operation::kRead);
-		if (!available_.contains(kReg)) [[unlikely]] {
-			u64 value = VREGCACHE_TRY(miss(vmcs, kReg));
+		check_read();
+		if (!quick_.contains(kReg)) [[unlikely]] {
+			u64 value = VREGCACHE_TRY(read_slowly(vmcs.access(), kReg));
 			return static_cast<Value<kReg>>(value);
 		}
-		observer_.hit(kReg);
 		return static_cast<Value<kReg>>(value_[index(kReg)]);
 	}
 
 	// The same for a register whose number is only known at run time.  Error::kNoRegister: there is none of it.
-	Result<u64> read(const Loaded& vmcs, Reg reg)
+	[[gnu::always_inline]] Result<u64> read(const Loaded& vmcs, Reg reg)
 	{
-		context_.check(Operation::kRead);
+		check_read();
 		if (!is_register(reg)) [[unlikely]]
-			return Error::kNoRegister;
-		if (!available_.contains(reg))
-			return miss(vmcs, reg);
-		observer_.hit(reg);
+			return no_register(reg);
+		if (!quick_.contains(reg)) [[unlikely]]
+			return read_slowly(vmcs.access(), reg);
 		return value_[index(reg)];
 	}
 
@@ -80,7 +81,13 @@ class Cache {
 	[[gnu::always_inline]] void write(const Loaded&, V value)
 	{
 		context_.check(Operation::kWrite);
-		set(kReg, value);
+		if (!quick_.contains(kReg)) [[unlikely]] {
+			write_slowly(kReg, value);
+		} else if (value_[index(kReg)] != value) {
+			value_[index(kReg)] = value;
+			compiler_barrier();
+			dirty_ |= kReg;
+		}
 	}
 
 	// Error::kNoRegister: there is no register of that number, or the VMCS does not allow to write it.
@@ -89,8 +96,8 @@ class Cache {
 	{
 		context_.check(Operation::kWrite);
 		if (!is_register(reg) || !Layout::writable(reg)) [[unlikely]]
-			return Error::kNoRegister;
-		set(reg, value & width_mask(reg));
+			return no_register(reg);
+		write_slowly(reg, value & width_mask(reg));
 		return {};
 	}
 
@@ -101,7 +108,7 @@ class Cache {
 		context_.check(Operation::kWriteBack);
 		if (dirty_.empty())
 			return {};
-		VREGCACHE_TRY(check_current(vmcs));
+		VREGCACHE_TRY(check_current(vmcs.access()));
 		while (!dirty_.empty()) {
 			Reg reg = dirty_.first();
 			u64 value = value_[index(reg)];
@@ -117,8 +124,13 @@ class Cache {
 	[[gnu::always_inline]] Result<void> vm_exit(const Pinned&)
 	{
 		context_.check(Operation::kVmExit);
+		follow_watching();
+		if (dirty_.empty()) [[likely]] {
+			forget(Layout::lazy());
+			return {};
+		}
 		forget(Layout::lazy() - dirty_);
-		return dirty_.empty() ? Result<void>() : Result<void>(Error::kDirty);
+		return Error::kDirty;
 	}
 
 	// VMLAUNCH or VMRESUME failed and the guest did not run (VMfail): the guest state in memory is as good as before.
@@ -138,9 +150,19 @@ class Cache {
 		fill(Reg::kIdtVectoringErrorCode, 0);
 	}
 
+	// The observer's watches_hits() may have changed.  vm_exit() does this as well.
+	[[gnu::always_inline]] void watching_changed(const Loaded&)
+	{
+		context_.check(Operation::kWatchingChanged);
+		follow_watching();
+	}
+
 	// State, for checks and tests.
 	RegSet available() const { return available_; }
 	RegSet dirty() const { return dirty_; }
+	RegSet quick() const { return quick_; }
+	bool is_available(Reg reg) const { return is_register(reg) && available_.contains(reg); }
+	bool is_dirty(Reg reg) const { return is_register(reg) && dirty_.contains(reg); }
 	VmcsId vmcs() const { return vmcs_; }
 	Observer& observer() { return observer_; }
 	Context& context() { return context_; }
@@ -161,47 +183,90 @@ class Cache {
 	// The store to memory before it comes before the one after it, for an interrupt on this CPU.
 	[[gnu::always_inline]] static void compiler_barrier() { __atomic_signal_fence(__ATOMIC_SEQ_CST); }
 
-	[[gnu::always_inline]] Result<void> check_current(const Loaded& vmcs) const
+	[[gnu::always_inline]] Result<void> check_current(const Access& access) const
 	{
 		if (vmcs_ == VmcsId::kNone) [[unlikely]]
 			return Error::kNotBound;
-		if (!vmcs.access().is_current(vmcs_)) [[unlikely]]
+		if (!access.is_current(vmcs_)) [[unlikely]]
 			return Error::kNotCurrent;
 		return {};
 	}
 
-	VREGCACHE_COLD Result<u64> miss(const Loaded& vmcs, Reg reg)
+	[[gnu::always_inline]] void check_read() const
 	{
-		VREGCACHE_TRY(check_current(vmcs));
-		u64 value = VREGCACHE_TRY(vmcs.access().vmread(Layout::encoding(reg)));
-		fill(reg, value);
-		observer_.miss(reg, value);
-		return value;
+		if constexpr (Context::kChecksEveryRead)
+			context_.check(Operation::kRead);
 	}
 
-	[[gnu::always_inline]] void fill(Reg reg, u64 value)
+	// One copy of each for all registers: they are called in many places.
+	VREGCACHE_OUT_OF_LINE Result<u64> read_slowly(Access access, Reg reg)
 	{
-		value_[index(reg)] = value;
-		compiler_barrier();
-		available_ |= reg;
+		if constexpr (!Context::kChecksEveryRead)
+			context_.check(Operation::kRead);
+		if (!available_.contains(reg)) {
+			VREGCACHE_TRY(check_current(access));
+			u64 value = VREGCACHE_TRY(access.vmread(Layout::encoding(reg)));
+			fill(reg, value);
+			observer_.miss(reg, value);
+			return value;
+		}
+		make_quick(reg);
+		if (observer_.watches_hits())
+			observer_.hit(reg);
+		return value_[index(reg)];
 	}
 
-	[[gnu::always_inline]] void set(Reg reg, u64 value)
+	VREGCACHE_OUT_OF_LINE void write_slowly(Reg reg, u64 value)
 	{
-		if (available_.contains(reg) && value_[index(reg)] == value)
+		if (available_.contains(reg) && value_[index(reg)] == value) {
+			make_quick(reg);
 			return;
+		}
 		fill(reg, value);
 		compiler_barrier();
 		dirty_ |= reg;
 	}
 
+	VREGCACHE_OUT_OF_LINE Error no_register(Reg reg)
+	{
+		observer_.no_register(index(reg));
+		return Error::kNoRegister;
+	}
+
+	// At each instruction: what is quick is available, and what is available has its value.
+	[[gnu::always_inline]] void fill(Reg reg, u64 value)
+	{
+		value_[index(reg)] = value;
+		compiler_barrier();
+		available_ |= reg;
+		compiler_barrier();
+		make_quick(reg);
+	}
+
 	[[gnu::always_inline]] void forget(RegSet set)
 	{
+		quick_ -= set;
+		compiler_barrier();
 		available_ -= set;
 		compiler_barrier();
 		observer_.invalidate(set);
 	}
 
+	// The register is available.
+	[[gnu::always_inline]] void make_quick(Reg reg)
+	{
+		if (!observer_.watches_hits())
+			quick_ |= reg;
+	}
+
+	// What is not quick becomes so with its next read or write.
+	[[gnu::always_inline]] void follow_watching()
+	{
+		if (observer_.watches_hits())
+			quick_ = RegSet();
+	}
+
+	RegSet quick_;
 	RegSet available_;
 	RegSet dirty_;
 	u64 value_[index(Reg::kEnd)] = {};

@@ -3,35 +3,46 @@
 // The ones here do nothing and cost nothing.
 #pragma once
 
+#include <concepts>
+#include <type_traits>
+
 #include "register.h"
 
 namespace vregcache {
 
-enum class Operation : u8 { kBind, kRead, kWrite, kWriteBack, kVmExit, kVmEntryFailed };
+enum class Operation : u8 { kBind, kRead, kWrite, kWriteBack, kVmExit, kVmEntryFailed, kWatchingChanged };
 
 template <class C>
 concept ContextPolicy = requires(const C& context, Operation operation) {
 	// Complains when the calling context may not use the cache.  The operation goes on: it is a check, not a lock.
 	context.check(operation);
+	// Are reads of quick registers checked too?  It costs them their quickness, so only a debugging kernel wants it.
+	{ std::bool_constant<C::kChecksEveryRead>() };
 };
 
 template <class O>
-concept CacheObserver = requires(O& observer, Reg reg, RegSet set, u64 value) {
+concept CacheObserver = requires(O& observer, Reg reg, RegSet set, u64 value, u32 number) {
+	// While it says true, the observer hears of every read that memory serves, and no register is quick.
+	{ observer.watches_hits() } -> std::same_as<bool>;
 	observer.hit(reg);                // a read was served from memory
 	observer.miss(reg, value);        // a read took its value from the VMCS
 	observer.write_back(reg, value);  // a dirty register was stored into the VMCS
 	observer.invalidate(set);         // these registers are in the VMCS only
+	observer.no_register(number);     // somebody asked for a register of a number that no register has
 };
 
 struct AnyContext {
+	static constexpr bool kChecksEveryRead = false;
 	VREGCACHE_INLINE void check(Operation) const {}
 };
 
 struct NoObserver {
+	VREGCACHE_INLINE bool watches_hits() const { return false; }
 	VREGCACHE_INLINE void hit(Reg) {}
 	VREGCACHE_INLINE void miss(Reg, u64) {}
 	VREGCACHE_INLINE void write_back(Reg, u64) {}
 	VREGCACHE_INLINE void invalidate(RegSet) {}
+	VREGCACHE_INLINE void no_register(u32) {}
 };
 
 }  // namespace vregcache

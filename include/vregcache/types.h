@@ -15,6 +15,8 @@ static_assert(sizeof(u8) == 1 && sizeof(u16) == 2 && sizeof(u32) == 4 && sizeof(
 // Members of classes that are not templates are inlined always: a kernel module must not contain the weak symbols
 // that their out-of-line copies would be.
 #define VREGCACHE_INLINE [[gnu::always_inline]] constexpr
+// Not copied for its callers either.
+#define VREGCACHE_OUT_OF_LINE [[gnu::noinline, gnu::noclone]]
 #define VREGCACHE_COLD [[gnu::cold, gnu::noinline]]
 
 }  // namespace vregcache

@@ -158,6 +158,7 @@ TEST(Invariant8, LeanPoliciesTakeNoSpace)
 {
 	using LeanCache = Cache<VmxLayout, ModelAccess, AnyContext, NoObserver>;
 	struct OnlyTheState {
+		u64 quick;
 		u64 available;
 		u64 dirty;
 		u64 value[64];

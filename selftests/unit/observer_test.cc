@@ -48,8 +48,24 @@ TEST_F(ObserverTest, FailedReadIsNeitherHitNorMiss)
 	ASSERT_FALSE(cache_.read<Reg::kRip>(loaded_).ok());
 	cpu_.unload();
 	ASSERT_FALSE(cache_.read<Reg::kRip>(loaded_).ok());
-	ASSERT_FALSE(cache_.read(loaded_, static_cast<Reg>(200)).ok());
 	EXPECT_TRUE(events().empty());
+}
+
+TEST_F(ObserverTest, NumberWithoutARegisterIsHeardAndIsNothingElse)
+{
+	for (u32 number = 0; number < 256; number++) {
+		auto reg = static_cast<Reg>(number);
+		if (is_register(reg))
+			continue;
+		cache_.observer().clear();
+		ASSERT_EQ(cache_.read(loaded_, reg).error(), Error::kNoRegister);
+		ASSERT_EQ(cache_.write(loaded_, reg, 1).error(), Error::kNoRegister);
+		EXPECT_EQ(events(), Events(2, no_register_event(number)));
+	}
+	// A register that the VMCS does not allow to write is none for a write.
+	cache_.observer().clear();
+	ASSERT_EQ(cache_.write(loaded_, Reg::kExitReason, 1).error(), Error::kNoRegister);
+	EXPECT_EQ(events(), Events{no_register_event(index(Reg::kExitReason))});
 }
 
 TEST_F(ObserverTest, WriteIsSilentUntilItIsStored)
@@ -132,10 +148,12 @@ class LookingObserver {
 
 	void set_look(Look look) { look_ = std::move(look); }
 
+	bool watches_hits() const { return true; }
 	void hit(Reg reg) { look(EventKind::kHit, reg); }
 	void miss(Reg reg, u64) { look(EventKind::kMiss, reg); }
 	void write_back(Reg reg, u64) { look(EventKind::kWriteBack, reg); }
 	void invalidate(RegSet set) { look(EventKind::kInvalidate, set); }
+	void no_register(u32) { look(EventKind::kNoRegister, {}); }
 
  private:
 	void look(EventKind kind, RegSet set)

@@ -12,6 +12,8 @@ namespace vregcache::test {
 
 class RecordingContext {
  public:
+	static constexpr bool kChecksEveryRead = true;
+
 	void check(Operation operation) const { checks_.push_back(operation); }
 
 	const std::vector<Operation>& checks() const { return checks_; }
@@ -21,12 +23,12 @@ class RecordingContext {
 	mutable std::vector<Operation> checks_;
 };
 
-enum class EventKind { kHit, kMiss, kWriteBack, kInvalidate };
+enum class EventKind { kHit, kMiss, kWriteBack, kInvalidate, kNoRegister };
 
 struct Event {
 	EventKind kind = EventKind::kHit;
 	RegSet registers;
-	u64 value = 0;  // a hit tells none
+	u64 value = 0;  // a hit tells none; of no register, the number
 
 	bool operator==(const Event&) const = default;
 };
@@ -35,25 +37,31 @@ inline Event hit_event(Reg reg) { return {EventKind::kHit, reg}; }
 inline Event miss_event(Reg reg, u64 value) { return {EventKind::kMiss, reg, value}; }
 inline Event write_back_event(Reg reg, u64 value) { return {EventKind::kWriteBack, reg, value}; }
 inline Event invalidate_event(RegSet set) { return {EventKind::kInvalidate, set}; }
+inline Event no_register_event(u32 number) { return {EventKind::kNoRegister, {}, number}; }
 
 inline void PrintTo(const Event& event, std::ostream* out)
 {
-	constexpr const char* kNames[] = {"hit", "miss", "write-back", "invalidate"};
+	constexpr const char* kNames[] = {"hit", "miss", "write-back", "invalidate", "no register"};
 	*out << kNames[static_cast<int>(event.kind)] << std::hex << " registers 0x" << event.registers.bits()
 	     << " value 0x" << event.value << std::dec;
 }
 
 class RecordingObserver {
  public:
+	void watch_hits(bool watches) { watches_ = watches; }
+
+	bool watches_hits() const { return watches_; }
 	void hit(Reg reg) { events_.push_back(hit_event(reg)); }
 	void miss(Reg reg, u64 value) { events_.push_back(miss_event(reg, value)); }
 	void write_back(Reg reg, u64 value) { events_.push_back(write_back_event(reg, value)); }
 	void invalidate(RegSet set) { events_.push_back(invalidate_event(set)); }
+	void no_register(u32 number) { events_.push_back(no_register_event(number)); }
 
 	const std::vector<Event>& events() const { return events_; }
 	void clear() { events_.clear(); }
 
  private:
+	bool watches_ = true;
 	std::vector<Event> events_;
 };
 

@@ -40,6 +40,8 @@ void VRC_PRINTF vrc_host_error(const char *format, ...);
 void VRC_PRINTF vrc_host_info(const char *format, ...);
 /* A WARN that names a broken promise of our own code; @what is a full sentence. */
 void vrc_host_warn(const char *what);
+/* The same, for a register number that no register has. */
+void vrc_host_warn_no_register(unsigned int number);
 
 /* ---- memory ---- */
 /* Zeroed memory, charged to the caller's memory cgroup; NULL when there is none.  May sleep. */

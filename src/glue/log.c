@@ -44,3 +44,8 @@ void vrc_host_warn(const char *what)
 {
 	WARN_ONCE(1, KBUILD_MODNAME ": %s\n", what);
 }
+
+void vrc_host_warn_no_register(unsigned int number)
+{
+	WARN_ONCE(1, KBUILD_MODNAME ": there is no register of number %u\n", number);
+}

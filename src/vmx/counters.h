@@ -31,10 +31,12 @@ ExitCounters g_counters[kCounterRows];
 // Counts a vCPU's accesses.  It is the observer of the vCPU's cache.
 class Counters {
  public:
+	bool watches_hits() const { return true; }
 	void hit(vregcache::Reg) { now_.hits++; }
 	void miss(vregcache::Reg, u64) {}
 	void write_back(vregcache::Reg, u64) {}
 	void invalidate(vregcache::RegSet) {}
+	void no_register(u32 number) { vrc_host_warn_no_register(number); }
 
 	AccessCounters& accesses() { return now_; }
 
