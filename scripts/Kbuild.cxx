@@ -3,6 +3,7 @@
 #
 #     cxx-units := src/vregcache.o        the objects that are built from .cc files
 #     cxxflags-y := -I$(src)/include      include paths and defines of the C++ units alone
+#     cxx-prefix := vrc_                  what the names of functions and variables begin with in the object
 #     include $(src)/scripts/Kbuild.cxx
 #
 # The compiler is the one that Kbuild picked, told that the source is C++: it needs only the g++ package of
@@ -45,10 +46,17 @@ cxx-flags = -Wp,-MMD,$(depfile) -nostdinc $(cxxflags-y) $(cxx-stdinc) \
 	$(cxx-dialect) $(CXXFLAGS_$(target-stem).o) \
 	$(basename_flags) $(modname_flags)
 
+# Mangled names cannot be typed into a tracer's filter, and nobody wants to read them in a back trace.  Before objtool,
+# which looks for functions and their cold parts by name.
+cxx-names = ; $(NM) -p $@ >$@.mangled; $(NM) -pC $@ >$@.demangled; \
+	$(AWK) -v prefix=$(or $(cxx-prefix),$(error cxx-prefix is not set)) -v own=vregcache \
+		-f $(cxx-scripts)cxx-names.awk $@.mangled $@.demangled >$@.names; \
+	$(OBJCOPY) --redefine-syms=$@.names $@; rm -f $@.mangled $@.demangled $@.names
+
 quiet_cmd_cxx_o_cc = CXX $(quiet_modtag) $@
       cmd_cxx_o_cc = $(CC) $(cxx-flags) -c -o $@ $< \
 		$(cmd_ld_single_m)$(cmd_ld_single) ; $(NM) $@ | $(AWK) -f $(cxx-scripts)cxx-lint.awk \
-		$(cmd_objtool)
+		$(cxx-names) $(cmd_objtool)
 
 define rule_cxx_o_cc
 	$(call cmd_and_fixdep,cxx_o_cc)
@@ -56,7 +64,7 @@ define rule_cxx_o_cc
 	$(call cmd,record_mcount)
 endef
 
-$(addprefix $(obj)/,$(cxx-units)): $(obj)/%.o: $(src)/%.cc $(cxx-scripts)cxx-lint.awk FORCE
+$(addprefix $(obj)/,$(cxx-units)): $(obj)/%.o: $(src)/%.cc $(cxx-scripts)cxx-lint.awk $(cxx-scripts)cxx-names.awk FORCE
 	$(call if_changed_rule,cxx_o_cc)
 
 quiet_cmd_cxx_s_cc = CXX $(quiet_modtag) $@

@@ -164,6 +164,8 @@ class Cache {
 	bool is_available(Reg reg) const { return is_register(reg) && available_.contains(reg); }
 	bool is_dirty(Reg reg) const { return is_register(reg) && dirty_.contains(reg); }
 	VmcsId vmcs() const { return vmcs_; }
+	// What memory has of a register, or 0: it touches no field and is not observed.  For traces.
+	u64 peek(Reg reg) const { return available_.contains(reg) ? value_[index(reg)] : 0; }
 	Observer& observer() { return observer_; }
 	Context& context() { return context_; }
 

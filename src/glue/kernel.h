@@ -185,6 +185,43 @@ int vrc_cpu_state(void);
 void vrc_vcpu_sched_in(struct vrc_vcpu *vcpu);
 void vrc_vcpu_sched_out(struct vrc_vcpu *vcpu);
 
+/*
+ * ---- trace events ----
+ * To be called only where the event's key says so: src/vmx/trace.h does.
+ */
+struct vrc_trace_entry {
+	vrc_u64 available;
+	vrc_u64 dirty;
+	vrc_u64 rip;
+	vrc_u32 vcpu;
+	vrc_u32 event; /* VM-entry interruption information */
+	vrc_u32 error_code;
+};
+
+struct vrc_trace_exit {
+	vrc_u64 available;
+	vrc_u64 dirty;
+	vrc_u64 rip;
+	vrc_u64 qualification;
+	vrc_u64 guest_physical;
+	vrc_u32 vcpu;
+	vrc_u32 reason;
+	vrc_u32 next;
+	vrc_u32 interruption;
+	vrc_u32 interruption_error;
+	vrc_u32 vectoring;
+	vrc_u32 length;
+};
+
+#define VRC_COLD __attribute__((__cold__))
+VRC_COLD void vrc_trace_vm_entry(const struct vrc_trace_entry *entry);
+VRC_COLD void vrc_trace_vm_exit(const struct vrc_trace_exit *exit);
+VRC_COLD void vrc_trace_miss(vrc_u32 vcpu, vrc_u32 reg, vrc_u64 value);
+VRC_COLD void vrc_trace_write_back(vrc_u32 vcpu, vrc_u32 reg, vrc_u64 value);
+VRC_COLD void vrc_trace_invalidate(vrc_u32 vcpu, vrc_u64 set);
+/* @from: the CPU where it was loaded before, or -1. */
+VRC_COLD void vrc_trace_vmcs_load(vrc_u32 vcpu, vrc_u64 vmcs, int from);
+
 /* The debugfs table: row @index, or false behind the last. */
 struct vrc_counter_row {
 	const char *reason;

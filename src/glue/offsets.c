@@ -2,6 +2,8 @@
 /* Constants of kernel headers that the C++ side needs; the build turns them into offsets_generated.h. */
 #define COMPILE_OFFSETS
 #include <linux/kbuild.h>
+#include <linux/stddef.h>
+#include <linux/tracepoint-defs.h>
 #include <asm/extable_fixup_types.h>
 #include <asm/segment.h>
 
@@ -11,5 +13,7 @@ int main(void)
 	DEFINE(VRC_KERNEL_CS, __KERNEL_CS);
 	DEFINE(VRC_KERNEL_DS, __KERNEL_DS);
 	DEFINE(VRC_TSS_SELECTOR, GDT_ENTRY_TSS * 8);
+	DEFINE(VRC_TRACEPOINT_KEY, offsetof(struct tracepoint, key));
+	DEFINE(VRC_STATIC_KEY_ENABLED, offsetof(struct static_key, enabled));
 	return 0;
 }

@@ -7,7 +7,7 @@
 
 namespace {
 
-inline Result<Next> handle_cpuid(Vcpu& vcpu, const LoadedVmcs& vmcs)
+VRC_TRACEABLE Result<Next> handle_cpuid(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	auto& gpr = vcpu.gpr();
 	CpuidResult r = VREGCACHE_TRY(
@@ -20,7 +20,7 @@ inline Result<Next> handle_cpuid(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	return Next::kResume;
 }
 
-inline Result<Next> handle_hlt(Vcpu& vcpu, const LoadedVmcs& vmcs)
+VRC_TRACEABLE Result<Next> handle_hlt(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	VREGCACHE_TRY(skip_instruction(vcpu, vmcs));
 	// An event that can be delivered wakes the CPU at once.
@@ -37,27 +37,27 @@ inline Result<Next> handle_nothing_to_do(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	return Next::kResume;
 }
 
-inline Result<Next> handle_invalid_opcode(Vcpu& vcpu, const LoadedVmcs& vmcs)
+VRC_TRACEABLE Result<Next> handle_invalid_opcode(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	VREGCACHE_TRY(raise_invalid_opcode(vcpu, vmcs));
 	return Next::kResume;
 }
 
-inline Result<Next> handle_general_protection(Vcpu& vcpu, const LoadedVmcs& vmcs)
+VRC_TRACEABLE Result<Next> handle_general_protection(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	VREGCACHE_TRY(raise_general_protection(vcpu, vmcs));
 	return Next::kResume;
 }
 
 // No hypercall is offered, which is what KVM's clients ask RAX for.
-inline Result<Next> handle_vmcall(Vcpu& vcpu, const LoadedVmcs& vmcs)
+VRC_TRACEABLE Result<Next> handle_vmcall(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	constexpr u64 kNoSuchHypercall = static_cast<u64>(-1000);
 	vcpu.gpr()[Gpr::kRax] = kNoSuchHypercall;
 	return handle_nothing_to_do(vcpu, vmcs);
 }
 
-inline Result<Next> handle_rdmsr(Vcpu& vcpu, const LoadedVmcs& vmcs)
+VRC_TRACEABLE Result<Next> handle_rdmsr(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	MsrValue read = VREGCACHE_TRY(read_msr(vcpu, vmcs, static_cast<u32>(vcpu.gpr()[Gpr::kRcx])));
 	if (!read.known)
@@ -67,7 +67,7 @@ inline Result<Next> handle_rdmsr(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	return handle_nothing_to_do(vcpu, vmcs);
 }
 
-inline Result<Next> handle_wrmsr(Vcpu& vcpu, const LoadedVmcs& vmcs)
+VRC_TRACEABLE Result<Next> handle_wrmsr(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	u64 value = static_cast<u32>(vcpu.gpr()[Gpr::kRax]) | vcpu.gpr()[Gpr::kRdx] << 32;
 	if (!VREGCACHE_TRY(write_msr(vcpu, vmcs, static_cast<u32>(vcpu.gpr()[Gpr::kRcx]), value)))
@@ -111,7 +111,7 @@ inline Result<bool> load_control_register(Vcpu& vcpu, const LoadedVmcs& vmcs, u8
 	}
 }
 
-inline Result<Next> handle_control_register(Vcpu& vcpu, const LoadedVmcs& vmcs)
+VRC_TRACEABLE Result<Next> handle_control_register(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	using Type = ControlRegisterQualification::Type;
 	ControlRegisterQualification access{VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs))};
@@ -158,7 +158,7 @@ inline u64 dr6_from(u64 value)
 	return (value & kDr6Writable) | kDr6FixedOnes | kDr6Rtm;
 }
 
-inline Result<Next> handle_mov_dr(Vcpu& vcpu, const LoadedVmcs& vmcs)
+VRC_TRACEABLE Result<Next> handle_mov_dr(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	u64 qualification = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs));
 	u32 number = qualification & 7;
@@ -210,7 +210,7 @@ inline bool is_valid_xcr0(u64 value)
 	return !avx512 || (avx512 == xcr0::kAvx512 && (value & xcr0::kAvx));
 }
 
-inline Result<Next> handle_xsetbv(Vcpu& vcpu, const LoadedVmcs& vmcs)
+VRC_TRACEABLE Result<Next> handle_xsetbv(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	u64 value = static_cast<u32>(vcpu.gpr()[Gpr::kRax]) | vcpu.gpr()[Gpr::kRdx] << 32;
 	if (static_cast<u32>(vcpu.gpr()[Gpr::kRcx]) != 0 || !is_valid_xcr0(value))
@@ -247,7 +247,7 @@ inline Result<void> restore_nmi_blocking(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	return {};
 }
 
-inline Result<Next> handle_ept_violation(Vcpu& vcpu, const LoadedVmcs& vmcs)
+VRC_TRACEABLE Result<Next> handle_ept_violation(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	constexpr u64 kWrite = 1u << 1, kNmiUnblockedByIret = 1u << 12;
 	u64 qualification = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs));
@@ -272,7 +272,7 @@ inline Result<Next> handle_ept_violation(Vcpu& vcpu, const LoadedVmcs& vmcs)
 }
 
 // NMI and #MC were given to the host before interrupts were on again.
-inline Result<Next> handle_exception_or_nmi(Vcpu& vcpu, const LoadedVmcs& vmcs)
+VRC_TRACEABLE Result<Next> handle_exception_or_nmi(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	InterruptionInformation what{VREGCACHE_TRY(vcpu.cache.read<Reg::kExitInterruptionInformation>(vmcs))};
 	if (what.is_nmi())
@@ -304,7 +304,7 @@ inline Result<Next> handle_exception_or_nmi(Vcpu& vcpu, const LoadedVmcs& vmcs)
 }
 
 // The guest can take an interrupt now; the next VM-entry delivers the one that waits.
-inline Result<Next> handle_interrupt_window(Vcpu& vcpu, const LoadedVmcs& vmcs)
+VRC_TRACEABLE Result<Next> handle_interrupt_window(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	if (VREGCACHE_TRY(waiting_event_is_due(vcpu, vmcs)) || !userspace_wants_interrupt_window(vcpu) ||
 	    !VREGCACHE_TRY(can_take_interrupt(vcpu, vmcs)))
@@ -329,7 +329,7 @@ inline Result<bool> exit_may_sleep(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReaso
 	}
 }
 
-inline Result<Next> handle_exit(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason)
+VRC_TRACEABLE Result<Next> handle_exit(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason)
 {
 	switch (reason) {
 	case ExitReason::kExceptionOrNmi:

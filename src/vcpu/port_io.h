@@ -243,7 +243,7 @@ inline Result<Next> handle_string_io(Vcpu& vcpu, const LoadedVmcs& vmcs, IoQuali
 	return Next::kUserspace;
 }
 
-inline Result<Next> handle_io(Vcpu& vcpu, const LoadedVmcs& vmcs)
+VRC_TRACEABLE Result<Next> handle_io(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	IoQualification io{VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs))};
 	vcpu.io = {};

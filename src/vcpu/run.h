@@ -22,6 +22,7 @@ inline Result<void> prepare_entry(Vcpu& vcpu, const PinnedVmcs& vmcs)
 	VREGCACHE_TRY(vcpu.resident.to_guest(vmcs, vcpu.msrs));
 	VREGCACHE_TRY(reconcile_flags(vcpu, vmcs));
 	VREGCACHE_TRY(choose_event(vcpu, vmcs));
+	trace_vm_entry(vcpu);
 	VREGCACHE_TRY(vcpu.cache.write_back(vmcs));
 	if (vcpu.event.pending()) {
 		// PE is host-owned, so the read shadow has it.
@@ -92,6 +93,29 @@ inline Result<Exit> enter_once(Vcpu& vcpu)
 	return exit;
 }
 
+inline ExitEnd exit_end(Result<Next> next)
+{
+	if (!next.ok())
+		return ExitEnd::kVmcsError;
+	switch (next.value()) {
+	case Next::kResume:
+		return ExitEnd::kGuest;
+	case Next::kUserspace:
+		return ExitEnd::kUserspace;
+	case Next::kInterrupted:
+		return ExitEnd::kSignal;
+	default:
+		return ExitEnd::kOutOfMemory;
+	}
+}
+
+inline Result<Next> handle_exit_and_trace(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason)
+{
+	Result<Next> next = handle_exit(vcpu, vmcs, reason);
+	trace_vm_exit(vcpu, static_cast<u32>(reason), [next] { return exit_end(next); });
+	return next;
+}
+
 // Runs the guest with its FPU registers in the CPU, until an exit needs to sleep or userspace.
 // The task may be preempted in here, but never waits.
 inline Result<Next> run_burst(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason& sleeping_exit, bool& sleeps)
@@ -108,6 +132,9 @@ inline Result<Next> run_burst(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason& sl
 			continue;
 		}
 		if (exit.failed) {
+			if (exit.failure & kEntryFailure)
+				trace_vm_exit(vcpu, exit.failure & kBasicExitReasonMask,
+					      [] { return ExitEnd::kEntryFailure; });
 			vcpu.run->exit_reason = KVM_EXIT_FAIL_ENTRY;
 			vcpu.run->fail_entry.hardware_entry_failure_reason = exit.failure;
 			vcpu.run->fail_entry.cpu = vrc_host_cpu();
@@ -118,7 +145,7 @@ inline Result<Next> run_burst(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason& sl
 			sleeping_exit = exit.reason;
 			return Next::kResume;
 		}
-		Next next = VREGCACHE_TRY(handle_exit(vcpu, vmcs, exit.reason));
+		Next next = VREGCACHE_TRY(handle_exit_and_trace(vcpu, vmcs, exit.reason));
 		if (next != Next::kResume)
 			return next;
 	}
@@ -134,7 +161,7 @@ inline Result<Next> run_until_userspace(Vcpu& vcpu, const LoadedVmcs& vmcs)
 		vrc_host_fpu_leave(vcpu.host);
 		Next next = VREGCACHE_TRY(burst);
 		if (sleeps)
-			next = VREGCACHE_TRY(handle_exit(vcpu, vmcs, reason));
+			next = VREGCACHE_TRY(handle_exit_and_trace(vcpu, vmcs, reason));
 		if (next != Next::kResume)
 			return next;
 	}

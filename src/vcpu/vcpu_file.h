@@ -152,7 +152,8 @@ extern "C" int vrc_vcpu_create(struct vrc_vm* vm, vrc_u32 id, struct vrc_host_vc
 	vcpu->host = host;
 	vcpu->run = static_cast<kvm_run*>(run);
 	vcpu->io_data = static_cast<u8*>(run) + kPageSize;
-	if (!vcpu->vmcs.create()) {
+	vcpu->cache.observer().set_vcpu(id);
+	if (!vcpu->vmcs.create(id)) {
 		vrc_host_free(memory);
 		return -ENOMEM;
 	}

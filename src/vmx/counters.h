@@ -7,6 +7,7 @@
 
 #include "../glue/kernel.h"
 #include "exit_reason.h"
+#include "trace.h"
 #include "types.h"
 
 namespace {
@@ -33,10 +34,11 @@ class Counters {
  public:
 	bool watches_hits() const { return true; }
 	void hit(vregcache::Reg) { now_.hits++; }
-	void miss(vregcache::Reg, u64) {}
-	void write_back(vregcache::Reg, u64) {}
-	void invalidate(vregcache::RegSet) {}
+	void miss(vregcache::Reg reg, u64 value) { trace_miss(vcpu_, reg, value); }
+	void write_back(vregcache::Reg reg, u64 value) { trace_write_back(vcpu_, reg, value); }
+	void invalidate(vregcache::RegSet set) { trace_invalidate(vcpu_, set); }
 	void no_register(u32 number) { vrc_host_warn_no_register(number); }
+	void set_vcpu(u32 id) { vcpu_ = id; }
 
 	AccessCounters& accesses() { return now_; }
 
@@ -85,6 +87,7 @@ class Counters {
 	}
 
 	AccessCounters now_;
+	u32 vcpu_ = 0;        // for trace events
 	bool dirty_ = false;  // rows_ has something that the module's table has not
 	u32 row_ = kSetupRow;
 	ExitCounters rows_[kCounterRows];

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-// Basic exit reasons (SDM Vol. 3D, Appendix C), with the names that the debugfs table prints.
+// Basic exit reasons (SDM Vol. 3D, Appendix C), with the names of glue/names.h.
 #pragma once
 
+#include "../glue/names.h"
 #include "types.h"
 
 namespace {
@@ -46,43 +47,35 @@ constexpr u32 kExitReasonCount = 76;
 constexpr u32 kBasicExitReasonMask = 0xffff;
 constexpr u32 kEntryFailure = 1u << 31;
 
+struct ExitReasonName {
+	u32 number;
+	ExitReason reason;
+	const char* name;
+};
+
+#define VRC_ROW(number, name, constant) {number, ExitReason::constant, #name}
+constexpr ExitReasonName kExitReasonNames[] = {VRC_EXIT_REASONS(VRC_ROW)};
+#undef VRC_ROW
+
 // One word each, so that the table can be cut into columns.
 constexpr const char* exit_reason_name(u32 reason)
 {
-	switch (static_cast<ExitReason>(reason)) {
-	// clang-format off
-	case ExitReason::kExceptionOrNmi: return "exception_nmi";
-	case ExitReason::kExternalInterrupt: return "external_interrupt";
-	case ExitReason::kTripleFault: return "triple_fault";
-	case ExitReason::kInterruptWindow: return "interrupt_window";
-	case ExitReason::kNmiWindow: return "nmi_window";
-	case ExitReason::kTaskSwitch: return "task_switch";
-	case ExitReason::kCpuid: return "cpuid";
-	case ExitReason::kHlt: return "hlt";
-	case ExitReason::kInvd: return "invd";
-	case ExitReason::kInvlpg: return "invlpg";
-	case ExitReason::kRdpmc: return "rdpmc";
-	case ExitReason::kRdtsc: return "rdtsc";
-	case ExitReason::kVmcall: return "vmcall";
-	case ExitReason::kControlRegister: return "cr_access";
-	case ExitReason::kMovDr: return "mov_dr";
-	case ExitReason::kIo: return "io";
-	case ExitReason::kRdmsr: return "rdmsr";
-	case ExitReason::kWrmsr: return "wrmsr";
-	case ExitReason::kInvalidGuestState: return "invalid_guest_state";
-	case ExitReason::kMsrLoading: return "msr_loading";
-	case ExitReason::kMwait: return "mwait";
-	case ExitReason::kMonitor: return "monitor";
-	case ExitReason::kPause: return "pause";
-	case ExitReason::kMachineCheckDuringEntry: return "entry_machine_check";
-	case ExitReason::kEptViolation: return "ept_violation";
-	case ExitReason::kEptMisconfiguration: return "ept_misconfiguration";
-	case ExitReason::kRdtscp: return "rdtscp";
-	case ExitReason::kWbinvd: return "wbinvd";
-	case ExitReason::kXsetbv: return "xsetbv";
-	default: return "other";
-		// clang-format on
+	for (const ExitReasonName& row : kExitReasonNames) {
+		if (row.number == reason)
+			return row.name;
 	}
+	return "other";
 }
+
+consteval bool every_exit_reason_has_its_own_name()
+{
+	for (const ExitReasonName& row : kExitReasonNames) {
+		if (row.number != static_cast<u32>(row.reason))
+			return false;
+	}
+	return true;
+}
+
+static_assert(every_exit_reason_has_its_own_name(), "glue/names.h and the exit reasons do not agree");
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "capability.h"
 #include "raw_vmx.h"
+#include "trace.h"
 
 namespace {
 
@@ -50,9 +51,10 @@ class Vmcs {
  public:
 	static constexpr unsigned kNowhere = ~0u;
 
-	// False: no memory.
-	bool create()
+	// False: no memory.  @owner: the vCPU's number, for the trace.
+	bool create(u32 owner)
 	{
+		owner_ = owner;
 		region_ = static_cast<u32*>(vrc_host_alloc_page());
 		if (!region_)
 			return false;
@@ -94,9 +96,10 @@ class Vmcs {
 	Result<bool> load()
 	{
 		unsigned cpu = vrc_host_cpu();
-		if (home() == cpu && current_vmcs() == id_)
+		unsigned from = home();
+		if (from == cpu && current_vmcs() == id_)
 			return false;
-		bool moved = home() != cpu;
+		bool moved = from != cpu;
 		if (moved)
 			clear();
 		// Another guest may have trained the branch predictors of this CPU.
@@ -106,6 +109,7 @@ class Vmcs {
 			return Error::kNotCurrent;
 		VREGCACHE_TRY(vmptrld(static_cast<u64>(id_)));
 		set_current_vmcs(id_);
+		trace_vmcs_load(owner_, id_, from);
 		if (moved)
 			enter_list(cpu);
 		return moved;
@@ -167,6 +171,7 @@ class Vmcs {
 	u32* region_ = nullptr;
 	VmcsId id_ = VmcsId::kNone;
 	unsigned cpu_ = kNowhere;
+	u32 owner_ = 0;
 	bool launched_ = false;
 	const void* task_ = nullptr;
 	Vmcs* next_ = nullptr;

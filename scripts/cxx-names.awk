@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0
+# Gives the functions and variables of a C++ object names that a person can type and a tracer's filter takes: [a-z0-9_]
+# behind a prefix.  Of a class's member, the class and the member; of overloads, each a number.
+#
+#   nm -p OBJECT >MANGLED; nm -pC OBJECT >DEMANGLED; awk -v prefix=vrc_ -v own=NAMESPACE -f cxx-names.awk MANGLED DEMANGLED
+#
+# NAMESPACE goes without saying, as does an anonymous one.
+#
+# Prints lines for objcopy --redefine-syms.  What the compiler puts behind a name, from a dot on (.cold, .isra.0), stays as
+# it is: objtool finds a function's cold part by it.
+
+# In a name, a boundary between words is an underscore.
+function snake(word,    out, i, c, before, after) {
+	out = ""
+	for (i = 1; i <= length(word); i++) {
+		c = substr(word, i, 1)
+		before = substr(word, i - 1, 1)
+		after = substr(word, i + 1, 1)
+		if (i > 1 && c ~ /[A-Z]/ && (before ~ /[a-z0-9]/ || (before ~ /[A-Z]/ && after ~ /[a-z]/)))
+			out = out "_"
+		out = out tolower(c)
+	}
+	return out
+}
+
+function typable(name,    parts, count, i, out, part) {
+	gsub(/\(anonymous namespace\)::/, "", name)
+	gsub(/\{unnamed type#/, "{unnamed#", name)
+	gsub(/operator\(\)/, "call", name)
+	gsub(/operator==/, "operator_eq", name)
+	gsub(/operator!=/, "operator_ne", name)
+	gsub(/operator[<>=-]+/, "operator_sign", name)
+	gsub(/operator /, "operator_", name)
+	sub(/( \[clone [^]]*\])+$/, "", name)
+	# Arguments of functions and of templates, from the inside to the outside.
+	while (gsub(/\([^()]*\)/, "", name) || gsub(/<[^<>]*>/, "", name))
+		;
+	gsub(/( const| volatile| &+)+::/, "::", name)
+	sub(/( const| volatile| &+)+$/, "", name)
+	# In front of a template function's name stands what it returns.
+	sub(/^.* /, "", name)
+	count = split(name, parts, "::")
+	out = ""
+	for (i = 1; i <= count; i++) {
+		part = parts[i]
+		if (part == own && i < count)
+			continue
+		if (part == parts[i - 1])
+			part = "construct"
+		else if (part ~ /^~/)
+			part = "destroy"
+		else if (part == "call" && parts[i - 1] ~ /^\{lambda/)
+			continue
+		if (part ~ /^k[A-Z]/)
+			part = substr(part, 2)
+		part = snake(part)
+		gsub(/[^a-z0-9_]+/, "_", part)
+		gsub(/^_+|_+$/, "", part)
+		out = out (out == "" ? "" : "_") part
+	}
+	return out
+}
+
+{ sub(/^[0-9a-f]* *[A-Za-z?] /, "") }
+
+# The names as they are.
+NR == FNR {
+	symbol[FNR] = $0
+	taken[$0] = 1
+	count = FNR
+	next
+}
+
+# The same symbols in the same order, for people.
+symbol[FNR] ~ /^_Z/ {
+	base = symbol[FNR]
+	sub(/\..*/, "", base)
+	if (!(base in wanted)) {
+		wanted[base] = prefix typable($0)
+		# Sorted, so that an overload's number does not depend on where the compiler has put it.
+		for (i = ++bases; i > 1 && sorted[i - 1] > base; i--)
+			sorted[i] = sorted[i - 1]
+		sorted[i] = base
+	}
+}
+
+END {
+	if (FNR != count) {
+		print "cxx-names: the two lists are not of the same object" > "/dev/stderr"
+		exit 1
+	}
+	for (i = 1; i <= bases; i++) {
+		name = wanted[sorted[i]]
+		for (number = 2; name in taken; number++)
+			name = wanted[sorted[i]] "_" number
+		taken[name] = 1
+		if (name !~ /^[a-z][a-z0-9_]*$/) {
+			print "cxx-names: " sorted[i] " would become " name > "/dev/stderr"
+			exit 1
+		}
+		renamed[sorted[i]] = name
+	}
+	for (i = 1; i <= count; i++) {
+		if (symbol[i] !~ /^_Z/)
+			continue
+		base = suffix = symbol[i]
+		sub(/\..*/, "", base)
+		print symbol[i], renamed[base] substr(suffix, length(base) + 1)
+	}
+}

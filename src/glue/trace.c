@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The trace events, and the calls behind which C++ fires them. */
+#define CREATE_TRACE_POINTS
+#include "trace.h"
+
+void vrc_trace_vm_entry(const struct vrc_trace_entry *entry)
+{
+	trace_vm_entry(entry);
+}
+
+void vrc_trace_vm_exit(const struct vrc_trace_exit *exit)
+{
+	trace_vm_exit(exit);
+}
+
+void vrc_trace_miss(vrc_u32 vcpu, vrc_u32 reg, vrc_u64 value)
+{
+	trace_miss(vcpu, reg, value);
+}
+
+void vrc_trace_write_back(vrc_u32 vcpu, vrc_u32 reg, vrc_u64 value)
+{
+	trace_write_back(vcpu, reg, value);
+}
+
+void vrc_trace_invalidate(vrc_u32 vcpu, vrc_u64 set)
+{
+	trace_invalidate(vcpu, set);
+}
+
+void vrc_trace_vmcs_load(vrc_u32 vcpu, vrc_u64 vmcs, int from)
+{
+	trace_vmcs_load(vcpu, vmcs, from);
+}
