@@ -8,6 +8,7 @@
 #include "counters.h"
 #include "vm.h"
 
+#define COUNT_HITS "/sys/module/vregcache/parameters/count_hits"
 #define HEADER "reason exits hits vmreads vmwrites eager"
 
 const char *counters_path(void)
@@ -31,12 +32,29 @@ static FILE *open_table(const char *mode)
 
 static void parse_line(const char *text, struct counter *counter)
 {
-	int fields = sscanf(text, "%47s %lu %lu %lu %lu %lu", counter->reason, &counter->exits, &counter->hits,
-			    &counter->vmreads, &counter->vmwrites, &counter->eager);
+	char hits[24];
+	int fields = sscanf(text, "%47s %lu %23s %lu %lu %lu", counter->reason, &counter->exits, hits, &counter->vmreads,
+			    &counter->vmwrites, &counter->eager);
 
 	errno = 0;
-	if (fields != 6)
+	counter->hits_are_counted = strcmp(hits, "-") != 0;
+	counter->hits = 0;
+	if (fields != 6 || (counter->hits_are_counted && sscanf(hits, "%lu", &counter->hits) != 1))
 		die("%s: not a line of the table: %s", counters_path(), text);
+}
+
+int counters_count_hits(int on)
+{
+	FILE *file = fopen(COUNT_HITS, "r+");
+	int was;
+
+	if (!file)
+		die(COUNT_HITS);
+	was = fgetc(file);
+	rewind(file);
+	if (fputs(on ? "1\n" : "0\n", file) < 0 || fclose(file))
+		die("writing %d to %s", on, COUNT_HITS);
+	return was == 'Y';
 }
 
 int counters_read(struct counters *counters)

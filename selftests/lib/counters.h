@@ -11,7 +11,8 @@ struct counter {
 	/* One word, such as cpuid or ept_violation. */
 	char reason[48];
 	uint64_t exits;
-	/* Register reads that were served from memory. */
+	/* Register reads that were served from memory; only while the module counts them. */
+	int hits_are_counted;
 	uint64_t hits;
 	uint64_t vmreads;
 	uint64_t vmwrites;
@@ -29,6 +30,8 @@ const char *counters_path(void);
 /* 0 when there is no such file; dies when it cannot be understood. */
 int counters_read(struct counters *counters);
 void counters_reset(void);
+/* Has the module count hits, or not, from the next exit or ioctl of each vCPU on. Answers what it did before. */
+int counters_count_hits(int on);
 /* All zeroes when the table has no such line. */
 struct counter counters_find(const struct counters *counters, const char *reason);
 struct counter counters_total(const struct counters *counters);

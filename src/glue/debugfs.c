@@ -20,8 +20,12 @@ static int exits_show(struct seq_file *output, void *unused)
 	for (i = 0; vrc_counter_row(i, &row); i++) {
 		if (!row.exits && !row.hits && !row.vmreads && !row.vmwrites)
 			continue;
-		seq_printf(output, "%s %llu %llu %llu %llu %llu\n", row.reason, row.exits, row.hits, row.vmreads,
-			   row.vmwrites, row.eager);
+		seq_printf(output, "%s %llu ", row.reason, row.exits);
+		if (READ_ONCE(vrc_count_hits))
+			seq_printf(output, "%llu", row.hits);
+		else
+			seq_putc(output, '-');
+		seq_printf(output, " %llu %llu %llu\n", row.vmreads, row.vmwrites, row.eager);
 	}
 	return 0;
 }

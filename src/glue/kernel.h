@@ -222,6 +222,9 @@ VRC_COLD void vrc_trace_invalidate(vrc_u32 vcpu, vrc_u64 set);
 /* @from: the CPU where it was loaded before, or -1. */
 VRC_COLD void vrc_trace_vmcs_load(vrc_u32 vcpu, vrc_u64 vmcs, int from);
 
+/* Module parameter: count the reads that memory serves, too.  May change at any time. */
+extern vrc_bool vrc_count_hits;
+
 /* The debugfs table: row @index, or false behind the last. */
 struct vrc_counter_row {
 	const char *reason;

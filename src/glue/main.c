@@ -9,6 +9,10 @@ static bool unsafe;
 module_param(unsafe, bool, 0444);
 MODULE_PARM_DESC(unsafe, "run on a CPU with a vulnerability that the module does not mitigate (default: refuse)");
 
+bool vrc_count_hits;
+module_param_named(count_hits, vrc_count_hits, bool, 0644);
+MODULE_PARM_DESC(count_hits, "count also the register reads that memory serves, which then take longer (default: no)");
+
 static int __init vregcache_init(void)
 {
 	int error = vrc_init(unsafe);

@@ -62,7 +62,6 @@ inline Result<Exit> enter_once(Vcpu& vcpu)
 		wrmsr(msr::kFlushCommand, 1);
 
 	EntryResult result = cross(vcpu.entry, vcpu.frame, vcpu.breakpoints_armed, vcpu.vmcs.launched());
-	vcpu.cache.observer().close_exit();
 	if (result != EntryResult::kExited)
 		return entry_failed(vcpu, vmcs, result);
 

@@ -167,6 +167,7 @@ extern "C" int vrc_vcpu_create(struct vrc_vm* vm, vrc_u32 id, struct vrc_host_vc
 		vcpu->vm->vcpu_ids |= u64{1} << id;
 	}
 	vcpu->cpuid_count = supported_cpuid(vcpu->cpuid, kCpuidLimit);
+	register_counters(vcpu->cache.observer());
 	*created = reinterpret_cast<vrc_vcpu*>(vcpu);
 	return 0;
 }
@@ -185,8 +186,7 @@ extern "C" int vrc_vcpu_set_up(struct vrc_vcpu* handle)
 extern "C" void vrc_vcpu_destroy(struct vrc_vcpu* handle, vrc_bool release_id)
 {
 	Vcpu& vcpu = vcpu_of(handle);
-	vcpu.cache.observer().close_exit();
-	vcpu.cache.observer().flush();
+	unregister_counters(vcpu.cache.observer());
 	vcpu.vmcs.destroy();
 	if (release_id) {
 		MemoryGuard guard(vcpu.vm->host);
@@ -224,9 +224,9 @@ extern "C" long vrc_vcpu_ioctl(struct vrc_vcpu* handle, unsigned int command, un
 		VcpuResidence residence(vcpu);
 		if (residence.error())
 			return residence.error();
+		vcpu.cache.watching_changed(residence.vmcs());
 		result = state_ioctl(vcpu, residence.vmcs(), command, argument);
 	}
-	vcpu.cache.observer().flush();
 	return result.ok() ? result.value() : report_vmcs_error(vcpu, result.error());
 }
 

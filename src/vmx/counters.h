@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 // How often the VMCS was touched, and how often memory served instead, by the exit that asked.
-// Provisional: one table for the module, which a vCPU adds to when it returns to userspace.
+// Each vCPU counts for itself, and nothing is added up before somebody looks.
 #pragma once
 
 #include <vregcache/register.h>
@@ -21,77 +21,123 @@ struct AccessCounters {
 struct ExitCounters {
 	u64 exits = 0;
 	AccessCounters accesses;
+
+	void add(const ExitCounters& other)
+	{
+		exits += other.exits;
+		accesses.hits += other.accesses.hits;
+		accesses.vmreads += other.accesses.vmreads;
+		accesses.vmwrites += other.accesses.vmwrites;
+	}
+	void subtract(const ExitCounters& other)
+	{
+		exits -= other.exits;
+		accesses.hits -= other.accesses.hits;
+		accesses.vmreads -= other.accesses.vmreads;
+		accesses.vmwrites -= other.accesses.vmwrites;
+	}
 };
 
 // What comes before a vCPU's first VM-entry belongs to no exit.
 constexpr u32 kSetupRow = kExitReasonCount;
 constexpr u32 kCounterRows = kExitReasonCount + 1;
 
-ExitCounters g_counters[kCounterRows];
-
 // Counts a vCPU's accesses.  It is the observer of the vCPU's cache.
 class Counters {
  public:
-	bool watches_hits() const { return true; }
-	void hit(vregcache::Reg) { now_.hits++; }
+	bool watches_hits() const { return __atomic_load_n(&vrc_count_hits, __ATOMIC_RELAXED); }
+	void hit(vregcache::Reg) { now_.accesses.hits++; }
 	void miss(vregcache::Reg reg, u64 value) { trace_miss(vcpu_, reg, value); }
 	void write_back(vregcache::Reg reg, u64 value) { trace_write_back(vcpu_, reg, value); }
 	void invalidate(vregcache::RegSet set) { trace_invalidate(vcpu_, set); }
 	void no_register(u32 number) { vrc_host_warn_no_register(number); }
 	void set_vcpu(u32 id) { vcpu_ = id; }
 
-	AccessCounters& accesses() { return now_; }
+	AccessCounters& accesses() { return now_.accesses; }
 
-	// A VM-exit: the accesses up to here belong to the one before.
-	void close_exit() { settle(); }
-
-	// The accesses since close_exit() and from here on belong to this one.
-	void begin_exit(u32 basic_reason)
+	// A VM-exit, whose reason was just read with one VMREAD, the only access since it.  The accesses up to here belong to the exit
+	// before, that one and those from here on to this.  Exits of one kind follow each other often, and are one addition.
+	[[gnu::always_inline]] void begin_exit(u32 basic_reason)
 	{
-		row_ = basic_reason < kExitReasonCount ? basic_reason : kExitReasonCount - 1;
-		rows_[row_].exits++;
-		dirty_ = true;
+		u32 row = basic_reason < kExitReasonCount ? basic_reason : kExitReasonCount - 1;
+		if (row != row_) [[unlikely]]
+			change_row(row);
+		now_.exits++;
 	}
 
-	// Adds everything to the module's table.
-	void flush()
+	// Adds what was counted in row @row to @sum.  On any CPU at any time.
+	void add_row(u32 row, ExitCounters& sum) const
 	{
-		settle();
-		if (!dirty_)
-			return;
-		dirty_ = false;
-		vrc_host_global_lock();
-		for (u32 row = 0; row < kCounterRows; row++) {
-			ExitCounters& from = rows_[row];
-			ExitCounters& to = g_counters[row];
-			to.exits += from.exits;
-			to.accesses.hits += from.accesses.hits;
-			to.accesses.vmreads += from.accesses.vmreads;
-			to.accesses.vmwrites += from.accesses.vmwrites;
-			from = {};
+		for (;;) {
+			u32 change = __atomic_load_n(&changes_, __ATOMIC_ACQUIRE);
+			ExitCounters counters = rows_[row];
+			if (row == row_)
+				counters.add(now_);
+			__atomic_thread_fence(__ATOMIC_ACQUIRE);
+			if (!(change & 1) && __atomic_load_n(&changes_, __ATOMIC_RELAXED) == change) {
+				sum.add(counters);
+				return;
+			}
 		}
-		vrc_host_global_unlock();
 	}
+
+	Counters* next = nullptr;  // in g_vcpu_counters
 
  private:
-	void settle()
+	// Interrupts off, so that no reader waits long for an even number.
+	VREGCACHE_COLD void change_row(u32 row)
 	{
-		if (!now_.hits && !now_.vmreads && !now_.vmwrites)
-			return;
-		dirty_ = true;
-		AccessCounters& row = rows_[row_].accesses;
-		row.hits += now_.hits;
-		row.vmreads += now_.vmreads;
-		row.vmwrites += now_.vmwrites;
+		__atomic_store_n(&changes_, changes_ + 1, __ATOMIC_RELAXED);
+		__atomic_thread_fence(__ATOMIC_RELEASE);
+		now_.accesses.vmreads--;
+		rows_[row_].add(now_);
 		now_ = {};
+		now_.accesses.vmreads = 1;
+		row_ = row;
+		__atomic_store_n(&changes_, changes_ + 1, __ATOMIC_RELEASE);
 	}
 
-	AccessCounters now_;
-	u32 vcpu_ = 0;        // for trace events
-	bool dirty_ = false;  // rows_ has something that the module's table has not
+	ExitCounters now_;  // since the row is row_; rows_ has the rest
 	u32 row_ = kSetupRow;
+	u32 vcpu_ = 0;     // for trace events
+	u32 changes_ = 0;  // of the row, twice each; odd while one is made
 	ExitCounters rows_[kCounterRows];
 };
+
+// Under the global lock: the counters of the vCPUs that are there, the sum of those that are gone, and what is to be
+// subtracted since the last reset.
+Counters* g_vcpu_counters;
+ExitCounters g_gone[kCounterRows];
+ExitCounters g_at_reset[kCounterRows];
+
+inline void register_counters(Counters& counters)
+{
+	vrc_host_global_lock();
+	counters.next = g_vcpu_counters;
+	g_vcpu_counters = &counters;
+	vrc_host_global_unlock();
+}
+
+inline void unregister_counters(Counters& counters)
+{
+	vrc_host_global_lock();
+	Counters** link = &g_vcpu_counters;
+	while (*link != &counters)
+		link = &(*link)->next;
+	*link = counters.next;
+	for (u32 row = 0; row < kCounterRows; row++)
+		counters.add_row(row, g_gone[row]);
+	vrc_host_global_unlock();
+}
+
+// With the global lock.
+inline ExitCounters sum_of_row(u32 row)
+{
+	ExitCounters sum = g_gone[row];
+	for (const Counters* counters = g_vcpu_counters; counters; counters = counters->next)
+		counters->add_row(row, sum);
+	return sum;
+}
 
 }  // namespace
 
@@ -100,21 +146,22 @@ extern "C" vrc_bool vrc_counter_row(unsigned int index, struct vrc_counter_row* 
 	if (index >= kCounterRows)
 		return false;
 	vrc_host_global_lock();
-	const ExitCounters& counters = g_counters[index];
+	ExitCounters counters = sum_of_row(index);
+	counters.subtract(g_at_reset[index]);
+	vrc_host_global_unlock();
 	row->reason = index == kSetupRow ? "setup" : exit_reason_name(index);
 	row->exits = counters.exits;
 	row->hits = counters.accesses.hits;
 	row->vmreads = counters.accesses.vmreads;
 	row->vmwrites = counters.accesses.vmwrites;
 	row->eager = counters.exits * vregcache::RegSet::all().size();
-	vrc_host_global_unlock();
 	return true;
 }
 
 extern "C" void vrc_counters_reset(void)
 {
 	vrc_host_global_lock();
-	for (ExitCounters& counters : g_counters)
-		counters = {};
+	for (u32 row = 0; row < kCounterRows; row++)
+		g_at_reset[row] = sum_of_row(row);
 	vrc_host_global_unlock();
 }

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0
+// A field of the VMCS that only the host changes, and neither a guest nor a VM-exit: controls, the host's state, MSRs whose
+// accesses exit.  What was written last is what the VMCS has, so nothing is read back, and writing it again is skipped.
+// VMCLEAR keeps the fields in memory, so it stays true when the VMCS moves to another CPU.
+#pragma once
+
+#include "context_token.h"
+
+namespace vregcache {
+
+template <auto kField>
+class Shadowed {
+ public:
+	static constexpr u32 kEncoding = decltype(kField)::kEncoding;
+	using Value = typename decltype(kField)::Value;
+	static_assert(decltype(kField)::kWritable, "VM-exits write it");
+
+	// Writes the field, unless it is known to have this value.  After an error nothing is known of it, and the next value
+	// is written whatever it is; value() is still the one before.
+	template <class Access, std::same_as<Value> V>
+	[[gnu::always_inline]] Result<void> set(const LoadedVmcs<Access>& vmcs, V value)
+	{
+		if (known_ && value_ == value) [[likely]]
+			return {};
+		return write(vmcs, value);
+	}
+
+	// The value that was last written with success.
+	VREGCACHE_INLINE Value value() const { return value_; }
+	VREGCACHE_INLINE bool known() const { return known_; }
+
+	// Somebody else may have written the field.
+	VREGCACHE_INLINE void forget() { known_ = false; }
+
+ private:
+	template <class Access>
+	[[gnu::always_inline]] Result<void> write(const LoadedVmcs<Access>& vmcs, Value value)
+	{
+		known_ = false;
+		VREGCACHE_TRY(vmcs.write(Field<kEncoding>(), value));
+		value_ = value;
+		known_ = true;
+		return {};
+	}
+
+	Value value_ = 0;
+	bool known_ = false;
+};
+
+}  // namespace vregcache

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: GPL-2.0
+// A register's field is the cache's: a shadow of it would be a second memory that does not know of the first.
+// expect-error: no matching function for call to .*::write\(vregcache::Field<
+#include <vregcache/shadow.h>
+
+#include "common.h"
+
+namespace vregcache {
+
+Result<void> test(const Loaded& vmcs)
+{
+#ifdef VRC_MUST_NOT_COMPILE
+	Shadowed<kGuestRip> shadow;
+#else
+	Shadowed<kTscOffset> shadow;
+#endif
+	return shadow.set(vmcs, u64{1});
+}
+
+}  // namespace vregcache

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-2.0
+// VM-exits change exit information behind a shadow's back.
+// expect-error: VM-exits write it
+#include <vregcache/shadow.h>
+
+#include "common.h"
+
+namespace vregcache {
+
+#ifdef VRC_MUST_NOT_COMPILE
+Shadowed<kVmInstructionError> shadow;
+#else
+Shadowed<kExceptionBitmap> shadow;
+#endif
+
+}  // namespace vregcache
