@@ -180,26 +180,6 @@ void vrc_host_set_cr4_vmxe(vrc_bool on)
 		cr4_clear_bits(X86_CR4_VMXE);
 }
 
-unsigned long vrc_host_cr3(void)
-{
-	return __get_current_cr3_fast();
-}
-
-unsigned long vrc_host_cr4(void)
-{
-	return cr4_read_shadow();
-}
-
-vrc_bool vrc_host_signal_pending(void)
-{
-	return signal_pending(current);
-}
-
-vrc_bool vrc_host_need_resched(void)
-{
-	return need_resched();
-}
-
 void vrc_host_reschedule(void)
 {
 	cond_resched();
@@ -232,10 +212,9 @@ void vrc_host_handle_machine_check(void)
 #endif
 }
 
-void vrc_host_restore_descriptor_limits(void)
+void vrc_host_invalidate_tss_limit(void)
 {
 	invalidate_tss_limit();
-	load_fixmap_gdt(raw_smp_processor_id());
 }
 
 void vrc_host_load_selectors(vrc_u16 ds, vrc_u16 es, vrc_u16 fs, vrc_u16 gs)

@@ -83,12 +83,14 @@ const void *vrc_host_task(void);
 vrc_bool vrc_host_task_may_run_here(const void *task);
 /* Sets or clears CR4.VMXE on this CPU through the kernel's own record of CR4. */
 void vrc_host_set_cr4_vmxe(vrc_bool on);
-/* CR3 as it is now, PCID included; CR4 as the kernel means it to be. */
-unsigned long vrc_host_cr3(void);
-unsigned long vrc_host_cr4(void);
-/* May the calling task go on, or has it a signal; ought it to call vrc_host_reschedule()? */
-vrc_bool vrc_host_signal_pending(void);
-vrc_bool vrc_host_need_resched(void);
+/*
+ * Turns interrupts off for a VM-entry, between vrc_host_fpu_enter() and vrc_host_fpu_leave(), and sees to it that the
+ * guest's FPU registers are in the CPU.  @cr4: CR4 as the kernel means it to be.
+ * Not zero: the task has something else to do first, and interrupts are on; they are the caller's to turn on otherwise.
+ */
+enum { VRC_ENTER = 0, VRC_ENTER_NOT_BUT_RESCHEDULE, VRC_ENTER_NOT_BUT_TAKE_SIGNAL };
+unsigned int vrc_host_entry_begin(unsigned long *cr4);
+void vrc_host_entry_end(void);
 void vrc_host_reschedule(void);
 /* Forgets the indirect branch predictions of this CPU, where the kernel uses that against Spectre v2. */
 void vrc_host_prediction_barrier(void);
@@ -103,8 +105,8 @@ void vrc_host_global_lock(void);
 void vrc_host_global_unlock(void);
 
 /* ---- host state that a VM-exit loses (SDM Vol. 3C, 28.5) ---- */
-/* Marks TR's limit stale, reloads GDTR with its own limit. */
-void vrc_host_restore_descriptor_limits(void);
+/* TR's limit is stale. */
+void vrc_host_invalidate_tss_limit(void);
 /* Loads the selectors of a user task; those of FS and GS change FS_BASE and KERNEL_GS_BASE. */
 void vrc_host_load_selectors(vrc_u16 ds, vrc_u16 es, vrc_u16 fs, vrc_u16 gs);
 
@@ -112,8 +114,6 @@ void vrc_host_load_selectors(vrc_u16 ds, vrc_u16 es, vrc_u16 fs, vrc_u16 gs);
 /* Guest FPU registers in, the task's out; and back.  Between the two the task may be preempted. */
 void vrc_host_fpu_enter(struct vrc_host_vcpu *vcpu);
 void vrc_host_fpu_leave(struct vrc_host_vcpu *vcpu);
-/* Interrupts off: the guest's registers are in the CPU, also after a preemption. */
-void vrc_host_fpu_before_entry(void);
 /* The 512-byte FXSAVE image of the guest; outside vrc_host_fpu_enter/leave. */
 void *vrc_host_fpu_image(struct vrc_host_vcpu *vcpu);
 /* The image was written: its x87 and SSE parts count, also where the CPU thought them initial. */

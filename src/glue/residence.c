@@ -5,6 +5,7 @@
 #include <linux/sched/signal.h>
 #include <asm/fpu/api.h>
 #include <asm/fpu/types.h>
+#include <asm/tlbflush.h>
 
 #include "objects.h"
 
@@ -65,11 +66,38 @@ void vrc_host_fpu_leave(struct vrc_host_vcpu *vcpu)
 	fpu_swap_kvm_fpstate(&vcpu->fpu, false);
 }
 
-void vrc_host_fpu_before_entry(void)
+#ifdef _TIF_NEED_RESCHED_LAZY
+#define NEED_RESCHED (_TIF_NEED_RESCHED | _TIF_NEED_RESCHED_LAZY)
+#else
+#define NEED_RESCHED _TIF_NEED_RESCHED
+#endif
+#define SIGNAL_PENDING (_TIF_SIGPENDING | _TIF_NOTIFY_SIGNAL)
+
+/* The last look is with interrupts off: what comes later comes by an interrupt, which ends the guest's run. */
+unsigned int vrc_host_entry_begin(unsigned long *cr4)
 {
-	fpregs_assert_state_consistent();
-	if (test_thread_flag(TIF_NEED_FPU_LOAD))
+	unsigned long flags;
+
+	local_irq_disable();
+	flags = read_thread_flags();
+	if (unlikely(flags & (SIGNAL_PENDING | NEED_RESCHED | _TIF_NEED_FPU_LOAD))) {
+		if (flags & (SIGNAL_PENDING | NEED_RESCHED)) {
+			local_irq_enable();
+			return flags & SIGNAL_PENDING ? VRC_ENTER_NOT_BUT_TAKE_SIGNAL : VRC_ENTER_NOT_BUT_RESCHEDULE;
+		}
+		/* The task was preempted since vrc_host_fpu_enter(). */
 		switch_fpu_return();
+	}
+#ifdef CONFIG_X86_DEBUG_FPU
+	fpregs_assert_state_consistent();
+#endif
+	*cr4 = cr4_read_shadow();
+	return VRC_ENTER;
+}
+
+void vrc_host_entry_end(void)
+{
+	local_irq_enable();
 }
 
 void *vrc_host_fpu_image(struct vrc_host_vcpu *vcpu)

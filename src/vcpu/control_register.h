@@ -41,16 +41,11 @@ inline u64 supported_cr4(const Vcpu& vcpu)
 	return bits;
 }
 
+// The VM-entry control for it follows at VM-entry (reconcile.h).
 inline Result<void> set_long_mode(Vcpu& vcpu, const LoadedVmcs& vmcs, bool on)
 {
 	u64 value = VREGCACHE_TRY(vcpu.cache.read<Reg::kEfer>(vmcs));
 	vcpu.cache.write<Reg::kEfer>(vmcs, on ? value | efer::kLma : value & ~efer::kLma);
-	u32 controls = on ? vcpu.entry_controls | entry_control::kIa32eMode
-			  : vcpu.entry_controls & ~entry_control::kIa32eMode;
-	if (controls == vcpu.entry_controls)
-		return {};
-	VREGCACHE_TRY(vmcs.write(vregcache::kVmEntryControls, controls));
-	vcpu.entry_controls = controls;
 	return {};
 }
 
@@ -126,7 +121,7 @@ inline Result<bool> load_cr4(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)
 		return false;
 	u64 old = VREGCACHE_TRY(guest_cr4(vcpu, vmcs));
 	u64 changed = old ^ value;
-	if (vcpu.entry_controls & entry_control::kIa32eMode) {
+	if (VREGCACHE_TRY(in_long_mode(vcpu, vmcs))) {
 		if (!(value & cr4::kPae) || (changed & cr4::kLa57))
 			return false;
 	} else if ((value & cr4::kPae) && (changed & (cr4::kPae | cr4::kPse | cr4::kPge | cr4::kSmep)) &&

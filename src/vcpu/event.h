@@ -5,6 +5,7 @@
 #include <vregcache/vmcs_fields.h>
 
 #include "../vmx/raw_vmx.h"
+#include "../vmx/shadows.h"
 #include "../vmx/architecture.h"
 
 namespace {
@@ -79,7 +80,7 @@ struct Event {
 
 	// Hands the event to the next VM-entry.  Exceptions have an error code or not by their vector, and none in real
 	// mode, and VM-entry insists (SDM Vol. 3C, 27.2.1.3).
-	Result<void> inject(const PinnedVmcs& vmcs, bool protected_mode) const
+	Result<void> inject(const PinnedVmcs& vmcs, ControlShadows& controls, bool protected_mode) const
 	{
 		u32 word = information.word;
 		word &= ~InterruptionInformation::kErrorCodeValid;
@@ -87,9 +88,9 @@ struct Event {
 		    ::has_error_code(information.vector()))
 			word |= InterruptionInformation::kErrorCodeValid;
 		if (word & InterruptionInformation::kErrorCodeValid)
-			VREGCACHE_TRY(vmcs.write(vregcache::kVmEntryExceptionErrorCode, error_code));
+			VREGCACHE_TRY(controls.entry_error_code.set(vmcs, error_code));
 		if (information.is_software())
-			VREGCACHE_TRY(vmcs.write(vregcache::kVmEntryInstructionLength, instruction_length));
+			VREGCACHE_TRY(controls.entry_instruction_length.set(vmcs, instruction_length));
 		// Bit 12 says something else in IDT-vectoring information, and must be clear here.
 		return vmcs.write(vregcache::kVmEntryInterruptionInformation,
 				  word & ~InterruptionInformation::kNmiUnblockedByIret);

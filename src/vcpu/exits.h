@@ -323,7 +323,7 @@ inline Result<bool> exit_may_sleep(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReaso
 		return IoQualification{VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs))}.string();
 	case ExitReason::kControlRegister:
 		// PAE paging may come into force, whose page-directory pointers are loaded from guest memory.
-		return !(vcpu.entry_controls & entry_control::kIa32eMode);
+		return !VREGCACHE_TRY(in_long_mode(vcpu, vmcs));
 	default:
 		return false;
 	}

@@ -53,15 +53,11 @@ inline bool userspace_wants_interrupt_window(const Vcpu& vcpu)
 	return __atomic_load_n(&vcpu.run->request_interrupt_window, __ATOMIC_RELAXED);
 }
 
+constexpr u32 kWindows = primary::kInterruptWindow | primary::kNmiWindow;
+
 inline Result<void> set_window_exiting(Vcpu& vcpu, const LoadedVmcs& vmcs, u32 windows)
 {
-	constexpr u32 kWindows = primary::kInterruptWindow | primary::kNmiWindow;
-	u32 controls = (vcpu.primary_controls & ~kWindows) | windows;
-	if (controls == vcpu.primary_controls)
-		return {};
-	VREGCACHE_TRY(vmcs.write(vregcache::kPrimaryProcessorBasedControls, controls));
-	vcpu.primary_controls = controls;
-	return {};
+	return vcpu.controls.primary.set(vmcs, (vcpu.controls.primary.value() & ~kWindows) | windows);
 }
 
 // The control that exits as soon as an NMI can be delivered.  Where STI blocks, a CPU need not hold that exit back, and
@@ -112,37 +108,6 @@ inline Result<void> choose_event(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	if (vcpu.waiting.interrupt || asked)
 		windows |= primary::kInterruptWindow;
 	return set_window_exiting(vcpu, vmcs, windows);
-}
-
-// VM-entry ties RFLAGS, interruptibility, pending debug exceptions and IA32_DEBUGCTL together (SDM Vol. 3C, 27.3.1.4 and
-// 27.3.1.5).  The CPU leaves them consistent, but for an exit on a debug exception, which leaves no single step pending;
-// what userspace or the module set may not be either.
-inline Result<void> reconcile_flags(Vcpu& vcpu, const LoadedVmcs& vmcs)
-{
-	using namespace interruptibility;
-	constexpr vregcache::RegSet kTied(Reg::kRflags, Reg::kInterruptibility, Reg::kPendingDebugExceptions);
-	if ((vcpu.cache.dirty() & kTied).empty() && !vcpu.debugctl_changed && !vcpu.event.is_debug_exception())
-		return {};
-	vcpu.debugctl_changed = false;
-	u32 blocking = VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs));
-	if (!(blocking & (kBlockingBySti | kBlockingByMovSs)))
-		return {};
-	u64 flags = VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs));
-	if (!(flags & rflags::kIf))
-		blocking &= ~kBlockingBySti;
-	// Of two kinds of blocking the one by MOV SS is the stronger.
-	if (blocking & kBlockingByMovSs)
-		blocking &= ~kBlockingBySti;
-	vcpu.cache.write<Reg::kInterruptibility>(vmcs, blocking);
-	// While one of the two blocks, a single step that is due is pending.
-	constexpr u64 kSingleStep = 1u << 14;
-	u64 pending = VREGCACHE_TRY(vcpu.cache.read<Reg::kPendingDebugExceptions>(vmcs));
-	if (blocking & (kBlockingBySti | kBlockingByMovSs)) {
-		bool due = VREGCACHE_TRY(traps_each_instruction(vmcs, flags));
-		pending = due ? pending | kSingleStep : pending & ~kSingleStep;
-	}
-	vcpu.cache.write<Reg::kPendingDebugExceptions>(vmcs, pending);
-	return {};
 }
 
 }  // namespace

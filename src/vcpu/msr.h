@@ -15,18 +15,18 @@ constexpr u32 kMsrIndexList[] = {
 };
 // clang-format on
 
-// The guest's copy of a switched MSR, or nullptr.
-inline u64* switched_msr(Vcpu& vcpu, u32 index)
+// A switched MSR, or one without a copy.
+inline SwitchedMsr switched_msr(u32 index)
 {
 	switch (index) {
 	// clang-format off
-	case msr::kStar: return &vcpu.msrs.star;
-	case msr::kLstar: return &vcpu.msrs.lstar;
-	case msr::kCstar: return &vcpu.msrs.cstar;
-	case msr::kSfmask: return &vcpu.msrs.sfmask;
-	case msr::kKernelGsBase: return &vcpu.msrs.kernel_gs_base;
-	case msr::kTscAux: return g_vmx.facts.rdtscp ? &vcpu.msrs.tsc_aux : nullptr;
-	default: return nullptr;
+	case msr::kStar: return {index, &GuestMsrs::star};
+	case msr::kLstar: return {index, &GuestMsrs::lstar};
+	case msr::kCstar: return {index, &GuestMsrs::cstar};
+	case msr::kSfmask: return {index, &GuestMsrs::sfmask};
+	case msr::kKernelGsBase: return {index, &GuestMsrs::kernel_gs_base};
+	case msr::kTscAux: return {index, g_vmx.facts.rdtscp ? &GuestMsrs::tsc_aux : nullptr};
+	default: return {};
 		// clang-format on
 	}
 }
@@ -39,19 +39,19 @@ struct MsrValue {
 inline Result<MsrValue> read_msr(Vcpu& vcpu, const LoadedVmcs& vmcs, u32 index)
 {
 	auto known = [](u64 value) { return MsrValue{true, value}; };
-	if (u64* copy = switched_msr(vcpu, index)) {
-		take_guest_msrs(vcpu);
-		return known(*copy);
+	if (SwitchedMsr which = switched_msr(index); which.copy) {
+		InterruptsOff interrupts_off;
+		return known(vcpu.resident.read(vcpu.msrs, which));
 	}
 	switch (index) {
 	// clang-format off
-	case msr::kTimeStampCounter: return known(rdtsc() + vcpu.tsc_offset);
+	case msr::kTimeStampCounter: return known(rdtsc() + vcpu.controls.tsc_offset.value());
 	case msr::kApicBase: return known(vcpu.apic_base);
-	case msr::kSysenterCs: return known(vcpu.sysenter_cs);
-	case msr::kSysenterEsp: return known(vcpu.sysenter_esp);
-	case msr::kSysenterEip: return known(vcpu.sysenter_eip);
+	case msr::kSysenterCs: return known(vcpu.msr_shadows.sysenter_cs.value());
+	case msr::kSysenterEsp: return known(vcpu.msr_shadows.sysenter_esp.value());
+	case msr::kSysenterEip: return known(vcpu.msr_shadows.sysenter_eip.value());
 	case msr::kDebugctl: return known(VREGCACHE_TRY(vmcs.read(vregcache::kGuestIa32Debugctl)));
-	case msr::kPat: return known(vcpu.pat);
+	case msr::kPat: return known(vcpu.msr_shadows.pat.value());
 	case msr::kEfer: return known(VREGCACHE_TRY(vcpu.cache.read<Reg::kEfer>(vmcs)));
 	// clang-format on
 	case msr::kFsBase:
@@ -85,20 +85,17 @@ inline Result<bool> write_msr(Vcpu& vcpu, const LoadedVmcs& vmcs, u32 index, u64
 	if (is_address(index) && !is_canonical(value, linear_address_bits(vcpu)))
 		return false;
 
-	if (u64* copy = switched_msr(vcpu, index)) {
+	if (SwitchedMsr which = switched_msr(index); which.copy) {
 		if (((index == msr::kSfmask) || (index == msr::kTscAux)) && value >> 32)
 			return false;
-		take_guest_msrs(vcpu);
-		*copy = value;
+		InterruptsOff interrupts_off;
+		vcpu.resident.write(vcpu.msrs, which, value);
 		return true;
 	}
 	switch (index) {
-	case msr::kTimeStampCounter: {
-		u64 offset = value - rdtsc();
-		VREGCACHE_TRY(vmcs.write(vregcache::kTscOffset, offset));
-		vcpu.tsc_offset = offset;
+	case msr::kTimeStampCounter:
+		VREGCACHE_TRY(vcpu.controls.tsc_offset.set(vmcs, value - rdtsc()));
 		return true;
-	}
 	case msr::kApicBase: {
 		// There is no local APIC in the module: the base is remembered, x2APIC is refused.
 		constexpr u64 kReserved = 0x6ff, kX2apic = 1u << 10;
@@ -108,16 +105,13 @@ inline Result<bool> write_msr(Vcpu& vcpu, const LoadedVmcs& vmcs, u32 index, u64
 		return true;
 	}
 	case msr::kSysenterCs:
-		VREGCACHE_TRY(vmcs.write(vregcache::kGuestIa32SysenterCs, static_cast<u32>(value)));
-		vcpu.sysenter_cs = static_cast<u32>(value);
+		VREGCACHE_TRY(vcpu.msr_shadows.sysenter_cs.set(vmcs, static_cast<u32>(value)));
 		return true;
 	case msr::kSysenterEsp:
-		VREGCACHE_TRY(vmcs.write(vregcache::kGuestIa32SysenterEsp, value));
-		vcpu.sysenter_esp = value;
+		VREGCACHE_TRY(vcpu.msr_shadows.sysenter_esp.set(vmcs, value));
 		return true;
 	case msr::kSysenterEip:
-		VREGCACHE_TRY(vmcs.write(vregcache::kGuestIa32SysenterEip, value));
-		vcpu.sysenter_eip = value;
+		VREGCACHE_TRY(vcpu.msr_shadows.sysenter_eip.set(vmcs, value));
 		return true;
 	case msr::kDebugctl:
 		if (value & ~(debugctl::kLbr | debugctl::kBtf))
@@ -128,8 +122,7 @@ inline Result<bool> write_msr(Vcpu& vcpu, const LoadedVmcs& vmcs, u32 index, u64
 	case msr::kPat:
 		if (!is_valid_pat(value))
 			return false;
-		VREGCACHE_TRY(vmcs.write(vregcache::kGuestIa32Pat, value));
-		vcpu.pat = value;
+		VREGCACHE_TRY(vcpu.msr_shadows.pat.set(vmcs, value));
 		return true;
 	case msr::kEfer:
 		return load_efer(vcpu, vmcs, value);

@@ -5,29 +5,29 @@
 #include "../vmx/crossing.h"
 #include "../vmx/entry_failure.h"
 #include "exits.h"
+#include "reconcile.h"
 
 namespace {
 
 // How one VM-entry ended.
 struct Exit {
-	bool entered = false;  // false: it was not tried, because the task has something else to do first
-	bool failed = false;   // the guest did not run
+	bool failed = false;  // the guest did not run
 	u64 failure = 0;       // then: the exit reason with bit 31, or the VM-instruction error
 	ExitReason reason = {};
 };
 
-inline Result<void> prepare_entry(Vcpu& vcpu, const PinnedVmcs& vmcs)
+inline Result<void> prepare_entry(Vcpu& vcpu, const PinnedVmcs& vmcs, u64 host_cr4)
 {
-	VREGCACHE_TRY(vcpu.host_control_registers.update(vmcs));
-	VREGCACHE_TRY(vcpu.resident.to_guest(vmcs, vcpu.msrs));
-	VREGCACHE_TRY(reconcile_flags(vcpu, vmcs));
-	VREGCACHE_TRY(choose_event(vcpu, vmcs));
+	VREGCACHE_TRY(vcpu.host_shadows.cr3.set(vmcs, read_cr3()));
+	VREGCACHE_TRY(vcpu.host_shadows.cr4.set(vmcs, host_cr4));
+	VREGCACHE_TRY(vcpu.resident.to_guest(vmcs, vcpu.host_shadows, vcpu.msrs));
+	VREGCACHE_TRY(reconcile(vcpu, vmcs));
 	trace_vm_entry(vcpu);
 	VREGCACHE_TRY(vcpu.cache.write_back(vmcs));
 	if (vcpu.event.pending()) {
 		// PE is host-owned, so the read shadow has it.
 		bool protected_mode = VREGCACHE_TRY(vcpu.cache.read<Reg::kCr0ReadShadow>(vmcs)) & cr0::kPe;
-		VREGCACHE_TRY(vcpu.event.inject(vmcs, protected_mode));
+		VREGCACHE_TRY(vcpu.event.inject(vmcs, vcpu.controls, protected_mode));
 	}
 	return {};
 }
@@ -44,20 +44,37 @@ inline Result<Exit> entry_failed(Vcpu& vcpu, const PinnedVmcs& vmcs, EntryResult
 	explain_vm_fail(vcpu.id, error);
 	if (vcpu.event.pending())
 		VREGCACHE_TRY(Event::take_back(vmcs));
-	return Exit{true, true, error, {}};
+	return Exit{true, error, {}};
 }
 
-// Interrupts are off from before the last look at signals until the host state is whole again.
-inline Result<Exit> enter_once(Vcpu& vcpu)
+// Interrupts off since a last look at what else the task has to do; on again when the scope ends.
+class EntryScope {
+ public:
+	EntryScope() : obstacle_(vrc_host_entry_begin(&host_cr4_)) {}
+	~EntryScope()
+	{
+		if (obstacle_ == VRC_ENTER)
+			vrc_host_entry_end();
+	}
+	EntryScope(const EntryScope&) = delete;
+	EntryScope& operator=(const EntryScope&) = delete;
+
+	unsigned obstacle() const { return obstacle_; }
+	u64 host_cr4() const { return host_cr4_; }
+	// Without an obstacle.
+	PinnedVmcs vmcs(Vcpu& vcpu) const { return PinnedVmcs(vcpu.access()); }
+
+ private:
+	unsigned long host_cr4_ = 0;
+	unsigned obstacle_;
+};
+
+inline Result<Exit> enter_once(Vcpu& vcpu, const EntryScope& scope)
 {
-	PinnedScope pinned;
-	PinnedVmcs vmcs = pinned.vmcs(vcpu);
-	if (vrc_host_signal_pending() || vrc_host_need_resched())
-		return Exit{};
+	PinnedVmcs vmcs = scope.vmcs(vcpu);
 	if (!vmcs.access().is_current(vcpu.vmcs.id()))
 		return Error::kNotCurrent;
-	VREGCACHE_TRY(prepare_entry(vcpu, vmcs));
-	vrc_host_fpu_before_entry();
+	VREGCACHE_TRY(prepare_entry(vcpu, vmcs, scope.host_cr4()));
 	if (g_vmx.facts.flush_l1d)
 		wrmsr(msr::kFlushCommand, 1);
 
@@ -76,11 +93,11 @@ inline Result<Exit> enter_once(Vcpu& vcpu)
 		explain_entry_failure_exit(vcpu.id, reason, qualification);
 		if (vcpu.event.pending())
 			VREGCACHE_TRY(Event::take_back(vmcs));
-		return Exit{true, true, reason, {}};
+		return Exit{true, reason, {}};
 	}
 	vcpu.vmcs.set_launched();
 	vcpu.event = {};
-	Exit exit{true, false, 0, static_cast<ExitReason>(reason & kBasicExitReasonMask)};
+	Exit exit{false, 0, static_cast<ExitReason>(reason & kBasicExitReasonMask)};
 	if (exit.reason == ExitReason::kExceptionOrNmi) {
 		InterruptionInformation what{VREGCACHE_TRY(vcpu.cache.read<Reg::kExitInterruptionInformation>(vmcs))};
 		// NMIs stay blocked until the host's handler returns, so it runs at once.
@@ -120,15 +137,16 @@ inline Result<Next> handle_exit_and_trace(Vcpu& vcpu, const LoadedVmcs& vmcs, Ex
 inline Result<Next> run_burst(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason& sleeping_exit, bool& sleeps)
 {
 	for (;;) {
-		if (vrc_host_signal_pending()) {
-			return Next::kInterrupted;
-		}
-		if (vrc_host_need_resched())
-			vrc_host_reschedule();
-		Exit exit = VREGCACHE_TRY(enter_once(vcpu));
-		if (!exit.entered) {
-			vrc_host_reschedule();
-			continue;
+		Exit exit;
+		{
+			EntryScope scope;
+			if (scope.obstacle() == VRC_ENTER_NOT_BUT_TAKE_SIGNAL)
+				return Next::kInterrupted;
+			if (scope.obstacle() == VRC_ENTER_NOT_BUT_RESCHEDULE) {
+				vrc_host_reschedule();
+				continue;
+			}
+			exit = VREGCACHE_TRY(enter_once(vcpu, scope));
 		}
 		if (exit.failed) {
 			if (exit.failure & kEntryFailure)

@@ -189,7 +189,6 @@ inline Result<long> set_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long 
 	cache.write<Reg::kCr3>(vmcs, u64{sregs.cr3});
 	GuestCr4::write(cache, vmcs, cr4_share(), u64{sregs.cr4});
 	cache.write<Reg::kEfer>(vmcs, u64{sregs.efer});
-	VREGCACHE_TRY(set_long_mode(vcpu, vmcs, sregs.efer & efer::kLma));
 	follow_cr4(vcpu, sregs.cr4);
 	vcpu.entry.cr2 = sregs.cr2;
 	vcpu.cr8 = sregs.cr8;

@@ -55,11 +55,11 @@ struct Vcpu {
 	Vmcs vmcs;
 	ResidentSwitch resident;
 	EntrySwitch entry;
-	HostControlRegisters host_control_registers;
 	GuestMsrs msrs;
 
-	u32 entry_controls = 0;          // VM-entry controls as the VMCS has them
-	u32 primary_controls = 0;        // primary processor-based controls, likewise
+	ControlShadows controls;
+	MsrShadows msr_shadows;
+	HostShadows host_shadows;
 	bool breakpoints_armed = false;  // the guest's DR7 enables one
 
 	Event event;                    // for the next VM-entry
@@ -68,11 +68,6 @@ struct Vcpu {
 	PortIo io;                      // unfinished
 	u64 apic_base = 0;
 	u64 cr8 = 0;  // task-priority class
-	u64 pat = 0;
-	u64 sysenter_cs = 0;
-	u64 sysenter_esp = 0;
-	u64 sysenter_eip = 0;
-	u64 tsc_offset = 0;
 
 	u32 cpuid_count = 0;
 	kvm_cpuid_entry2 cpuid[kCpuidLimit] = {};
@@ -102,10 +97,16 @@ inline Result<u64> guest_cr4(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	return GuestCr4::read(vcpu.cache, vmcs, cr4_share());
 }
 
-// Is the guest in 64-bit mode: IA-32e mode, and code of a 64-bit segment?
+// Is the guest in IA-32e mode?  EFER is host-owned, so memory has it.
+inline Result<bool> in_long_mode(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	return (VREGCACHE_TRY(vcpu.cache.read<Reg::kEfer>(vmcs)) & efer::kLma) != 0;
+}
+
+// Is it in 64-bit mode: IA-32e mode, and code of a 64-bit segment?
 inline Result<bool> in_64bit_mode(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
-	if (!(vcpu.entry_controls & entry_control::kIa32eMode))
+	if (!VREGCACHE_TRY(in_long_mode(vcpu, vmcs)))
 		return false;
 	u64 rights = VREGCACHE_TRY(vcpu.cache.read(vmcs, segment_register(Segment::kCs, SegmentPart::kAccessRights)));
 	return (rights & vregcache::access_rights::kLong) != 0;
@@ -263,22 +264,6 @@ class VcpuResidence {
 	int error_ = 0;
 };
 
-// Interrupts off, for a scope.
-class PinnedScope {
- public:
-	PinnedVmcs vmcs(Vcpu& vcpu) const { return PinnedVmcs(vcpu.access()); }
-
- private:
-	InterruptsOff interrupts_off_;
-};
-
-// Brings the guest's own copies of switched MSRs up to date; the next VM-entry loads them again.
-inline void take_guest_msrs(Vcpu& vcpu)
-{
-	PinnedScope pinned;
-	vcpu.resident.to_host(vcpu.msrs);
-}
-
 }  // namespace
 
 extern "C" void vrc_vcpu_sched_in(struct vrc_vcpu* handle)
@@ -288,13 +273,15 @@ extern "C" void vrc_vcpu_sched_in(struct vrc_vcpu* handle)
 	// After a reboot has begun no CPU is in VMX operation; every access fails with kNotCurrent.
 	if (!moved.ok() || !moved.value())
 		return;
-	if (!write_host_cpu_state(LoadedVmcs(vcpu.access())).ok() && !vrc_cpu_state())
+	if (!write_host_cpu_state(LoadedVmcs(vcpu.access()), vcpu.host_shadows).ok() && !vrc_cpu_state())
 		vrc_host_warn("a VMCS that was just loaded refuses VMWRITE");
 }
 
 extern "C" void vrc_vcpu_sched_out(struct vrc_vcpu* handle)
 {
 	Vcpu& vcpu = vcpu_of(handle);
-	if (vcpu.resident.guest_is_in())
-		take_guest_msrs(vcpu);
+	if (!vcpu.resident.guest_is_in())
+		return;
+	InterruptsOff interrupts_off;
+	vcpu.resident.to_host(vcpu.msrs);
 }

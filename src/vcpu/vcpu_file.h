@@ -48,11 +48,10 @@ inline Result<void> reset_registers(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	cache.write<Reg::kPdpte3>(vmcs, u64{0});
 
 	constexpr u64 kPatAfterReset = 0x0007040600070406;
-	vcpu.pat = kPatAfterReset;
-	VRC_WRITE(vmcs, kGuestIa32Pat, kPatAfterReset);
-	VRC_WRITE(vmcs, kGuestIa32SysenterCs, 0);
-	VRC_WRITE(vmcs, kGuestIa32SysenterEsp, 0);
-	VRC_WRITE(vmcs, kGuestIa32SysenterEip, 0);
+	VREGCACHE_TRY(vcpu.msr_shadows.pat.set(vmcs, u64{kPatAfterReset}));
+	VREGCACHE_TRY(vcpu.msr_shadows.sysenter_cs.set(vmcs, u32{0}));
+	VREGCACHE_TRY(vcpu.msr_shadows.sysenter_esp.set(vmcs, u64{0}));
+	VREGCACHE_TRY(vcpu.msr_shadows.sysenter_eip.set(vmcs, u64{0}));
 	constexpr u64 kApicEnabled = 1u << 11, kBootstrapProcessor = 1u << 8;
 	vcpu.apic_base = 0xfee00000 | kApicEnabled | (vcpu.id == 0 ? kBootstrapProcessor : 0);
 	constexpr u64 kFamilyAfterReset = 0x600;
@@ -63,10 +62,7 @@ inline Result<void> reset_registers(Vcpu& vcpu, const LoadedVmcs& vmcs)
 inline Result<void> set_up_vmcs(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	VREGCACHE_TRY(vcpu.cache.bind(vmcs, vcpu.vmcs.id()));
-	vcpu.tsc_offset = vcpu.vm->tsc_offset;
-	VREGCACHE_TRY(write_controls(vmcs, vcpu.vm->memory.ept_pointer(), vcpu.tsc_offset));
-	vcpu.entry_controls = g_vmx.controls.vm_entry;
-	vcpu.primary_controls = g_vmx.controls.primary;
+	VREGCACHE_TRY(write_controls(vmcs, vcpu.controls, vcpu.vm->memory.ept_pointer(), vcpu.vm->tsc_offset));
 	VREGCACHE_TRY(write_host_state(vmcs));
 	return reset_registers(vcpu, vmcs);
 }

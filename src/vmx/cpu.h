@@ -63,6 +63,13 @@ inline u64 read_cr0()
 	return value;
 }
 
+inline u64 read_cr3()
+{
+	u64 value;
+	asm volatile("mov %%cr3, %0" : "=r"(value));
+	return value;
+}
+
 inline u64 read_hardware_cr4()
 {
 	u64 value;
@@ -120,6 +127,8 @@ inline DescriptorTable read_idtr()
 	asm volatile("sidt %0" : "=m"(table));
 	return table;
 }
+
+inline void write_gdtr(const DescriptorTable& table) { asm volatile("lgdt %0" : : "m"(table)); }
 
 inline void write_idtr(const DescriptorTable& table) { asm volatile("lidt %0" : : "m"(table)); }
 

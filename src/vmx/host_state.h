@@ -7,6 +7,7 @@
 #pragma once
 
 #include "ept.h"
+#include "shadows.h"
 
 namespace {
 
@@ -20,36 +21,20 @@ struct GuestMsrs {
 	u64 tsc_aux = 0;
 };
 
+// One of them, by its number.
+struct SwitchedMsr {
+	u32 index = 0;
+	u64 GuestMsrs::*copy = nullptr;
+};
+
 class ResidentSwitch {
  public:
 	bool guest_is_in() const { return guest_is_in_; }
 
 	// Interrupts off, the vCPU's VMCS current.
-	Result<void> to_guest(const PinnedVmcs& vmcs, const GuestMsrs& guest)
+	[[gnu::always_inline]] Result<void> to_guest(const PinnedVmcs& vmcs, HostShadows& shadows, const GuestMsrs& guest)
 	{
-		if (guest_is_in_)
-			return {};
-		fs_ = read_fs();
-		gs_ = read_gs();
-		ds_ = read_ds();
-		es_ = read_es();
-		ldtr_ = read_ldtr();
-		fs_base_ = rdmsr(msr::kFsBase);
-		kernel_gs_base_ = rdmsr(msr::kKernelGsBase);
-		// VM-exit loads null selectors, with these bases.
-		VREGCACHE_TRY(vmcs.write(vregcache::kHostFsBase, fs_base_));
-
-		const PerCpu& host = this_cpu();
-		load(msr::kStar, host.star, guest.star);
-		load(msr::kLstar, host.lstar, guest.lstar);
-		load(msr::kCstar, host.cstar, guest.cstar);
-		load(msr::kSfmask, host.sfmask, guest.sfmask);
-		if (g_vmx.facts.rdtscp)
-			load(msr::kTscAux, host.tsc_aux, guest.tsc_aux);
-		wrmsr(msr::kKernelGsBase, guest.kernel_gs_base);
-		loaded_ = guest;
-		guest_is_in_ = true;
-		return {};
+		return guest_is_in_ ? Result<void>() : bring_guest(vmcs, shadows, guest);
 	}
 
 	// Interrupts off; from the scheduler's notifier too.
@@ -62,12 +47,12 @@ class ResidentSwitch {
 		guest.kernel_gs_base = rdmsr(msr::kKernelGsBase);
 
 		const PerCpu& host = this_cpu();
-		load(msr::kStar, loaded_.star, host.star);
-		load(msr::kLstar, loaded_.lstar, host.lstar);
-		load(msr::kCstar, loaded_.cstar, host.cstar);
-		load(msr::kSfmask, loaded_.sfmask, host.sfmask);
+		load(msr::kStar, guest.star, host.star);
+		load(msr::kLstar, guest.lstar, host.lstar);
+		load(msr::kCstar, guest.cstar, host.cstar);
+		load(msr::kSfmask, guest.sfmask, host.sfmask);
 		if (g_vmx.facts.rdtscp)
-			load(msr::kTscAux, loaded_.tsc_aux, host.tsc_aux);
+			load(msr::kTscAux, guest.tsc_aux, host.tsc_aux);
 
 		// LDTR first: a selector may point into it.
 		if (ldtr_)
@@ -77,11 +62,53 @@ class ResidentSwitch {
 		if (fs_)
 			wrmsr(msr::kFsBase, fs_base_);
 		wrmsr(msr::kKernelGsBase, kernel_gs_base_);
-		vrc_host_restore_descriptor_limits();
+		// VM-exit leaves limits of 64 KiB in GDTR and IDTR, and that of a bare TSS in TR (SDM Vol. 3C, 28.5.2).
+		vrc_host_invalidate_tss_limit();
+		write_gdtr(host.gdtr);
 		write_idtr(host.idtr);
 	}
 
+	// The guest's RDMSR and WRMSR, and userspace's.  Interrupts off: what is in the CPU may be either's.
+	u64 read(const GuestMsrs& guest, SwitchedMsr which) const
+	{
+		// SWAPGS of the guest changes it without an exit.
+		if (guest_is_in_ && which.index == msr::kKernelGsBase)
+			return rdmsr(msr::kKernelGsBase);
+		return guest.*which.copy;
+	}
+
+	void write(GuestMsrs& guest, SwitchedMsr which, u64 value) const
+	{
+		guest.*which.copy = value;
+		if (guest_is_in_)
+			wrmsr(which.index, value);
+	}
+
  private:
+	Result<void> bring_guest(const PinnedVmcs& vmcs, HostShadows& shadows, const GuestMsrs& guest)
+	{
+		fs_ = read_fs();
+		gs_ = read_gs();
+		ds_ = read_ds();
+		es_ = read_es();
+		ldtr_ = read_ldtr();
+		fs_base_ = rdmsr(msr::kFsBase);
+		kernel_gs_base_ = rdmsr(msr::kKernelGsBase);
+		// VM-exit loads null selectors, with these bases.
+		VREGCACHE_TRY(shadows.fs_base.set(vmcs, fs_base_));
+
+		const PerCpu& host = this_cpu();
+		load(msr::kStar, host.star, guest.star);
+		load(msr::kLstar, host.lstar, guest.lstar);
+		load(msr::kCstar, host.cstar, guest.cstar);
+		load(msr::kSfmask, host.sfmask, guest.sfmask);
+		if (g_vmx.facts.rdtscp)
+			load(msr::kTscAux, host.tsc_aux, guest.tsc_aux);
+		wrmsr(msr::kKernelGsBase, guest.kernel_gs_base);
+		guest_is_in_ = true;
+		return {};
+	}
+
 	// WRMSR is slow, and hosts and guests often agree.
 	static void load(u32 index, u64 from, u64 to)
 	{
@@ -90,7 +117,6 @@ class ResidentSwitch {
 	}
 
 	bool guest_is_in_ = false;
-	GuestMsrs loaded_;
 	u16 fs_ = 0;
 	u16 gs_ = 0;
 	u16 ds_ = 0;
@@ -115,8 +141,8 @@ class EntrySwitch {
 	// Interrupts off, just before VM-entry.  @breakpoints: the guest's DR7 enables one.
 	[[gnu::always_inline]] void to_guest(bool breakpoints)
 	{
-		host_cr2_ = read_cr2();
-		if (cr2 != host_cr2_)
+		// Linux reads CR2 first thing after a page fault, before any VM-entry could come, so its value need not come back.
+		if (cr2 != read_cr2())
 			write_cr2(cr2);
 		host_dr7_ = read_dr7();
 		host_debugctl_ = rdmsr(msr::kDebugctl);
@@ -150,8 +176,6 @@ class EntrySwitch {
 		if (host_dr7_ != kDr7AfterExit)
 			write_dr7(host_dr7_);
 		cr2 = read_cr2();
-		if (cr2 != host_cr2_)
-			write_cr2(host_cr2_);
 	}
 
  private:
@@ -183,7 +207,6 @@ class EntrySwitch {
 		write_dr6(host_dr6_);
 	}
 
-	u64 host_cr2_ = 0;
 	u64 host_dr_[4] = {};
 	u64 host_dr6_ = 0;
 	u64 host_dr7_ = 0;

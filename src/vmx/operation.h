@@ -27,6 +27,7 @@ struct PerCpu {
 	u64 cstar = 0;
 	u64 sfmask = 0;
 	u64 tsc_aux = 0;
+	DescriptorTable gdtr = {};
 	DescriptorTable idtr = {};
 };
 
@@ -213,6 +214,7 @@ inline void remember_host_constants(PerCpu& cpu)
 	cpu.sfmask = rdmsr(msr::kSfmask);
 	if (g_vmx.facts.rdtscp)
 		cpu.tsc_aux = rdmsr(msr::kTscAux);
+	cpu.gdtr = read_gdtr();
 	cpu.idtr = read_idtr();
 }
 

@@ -20,14 +20,16 @@ constexpr u64 kCr0GuestOwned = cr0::kTs;
 constexpr u64 kCr4GuestOwned = cr4::kPvi | cr4::kTsd | cr4::kDe | cr4::kPge | cr4::kPce | cr4::kOsfxsr |
 			       cr4::kOsxmmexcpt;
 
-inline Result<void> write_controls(const LoadedVmcs& vmcs, u64 ept_pointer, u64 tsc_offset)
+inline Result<void> write_controls(const LoadedVmcs& vmcs, ControlShadows& controls, u64 ept_pointer, u64 tsc_offset)
 {
-	VRC_WRITE(vmcs, kPinBasedControls, g_vmx.controls.pin_based);
-	VRC_WRITE(vmcs, kPrimaryProcessorBasedControls, g_vmx.controls.primary);
-	VRC_WRITE(vmcs, kSecondaryProcessorBasedControls, g_vmx.controls.secondary);
-	VRC_WRITE(vmcs, kVmExitControls, g_vmx.controls.vm_exit);
-	VRC_WRITE(vmcs, kVmEntryControls, g_vmx.controls.vm_entry);
-	VRC_WRITE(vmcs, kExceptionBitmap, ::kExceptionBitmap);
+	VREGCACHE_TRY(controls.pin_based.set(vmcs, g_vmx.controls.pin_based));
+	VREGCACHE_TRY(controls.primary.set(vmcs, g_vmx.controls.primary));
+	VREGCACHE_TRY(controls.secondary.set(vmcs, g_vmx.controls.secondary));
+	VREGCACHE_TRY(controls.vm_exit.set(vmcs, g_vmx.controls.vm_exit));
+	VREGCACHE_TRY(controls.vm_entry.set(vmcs, g_vmx.controls.vm_entry));
+	VREGCACHE_TRY(controls.exception_bitmap.set(vmcs, ::kExceptionBitmap));
+	VREGCACHE_TRY(controls.ept_pointer.set(vmcs, ept_pointer));
+	VREGCACHE_TRY(controls.tsc_offset.set(vmcs, tsc_offset));
 	VRC_WRITE(vmcs, kPageFaultErrorCodeMask, 0);
 	VRC_WRITE(vmcs, kPageFaultErrorCodeMatch, 0);
 	VRC_WRITE(vmcs, kCr3TargetCount, 0);
@@ -39,8 +41,6 @@ inline Result<void> write_controls(const LoadedVmcs& vmcs, u64 ept_pointer, u64 
 	VRC_WRITE(vmcs, kCr4GuestHostMask, ~kCr4GuestOwned);
 	VRC_WRITE(vmcs, kVmcsLinkPointer, ~u64{0});
 	VRC_WRITE(vmcs, kGuestIa32Debugctl, 0);
-	VRC_WRITE(vmcs, kEptPointer, ept_pointer);
-	VRC_WRITE(vmcs, kTscOffset, tsc_offset);
 	return {};
 }
 
@@ -74,36 +74,13 @@ inline u64 system_segment_base(u64 gdt, u16 selector)
 }
 
 // Host state that belongs to a CPU; after each move.
-inline Result<void> write_host_cpu_state(const LoadedVmcs& vmcs)
+inline Result<void> write_host_cpu_state(const LoadedVmcs& vmcs, HostShadows& host)
 {
 	u64 gdt = read_gdtr().base;
-	VRC_WRITE(vmcs, kHostGdtrBase, gdt);
-	VRC_WRITE(vmcs, kHostTrBase, system_segment_base(gdt, read_tr()));
-	VRC_WRITE(vmcs, kHostGsBase, rdmsr(msr::kGsBase));
-	VRC_WRITE(vmcs, kHostIa32SysenterEsp, rdmsr(msr::kSysenterEsp));
-	return {};
+	VREGCACHE_TRY(host.gdtr_base.set(vmcs, gdt));
+	VREGCACHE_TRY(host.tr_base.set(vmcs, system_segment_base(gdt, read_tr())));
+	VREGCACHE_TRY(host.gs_base.set(vmcs, rdmsr(msr::kGsBase)));
+	return host.sysenter_esp.set(vmcs, rdmsr(msr::kSysenterEsp));
 }
-
-// Host state that a context switch or the kernel may change between two entries.
-class HostControlRegisters {
- public:
-	// Interrupts off.
-	Result<void> update(const PinnedVmcs& vmcs)
-	{
-		if (u64 now = vrc_host_cr3(); now != cr3_) {
-			VRC_WRITE(vmcs, kHostCr3, now);
-			cr3_ = now;
-		}
-		if (u64 now = vrc_host_cr4(); now != cr4_) {
-			VRC_WRITE(vmcs, kHostCr4, now);
-			cr4_ = now;
-		}
-		return {};
-	}
-
- private:
-	u64 cr3_ = 0;
-	u64 cr4_ = 0;
-};
 
 }  // namespace

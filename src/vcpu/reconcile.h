@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0
+// What the checks of VM-entry tie together, made consistent in one place, just before the registers are written back.
+#pragma once
+
+#include "injection.h"
+
+namespace {
+
+// RFLAGS, interruptibility, pending debug exceptions and IA32_DEBUGCTL (SDM Vol. 3C, 27.3.1.4 and 27.3.1.5).  The CPU leaves
+// them consistent, but for an exit on a debug exception, which leaves no single step pending; what userspace or the module
+// set may not be either.
+inline Result<void> reconcile_flags(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	using namespace interruptibility;
+	constexpr vregcache::RegSet kTied(Reg::kRflags, Reg::kInterruptibility, Reg::kPendingDebugExceptions);
+	if ((vcpu.cache.dirty() & kTied).empty() && !vcpu.debugctl_changed && !vcpu.event.is_debug_exception())
+		return {};
+	vcpu.debugctl_changed = false;
+	u32 blocking = VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs));
+	if (!(blocking & (kBlockingBySti | kBlockingByMovSs)))
+		return {};
+	u64 flags = VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs));
+	if (!(flags & rflags::kIf))
+		blocking &= ~kBlockingBySti;
+	// Of two kinds of blocking the one by MOV SS is the stronger.
+	if (blocking & kBlockingByMovSs)
+		blocking &= ~kBlockingBySti;
+	vcpu.cache.write<Reg::kInterruptibility>(vmcs, blocking);
+	// While one of the two blocks, a single step that is due is pending.
+	constexpr u64 kSingleStep = 1u << 14;
+	u64 pending = VREGCACHE_TRY(vcpu.cache.read<Reg::kPendingDebugExceptions>(vmcs));
+	if (blocking & (kBlockingBySti | kBlockingByMovSs)) {
+		bool due = VREGCACHE_TRY(traps_each_instruction(vmcs, flags));
+		pending = due ? pending | kSingleStep : pending & ~kSingleStep;
+	}
+	vcpu.cache.write<Reg::kPendingDebugExceptions>(vmcs, pending);
+	return {};
+}
+
+// The "IA-32e mode guest" control must equal EFER.LMA (SDM Vol. 3C, 27.3.1.1 and 27.3.1.5).
+inline Result<void> reconcile_long_mode(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	bool on = VREGCACHE_TRY(in_long_mode(vcpu, vmcs));
+	u32 others = g_vmx.controls.vm_entry;
+	return vcpu.controls.vm_entry.set(vmcs, on ? others | entry_control::kIa32eMode : others);
+}
+
+// An event cannot be delivered to a CPU that is shut down or waits for a SIPI, and one that halts wakes up for it (SDM Vol.
+// 3C, 27.3.1.5).  HLT exits, so a guest never gets there by itself.
+inline Result<void> reconcile_activity(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	constexpr u32 kActive = 0;
+	if (vcpu.event.pending() && vcpu.cache.dirty().contains(Reg::kActivityState))
+		vcpu.cache.write<Reg::kActivityState>(vmcs, kActive);
+	return {};
+}
+
+VREGCACHE_COLD Result<void> reconcile_what_changed(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	VREGCACHE_TRY(reconcile_flags(vcpu, vmcs));
+	VREGCACHE_TRY(choose_event(vcpu, vmcs));
+	if (vcpu.cache.dirty().contains(Reg::kEfer))
+		VREGCACHE_TRY(reconcile_long_mode(vcpu, vmcs));
+	return reconcile_activity(vcpu, vmcs);
+}
+
+// Most exits change nothing that is tied, and no event is about: then this looks, and goes.
+[[gnu::always_inline]] inline Result<void> reconcile(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	constexpr vregcache::RegSet kTied(Reg::kRflags, Reg::kInterruptibility, Reg::kPendingDebugExceptions,
+					  Reg::kActivityState, Reg::kEfer);
+	bool registers = !(vcpu.cache.dirty() & kTied).empty() || vcpu.debugctl_changed;
+	bool events = vcpu.event.pending() || vcpu.waiting.any() || userspace_wants_interrupt_window(vcpu) ||
+		      (vcpu.controls.primary.value() & kWindows);
+	if (!registers && !events) [[likely]]
+		return {};
+	return reconcile_what_changed(vcpu, vmcs);
+}
+
+}  // namespace

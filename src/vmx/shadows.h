@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0
+// What the VMCS has of the fields that are no registers and that change now and then.  Fields that are written once, when
+// the vCPU is made, need no shadow; and VM-entry interruption information can have none, because VM-exit clears its bit 31.
+#pragma once
+
+#include <vregcache/shadow.h>
+#include <vregcache/vmcs_fields.h>
+
+namespace {
+
+using vregcache::Shadowed;
+
+struct ControlShadows {
+	Shadowed<vregcache::kPinBasedControls> pin_based;
+	Shadowed<vregcache::kPrimaryProcessorBasedControls> primary;
+	Shadowed<vregcache::kSecondaryProcessorBasedControls> secondary;
+	Shadowed<vregcache::kVmExitControls> vm_exit;
+	Shadowed<vregcache::kVmEntryControls> vm_entry;
+	Shadowed<vregcache::kExceptionBitmap> exception_bitmap;
+	Shadowed<vregcache::kEptPointer> ept_pointer;
+	Shadowed<vregcache::kTscOffset> tsc_offset;
+	Shadowed<vregcache::kVmEntryExceptionErrorCode> entry_error_code;
+	Shadowed<vregcache::kVmEntryInstructionLength> entry_instruction_length;
+};
+
+// MSRs of the guest that VM-entry loads, and whose WRMSR exits.
+struct MsrShadows {
+	Shadowed<vregcache::kGuestIa32SysenterCs> sysenter_cs;
+	Shadowed<vregcache::kGuestIa32SysenterEsp> sysenter_esp;
+	Shadowed<vregcache::kGuestIa32SysenterEip> sysenter_eip;
+	Shadowed<vregcache::kGuestIa32Pat> pat;
+};
+
+// The host's state that is not the same on every CPU, for every task and at all times.
+struct HostShadows {
+	Shadowed<vregcache::kHostCr3> cr3;
+	Shadowed<vregcache::kHostCr4> cr4;
+	Shadowed<vregcache::kHostFsBase> fs_base;
+	Shadowed<vregcache::kHostGsBase> gs_base;
+	Shadowed<vregcache::kHostTrBase> tr_base;
+	Shadowed<vregcache::kHostGdtrBase> gdtr_base;
+	Shadowed<vregcache::kHostIa32SysenterEsp> sysenter_esp;
+};
+
+}  // namespace
