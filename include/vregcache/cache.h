@@ -69,7 +69,7 @@ class Cache {
 	{
 		check_read();
 		if (!is_register(reg)) [[unlikely]]
-			return no_register(reg);
+			return no_register(index(reg));
 		if (!quick_.contains(reg)) [[unlikely]]
 			return read_slowly(vmcs.access(), reg);
 		return value_[index(reg)];
@@ -96,9 +96,19 @@ class Cache {
 	{
 		context_.check(Operation::kWrite);
 		if (!is_register(reg) || !Layout::writable(reg)) [[unlikely]]
-			return no_register(reg);
+			return no_register(index(reg));
 		write_slowly(reg, value & width_mask(reg));
 		return {};
+	}
+
+	// Gives up what memory has of these registers, also what was set and is not stored yet, so that the next read takes the
+	// VMCS's value: for whoever knows that the VMCS has a newer one.
+	void mark_for_reload(const Loaded&, RegSet set)
+	{
+		context_.check(Operation::kReload);
+		dirty_ -= set;
+		compiler_barrier();
+		forget(set);
 	}
 
 	// Stores each dirty register into the VMCS, once.  On error the register that failed and those that were not
@@ -124,7 +134,6 @@ class Cache {
 	[[gnu::always_inline]] Result<void> vm_exit(const Pinned&)
 	{
 		context_.check(Operation::kVmExit);
-		follow_watching();
 		if (dirty_.empty()) [[likely]] {
 			forget(Layout::lazy());
 			return {};
@@ -150,11 +159,45 @@ class Cache {
 		fill(Reg::kIdtVectoringErrorCode, 0);
 	}
 
-	// The observer's watches_hits() may have changed.  vm_exit() does this as well.
+	// There is no register of that number; for those who keep registers beside the cache as well.
+	VREGCACHE_OUT_OF_LINE Error no_register(u32 number)
+	{
+		observer_.no_register(number);
+		return Error::kNoRegister;
+	}
+
+	// The next two are for code between host and guest, which nothing may trace or probe: all of it is inlined, no context
+	// is checked, no observer hears of it, and the register does not become quick.
+
+	// As read().
+	template <Reg kReg>
+		requires(is_register(kReg))
+	[[gnu::always_inline]] Result<Value<kReg>> read_untraced(const Loaded& vmcs)
+	{
+		if (!available_.contains(kReg)) {
+			VREGCACHE_TRY(check_current(vmcs.access()));
+			store(kReg, VREGCACHE_TRY(vmcs.access().vmread(Layout::encoding(kReg))));
+		}
+		return static_cast<Value<kReg>>(value_[index(kReg)]);
+	}
+
+	// @value is what the VMCS has, which the caller knows from elsewhere, such as assembly that read the field.
+	// True: the register was available, perhaps with a newer value, and @value was not taken.
+	template <Reg kReg, std::same_as<Value<kReg>> V>
+		requires(is_register(kReg))
+	[[gnu::always_inline]] bool test_and_mark_available(const Loaded&, V value)
+	{
+		if (available_.contains(kReg))
+			return true;
+		store(kReg, value);
+		return false;
+	}
+
+	// The observer's watches_hits() may have changed.  Whatever forgets a register, vm_exit() above all, finds out as well.
 	[[gnu::always_inline]] void watching_changed(const Loaded&)
 	{
 		context_.check(Operation::kWatchingChanged);
-		follow_watching();
+		keep(available_);
 	}
 
 	// State, for checks and tests.
@@ -212,7 +255,6 @@ class Cache {
 			observer_.miss(reg, value);
 			return value;
 		}
-		make_quick(reg);
 		if (observer_.watches_hits())
 			observer_.hit(reg);
 		return value_[index(reg)];
@@ -220,52 +262,43 @@ class Cache {
 
 	VREGCACHE_OUT_OF_LINE void write_slowly(Reg reg, u64 value)
 	{
-		if (available_.contains(reg) && value_[index(reg)] == value) {
-			make_quick(reg);
+		if (available_.contains(reg) && value_[index(reg)] == value)
 			return;
-		}
 		fill(reg, value);
 		compiler_barrier();
 		dirty_ |= reg;
 	}
 
-	VREGCACHE_OUT_OF_LINE Error no_register(Reg reg)
-	{
-		observer_.no_register(index(reg));
-		return Error::kNoRegister;
-	}
-
-	// At each instruction: what is quick is available, and what is available has its value.
-	[[gnu::always_inline]] void fill(Reg reg, u64 value)
+	// At each instruction what is available has its value, and what is quick is available.
+	[[gnu::always_inline]] void store(Reg reg, u64 value)
 	{
 		value_[index(reg)] = value;
 		compiler_barrier();
 		available_ |= reg;
-		compiler_barrier();
-		make_quick(reg);
 	}
 
-	[[gnu::always_inline]] void forget(RegSet set)
+	[[gnu::always_inline]] void fill(Reg reg, u64 value)
 	{
-		quick_ -= set;
+		store(reg, value);
 		compiler_barrier();
-		available_ -= set;
-		compiler_barrier();
-		observer_.invalidate(set);
-	}
-
-	// The register is available.
-	[[gnu::always_inline]] void make_quick(Reg reg)
-	{
 		if (!observer_.watches_hits())
 			quick_ |= reg;
 	}
 
-	// What is not quick becomes so with its next read or write.
-	[[gnu::always_inline]] void follow_watching()
+	[[gnu::always_inline]] void forget(RegSet set)
 	{
-		if (observer_.watches_hits())
-			quick_ = RegSet();
+		keep(available_ - set);
+		observer_.invalidate(set);
+	}
+
+	// Of the registers that are available, these stay so.
+	[[gnu::always_inline]] void keep(RegSet left)
+	{
+		quick_ = quick_ & left;
+		compiler_barrier();
+		available_ = left;
+		compiler_barrier();
+		quick_ = observer_.watches_hits() ? RegSet() : left;
 	}
 
 	RegSet quick_;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 // The general-purpose registers.  VM-entry and VM-exit leave them alone, so the entry code moves every one of them
 // each time, and they have no bits in the cache.  The numbers are those of instruction encodings; RSP's slot is unused,
-// because hardware keeps RSP in the VMCS.  Numbers 16 to 31 (APX) are reserved.
+// because hardware keeps RSP in the VMCS.  Numbers 16 to 31 are reserved for APX, which no guest has today.
 #pragma once
 
 #include "types.h"
@@ -16,6 +16,9 @@ enum class Gpr : u8 {
 // clang-format on
 
 constexpr u32 kGprSlots = 32;
+constexpr u8 kGprCount = 16;  // of which a guest has these
+
+VREGCACHE_INLINE bool is_register(Gpr gpr) { return static_cast<u8>(gpr) < kGprCount; }
 
 struct GprFile {
 	u64 value[kGprSlots] = {};

@@ -16,30 +16,73 @@ struct ControlRegisterShare {
 	u64 forced_ones = 0;  // set in hardware whatever the guest asks for; must not be guest-owned
 };
 
-template <Reg kHardware, Reg kShadow>
+// Bits that decide the paging mode, or with it whether PDPTEs are loaded (SDM Vol. 3A, 4.1.1 and 4.4.1): the host must
+// see each change.  CR4.PGE is none of them: its change loads PDPTEs in a mode that the host knows, the processor does
+// that by itself where EPT is on, and VM-exit saves what it loaded.
+constexpr u64 kCr0HostMustFollow = 1u << 0 | 1u << 29 | 1u << 30 | 1u << 31;              // PE, NW, CD, PG
+constexpr u64 kCr4HostMustFollow = 1u << 4 | 1u << 5 | 1u << 12 | 1u << 17 | 1u << 20;  // PSE, PAE, LA57, PCIDE, SMEP
+
+// @kMayBeGuestOwned: no other bit is ever the guest's, whatever the share says at run time.  So a read of other bits alone
+// is known at compile time to be served by the shadow, which only the host changes.
+template <Reg kHardware, Reg kShadow, u64 kMayBeGuestOwned>
 struct GuestControlRegister {
-	// With nothing guest-owned this reads the shadow alone, which no VM-exit invalidates.
+	static_assert((kMayBeGuestOwned & (kHardware == Reg::kCr0 ? kCr0HostMustFollow : kCr4HostMustFollow)) == 0,
+		      "the host must follow this bit, so it cannot be the guest's");
+
+	// These bits of it, and zero for the others.  The field in force is read only for a guest-owned bit, and the shadow
+	// only for another.
+	template <class Cache>
+	[[gnu::always_inline]] static Result<u64> read_bits(Cache& cache, const typename Cache::Loaded& vmcs,
+							    ControlRegisterShare share, u64 bits)
+	{
+		u64 guests = bits & guest_owned(share);
+		u64 hosts = bits & ~guest_owned(share);
+		u64 value = 0;
+		if (hosts)
+			value = VREGCACHE_TRY(cache.template read<kShadow>(vmcs)) & hosts;
+		if (guests)
+			value |= VREGCACHE_TRY(cache.template read<kHardware>(vmcs)) & guests;
+		return value;
+	}
+
+	// The same for bits that can only be the host's.
+	template <u64 kBits, class Cache>
+		requires((kBits & kMayBeGuestOwned) == 0)
+	[[gnu::always_inline]] static Result<u64> read_host_owned(Cache& cache, const typename Cache::Loaded& vmcs)
+	{
+		return read_bits(cache, vmcs, {}, kBits);
+	}
+
 	template <class Cache>
 	[[gnu::always_inline]] static Result<u64> read(Cache& cache, const typename Cache::Loaded& vmcs,
 						       ControlRegisterShare share)
 	{
-		u64 value = VREGCACHE_TRY(cache.template read<kShadow>(vmcs));
-		if (share.guest_owned == 0)
-			return value;
-		u64 hardware = VREGCACHE_TRY(cache.template read<kHardware>(vmcs));
-		return (hardware & share.guest_owned) | (value & ~share.guest_owned);
+		return read_bits(cache, vmcs, share, ~u64{0});
 	}
 
+	// Guest-owned bits of the shadow mean nothing.  They are always zero, so that a value that was read can be written
+	// back without a change.
 	template <class Cache>
 	[[gnu::always_inline]] static void write(Cache& cache, const typename Cache::Loaded& vmcs,
 						 ControlRegisterShare share, u64 value)
 	{
-		cache.template write<kShadow>(vmcs, value);
+		cache.template write<kShadow>(vmcs, value & ~guest_owned(share));
 		cache.template write<kHardware>(vmcs, value | share.forced_ones);
+	}
+
+	// What the VMCS must have as the guest/host mask.
+	VREGCACHE_INLINE static u64 guest_host_mask(ControlRegisterShare share) { return ~guest_owned(share); }
+
+ private:
+	VREGCACHE_INLINE static u64 guest_owned(ControlRegisterShare share)
+	{
+		return share.guest_owned & kMayBeGuestOwned;
 	}
 };
 
-using GuestCr0 = GuestControlRegister<Reg::kCr0, Reg::kCr0ReadShadow>;
-using GuestCr4 = GuestControlRegister<Reg::kCr4, Reg::kCr4ReadShadow>;
+template <u64 kMayBeGuestOwned>
+using GuestCr0 = GuestControlRegister<Reg::kCr0, Reg::kCr0ReadShadow, kMayBeGuestOwned>;
+template <u64 kMayBeGuestOwned>
+using GuestCr4 = GuestControlRegister<Reg::kCr4, Reg::kCr4ReadShadow, kMayBeGuestOwned>;
 
 }  // namespace vregcache

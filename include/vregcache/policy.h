@@ -10,7 +10,7 @@
 
 namespace vregcache {
 
-enum class Operation : u8 { kBind, kRead, kWrite, kWriteBack, kVmExit, kVmEntryFailed, kWatchingChanged };
+enum class Operation : u8 { kBind, kRead, kWrite, kWriteBack, kVmExit, kVmEntryFailed, kReload, kWatchingChanged };
 
 template <class C>
 concept ContextPolicy = requires(const C& context, Operation operation) {

@@ -42,12 +42,14 @@ enum class Reg : u8 {
 	kExitInstructionInformation,
 	kGuestPhysicalAddress,
 	kGuestLinearAddress,
+	kDebugctl,
 	// Segment registers take the upper half of the word: eight segments of four parts each.
 	kFirstSegment = 32,
 	kEnd = 64,
 };
 
-constexpr u8 kFirstUnusedReg = static_cast<u8>(Reg::kGuestLinearAddress) + 1;
+// All places are taken.
+static_assert(static_cast<u8>(Reg::kDebugctl) + 1 == static_cast<u8>(Reg::kFirstSegment));
 
 // In the order of the VMCS encodings.
 enum class Segment : u8 { kEs, kCs, kSs, kDs, kFs, kGs, kLdtr, kTr };
@@ -61,10 +63,7 @@ VREGCACHE_INLINE Reg segment_register(Segment segment, SegmentPart part)
 	return static_cast<Reg>(index(Reg::kFirstSegment) + static_cast<u8>(segment) * 4 + static_cast<u8>(part));
 }
 
-VREGCACHE_INLINE bool is_register(Reg reg)
-{
-	return index(reg) < kFirstUnusedReg || (reg >= Reg::kFirstSegment && reg < Reg::kEnd);
-}
+VREGCACHE_INLINE bool is_register(Reg reg) { return reg < Reg::kEnd; }
 
 class RegSet {
  public:
@@ -75,10 +74,7 @@ class RegSet {
 	{}
 
 	VREGCACHE_INLINE static RegSet range(Reg first, Reg last) { return RegSet(bit(last) * 2 - bit(first)); }
-	VREGCACHE_INLINE static RegSet all()
-	{
-		return RegSet((u64{1} << kFirstUnusedReg) - 1) | RegSet(u64{0xffffffff} << index(Reg::kFirstSegment));
-	}
+	VREGCACHE_INLINE static RegSet all() { return RegSet(~u64{0}); }
 
 	VREGCACHE_INLINE bool contains(Reg reg) const { return bits_ & bit(reg); }
 	VREGCACHE_INLINE bool contains(RegSet other) const { return (other.bits_ & ~bits_) == 0; }

@@ -9,7 +9,7 @@
 
 namespace vregcache {
 
-// The field of each register; zero where there is no register.
+// The field of each register.
 struct VmxEncodingTable {
 	u16 encoding[index(Reg::kEnd)] = {};
 };
@@ -49,6 +49,7 @@ consteval VmxEncodingTable make_vmx_encoding_table()
 	put(Reg::kExitInstructionInformation, vregcache::kExitInstructionInformation);
 	put(Reg::kGuestPhysicalAddress, vregcache::kGuestPhysicalAddress);
 	put(Reg::kGuestLinearAddress, vregcache::kGuestLinearAddress);
+	put(Reg::kDebugctl, kGuestIa32Debugctl);
 	// The fields of the eight segments follow each other at a distance of two in each group.
 	for (u8 s = 0; s < kSegmentCount; s++) {
 		auto at = [s](auto first) { return static_cast<u16>(first.kEncoding + 2 * s); };
@@ -72,7 +73,7 @@ struct VmxLayout {
 	{
 		for (u16 encoding : kVmxEncodingTable.encoding) {
 			if (encoding == field)
-				return field != 0;
+				return true;
 		}
 		return false;
 	}

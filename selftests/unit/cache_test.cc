@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 // The invariants of the register cache, one group of tests for each.  That of the context is in context_test.cc.
+//
+// Each test runs twice: with an observer that watches hits, so that no register is quick, and with one that does not.
 
 #include <gtest/gtest.h>
 
@@ -15,10 +17,30 @@ namespace {
 
 constexpr Error kAccessErrors[] = {Error::kVmFailInvalid, Error::kVmFailValid, Error::kFault};
 
-// 1. A read of an available register touches no VMCS field.
-class Invariant1 : public CacheFixture {};
+class EitherWay : public CacheFixture, public testing::WithParamInterface<bool> {
+ protected:
+	EitherWay() { cache_.observer().watch_hits(GetParam()); }
 
-TEST_F(Invariant1, ReadOfAvailableRegisterTouchesNoField)
+	// At the end of each test too.
+	~EitherWay() override
+	{
+		EXPECT_TRUE(cache_.available().contains(cache_.quick()));
+		EXPECT_TRUE(cache_.available().contains(cache_.dirty()));
+		if (GetParam()) {
+			EXPECT_TRUE(cache_.quick().empty());
+		}
+	}
+};
+
+#define EITHER_WAY(fixture)                                        \
+	INSTANTIATE_TEST_SUITE_P(Hits, fixture, testing::Bool(), \
+				 [](const auto& info) { return info.param ? "Watched" : "Quick"; })
+
+// 1. A read of an available register touches no VMCS field.
+class Invariant1 : public EitherWay {};
+EITHER_WAY(Invariant1);
+
+TEST_P(Invariant1, ReadOfAvailableRegisterTouchesNoField)
 {
 	for (const TypedRegister& typed : all_typed_registers()) {
 		SCOPED_TRACE(testing::PrintToString(typed.reg));
@@ -33,7 +55,7 @@ TEST_F(Invariant1, ReadOfAvailableRegisterTouchesNoField)
 	}
 }
 
-TEST_F(Invariant1, ReadOfWrittenRegisterTouchesNoField)
+TEST_P(Invariant1, ReadOfWrittenRegisterTouchesNoField)
 {
 	for (const TypedRegister& typed : writable_typed_registers()) {
 		SCOPED_TRACE(testing::PrintToString(typed.reg));
@@ -45,14 +67,14 @@ TEST_F(Invariant1, ReadOfWrittenRegisterTouchesNoField)
 	EXPECT_TRUE(cpu_.log().empty());
 }
 
-TEST_F(Invariant1, WriteTouchesNoField)
+TEST_P(Invariant1, WriteTouchesNoField)
 {
 	write_all_writable_registers();
 	EXPECT_TRUE(cpu_.log().empty());
 	EXPECT_EQ(cache_.dirty(), writable_registers());
 }
 
-TEST_F(Invariant1, WriteOfTheKnownValueLeavesTheRegisterClean)
+TEST_P(Invariant1, WriteOfTheKnownValueLeavesTheRegisterClean)
 {
 	read_all_registers();
 	for (const TypedRegister& typed : writable_typed_registers()) {
@@ -64,7 +86,7 @@ TEST_F(Invariant1, WriteOfTheKnownValueLeavesTheRegisterClean)
 }
 
 // The VMCS may hold anything: only a value that is known can make a write needless.
-TEST_F(Invariant1, WriteOfAnUnknownRegisterIsDirtyWhateverTheValue)
+TEST_P(Invariant1, WriteOfAnUnknownRegisterIsDirtyWhateverTheValue)
 {
 	for (const TypedRegister& typed : writable_typed_registers()) {
 		typed.write(cache_, loaded_, field(typed.reg));
@@ -73,7 +95,7 @@ TEST_F(Invariant1, WriteOfAnUnknownRegisterIsDirtyWhateverTheValue)
 	EXPECT_TRUE(cpu_.log().empty());
 }
 
-TEST_F(Invariant1, ZeroIsAValueLikeAnyOther)
+TEST_P(Invariant1, ZeroIsAValueLikeAnyOther)
 {
 	cache_.write<Reg::kRip>(loaded_, u64{0});
 	EXPECT_EQ(cache_.dirty(), RegSet(Reg::kRip));
@@ -82,9 +104,10 @@ TEST_F(Invariant1, ZeroIsAValueLikeAnyOther)
 }
 
 // 2. A miss reads exactly the register's field, once, and marks it available after the value is stored.
-class Invariant2 : public CacheFixture {};
+class Invariant2 : public EitherWay {};
+EITHER_WAY(Invariant2);
 
-TEST_F(Invariant2, MissReadsTheRegistersFieldOnce)
+TEST_P(Invariant2, MissReadsTheRegistersFieldOnce)
 {
 	for (const TypedRegister& typed : all_typed_registers()) {
 		SCOPED_TRACE(testing::PrintToString(typed.reg));
@@ -96,7 +119,7 @@ TEST_F(Invariant2, MissReadsTheRegistersFieldOnce)
 	}
 }
 
-TEST_F(Invariant2, MissOfARegisterKnownAtRunTimeReadsTheRegistersFieldOnce)
+TEST_P(Invariant2, MissOfARegisterKnownAtRunTimeReadsTheRegistersFieldOnce)
 {
 	for (const SdmRegister& entry : kSdmRegisters) {
 		SCOPED_TRACE(testing::PrintToString(entry.reg));
@@ -108,7 +131,7 @@ TEST_F(Invariant2, MissOfARegisterKnownAtRunTimeReadsTheRegistersFieldOnce)
 	}
 }
 
-TEST_F(Invariant2, MissMarksThatRegisterAndNoOther)
+TEST_P(Invariant2, MissMarksThatRegisterAndNoOther)
 {
 	RegSet expected;
 	for (const SdmRegister& entry : kSdmRegisters) {
@@ -119,7 +142,7 @@ TEST_F(Invariant2, MissMarksThatRegisterAndNoOther)
 	}
 }
 
-TEST_F(Invariant2, RegisterIsNotAvailableWhileItsFieldIsRead)
+TEST_P(Invariant2, RegisterIsNotAvailableWhileItsFieldIsRead)
 {
 	u32 looked = 0;
 	cpu_.set_hook([&](const FieldAccess& access) {
@@ -136,7 +159,7 @@ TEST_F(Invariant2, RegisterIsNotAvailableWhileItsFieldIsRead)
 }
 
 // A PMI that arrives during the VMREAD may read the same register.  It gets the value, and nothing is lost after it.
-TEST_F(Invariant2, ReadThatInterruptsAMissGetsTheValue)
+TEST_P(Invariant2, ReadThatInterruptsAMissGetsTheValue)
 {
 	bool nested = false;
 	cpu_.set_hook([&](const FieldAccess&) {
@@ -150,7 +173,7 @@ TEST_F(Invariant2, ReadThatInterruptsAMissGetsTheValue)
 	EXPECT_EQ(cache_.available(), RegSet(Reg::kRip));
 }
 
-TEST_F(Invariant2, NumbersWithoutARegisterReadNothing)
+TEST_P(Invariant2, NumbersWithoutARegisterReadNothing)
 {
 	for (int i = 0; i < 256; i++) {
 		auto reg = static_cast<Reg>(i);
@@ -164,10 +187,146 @@ TEST_F(Invariant2, NumbersWithoutARegisterReadNothing)
 	EXPECT_TRUE(cache_.dirty().empty());
 }
 
-// 3. A failed VMREAD or VMWRITE is an error that the caller sees, and changes no bit.
-class Invariant3 : public CacheFixture {};
+TEST_P(Invariant2, QuickRegistersAreThoseOfAvailableOnesWhoseReadsNobodyWatches)
+{
+	RegSet expected;
+	for (const TypedRegister& typed : all_typed_registers()) {
+		ASSERT_TRUE(typed.read(cache_, loaded_).ok());
+		if (!GetParam())
+			expected |= typed.reg;
+		EXPECT_EQ(cache_.quick(), expected);
+	}
+	ASSERT_TRUE(cache_.vm_exit(pinned_).ok());
+	for (const TypedRegister& typed : writable_typed_registers())
+		typed.write(cache_, loaded_, other_value(typed.reg));
+	EXPECT_EQ(cache_.quick(), GetParam() ? RegSet() : writable_registers());
+}
 
-TEST_F(Invariant3, FailedVmreadReachesTheCallerAndLeavesTheRegisterUnavailable)
+TEST_P(Invariant2, WatchingTakesTheQuicknessAwayAndItsEndGivesItBack)
+{
+	cache_.observer().watch_hits(false);
+	read_all_registers();
+	EXPECT_EQ(cache_.quick(), RegSet::all());
+	cache_.observer().watch_hits(true);
+	cache_.watching_changed(loaded_);
+	EXPECT_TRUE(cache_.quick().empty());
+	EXPECT_EQ(cache_.available(), RegSet::all());
+	read_all_registers();
+	cache_.write<Reg::kRip>(loaded_, u64{1});
+	EXPECT_TRUE(cache_.quick().empty());
+	cache_.observer().watch_hits(false);
+	cache_.watching_changed(loaded_);
+	EXPECT_EQ(cache_.quick(), RegSet::all());
+	cache_.observer().watch_hits(GetParam());
+	cache_.watching_changed(loaded_);
+}
+
+// What is not quick for no reason becomes so as soon as anything is forgotten.
+TEST_P(Invariant2, VmExitFindsOutWhetherHitsAreWatched)
+{
+	cache_.observer().watch_hits(!GetParam());
+	read_all_registers();
+	ASSERT_TRUE(cache_.read_untraced<Reg::kEfer>(loaded_).ok());
+	cache_.observer().watch_hits(GetParam());
+	ASSERT_TRUE(cache_.vm_exit(pinned_).ok());
+	EXPECT_EQ(cache_.quick(), GetParam() ? RegSet() : registers_changed_by(ChangedBy::kHost));
+}
+
+// What code between host and guest may use.
+TEST_P(Invariant2, UntracedReadIsARead)
+{
+	EXPECT_EQ(cache_.read_untraced<Reg::kExitReason>(loaded_).value(), field(Reg::kExitReason));
+	EXPECT_EQ(cpu_.log(), one_vmread(Reg::kExitReason));
+	EXPECT_EQ(cache_.available(), RegSet(Reg::kExitReason));
+	EXPECT_TRUE(cache_.quick().empty());
+	cpu_.clear_log();
+	EXPECT_EQ(cache_.read_untraced<Reg::kExitReason>(loaded_).value(), field(Reg::kExitReason));
+	EXPECT_EQ(cache_.read<Reg::kExitReason>(loaded_).value(), field(Reg::kExitReason));
+	cache_.write<Reg::kRip>(loaded_, u64{5});
+	EXPECT_EQ(cache_.read_untraced<Reg::kRip>(loaded_).value(), 5u);
+	EXPECT_TRUE(cpu_.log().empty());
+}
+
+TEST_P(Invariant2, UntracedReadOfAnotherVmcsIsRefused)
+{
+	cpu_.load(kVmcsB);
+	EXPECT_EQ(cache_.read_untraced<Reg::kExitReason>(loaded_).error(), Error::kNotCurrent);
+	TestCache unbound;
+	EXPECT_EQ(unbound.read_untraced<Reg::kExitReason>(loaded_).error(), Error::kNotBound);
+	EXPECT_TRUE(cpu_.log().empty());
+	cpu_.load(kVmcsA);
+	cpu_.fail_nth_access(1, Error::kFault);
+	EXPECT_EQ(cache_.read_untraced<Reg::kExitReason>(loaded_).error(), Error::kFault);
+	EXPECT_TRUE(cache_.available().empty());
+}
+
+TEST_P(Invariant2, TestAndMarkTakesTheValueOnlyWhereThereIsNone)
+{
+	EXPECT_FALSE(cache_.test_and_mark_available<Reg::kRip>(loaded_, u64{7}));
+	EXPECT_EQ(cache_.available(), RegSet(Reg::kRip));
+	EXPECT_TRUE(cache_.dirty().empty());
+	EXPECT_EQ(cache_.read<Reg::kRip>(loaded_).value(), 7u);
+	cache_.write<Reg::kRsp>(loaded_, u64{8});
+	EXPECT_TRUE(cache_.test_and_mark_available<Reg::kRsp>(loaded_, u64{9}));
+	EXPECT_EQ(cache_.read<Reg::kRsp>(loaded_).value(), 8u);
+	EXPECT_EQ(cache_.dirty(), RegSet(Reg::kRsp));
+	EXPECT_TRUE(cpu_.log().empty());
+}
+
+TEST_P(Invariant2, ReloadedRegisterIsReadFromTheVmcs)
+{
+	for (const TypedRegister& typed : all_typed_registers()) {
+		SCOPED_TRACE(testing::PrintToString(typed.reg));
+		read_all_registers();
+		cache_.mark_for_reload(loaded_, typed.reg);
+		EXPECT_EQ(cache_.available(), RegSet::all() - RegSet(typed.reg));
+		EXPECT_FALSE(cache_.quick().contains(typed.reg));
+		memory_.poke(kVmcsA, encoding_of(typed.reg), other_value(typed.reg));
+		cpu_.clear_log();
+		EXPECT_EQ(typed.read(cache_, loaded_).value(), field(typed.reg));
+		EXPECT_EQ(cpu_.log(), one_vmread(typed.reg));
+	}
+}
+
+TEST_P(Invariant2, ReloadGivesUpWhatWasSetAndNotStored)
+{
+	write_all_writable_registers();
+	RegSet set = {Reg::kRip, Reg::kCr0ReadShadow, Reg::kDebugctl};
+	cpu_.clear_log();
+	cache_.mark_for_reload(loaded_, set);
+	EXPECT_EQ(cache_.dirty(), writable_registers() - set);
+	EXPECT_EQ(cache_.available(), writable_registers() - set);
+	EXPECT_TRUE(cpu_.log().empty());
+	u64 rip = field(Reg::kRip);
+	ASSERT_TRUE(cache_.write_back(pinned_).ok());
+	EXPECT_EQ(field(Reg::kRip), rip);
+	EXPECT_EQ(cache_.read<Reg::kRip>(loaded_).value(), rip);
+	EXPECT_EQ(cpu_.count(AccessKind::kVmwrite, encoding_of(Reg::kRip)), 0u);
+}
+
+TEST_P(Invariant2, StateOfOneRegister)
+{
+	EXPECT_FALSE(cache_.is_available(Reg::kRip));
+	EXPECT_FALSE(cache_.is_dirty(Reg::kRip));
+	ASSERT_TRUE(cache_.read<Reg::kRip>(loaded_).ok());
+	EXPECT_TRUE(cache_.is_available(Reg::kRip));
+	EXPECT_FALSE(cache_.is_dirty(Reg::kRip));
+	cache_.write<Reg::kRip>(loaded_, u64{1});
+	EXPECT_TRUE(cache_.is_available(Reg::kRip));
+	EXPECT_TRUE(cache_.is_dirty(Reg::kRip));
+	write_all_writable_registers();
+	read_all_registers();
+	for (int i = 64; i < 256; i++) {
+		EXPECT_FALSE(cache_.is_available(static_cast<Reg>(i)));
+		EXPECT_FALSE(cache_.is_dirty(static_cast<Reg>(i)));
+	}
+}
+
+// 3. A failed VMREAD or VMWRITE is an error that the caller sees, and changes no bit.
+class Invariant3 : public EitherWay {};
+EITHER_WAY(Invariant3);
+
+TEST_P(Invariant3, FailedVmreadReachesTheCallerAndLeavesTheRegisterUnavailable)
 {
 	for (Error error : kAccessErrors) {
 		for (const TypedRegister& typed : all_typed_registers()) {
@@ -183,7 +342,7 @@ TEST_F(Invariant3, FailedVmreadReachesTheCallerAndLeavesTheRegisterUnavailable)
 	EXPECT_EQ(cpu_.log().size(), std::size(kAccessErrors) * kSdmRegisters.size() * 2);
 }
 
-TEST_F(Invariant3, ReadAfterAFailedVmreadReadsAgain)
+TEST_P(Invariant3, ReadAfterAFailedVmreadReadsAgain)
 {
 	for (const TypedRegister& typed : all_typed_registers()) {
 		cpu_.fail_nth_access(1, Error::kVmFailValid);
@@ -193,7 +352,7 @@ TEST_F(Invariant3, ReadAfterAFailedVmreadReadsAgain)
 	}
 }
 
-TEST_F(Invariant3, FailedVmreadLeavesOtherRegistersAlone)
+TEST_P(Invariant3, FailedVmreadLeavesOtherRegistersAlone)
 {
 	cache_.write<Reg::kRsp>(loaded_, u64{1});
 	ASSERT_TRUE(cache_.read<Reg::kRflags>(loaded_).ok());
@@ -203,7 +362,7 @@ TEST_F(Invariant3, FailedVmreadLeavesOtherRegistersAlone)
 	EXPECT_EQ(cache_.dirty(), RegSet(Reg::kRsp));
 }
 
-TEST_F(Invariant3, FailedVmwriteReachesTheCallerAndLeavesTheRegisterDirty)
+TEST_P(Invariant3, FailedVmwriteReachesTheCallerAndLeavesTheRegisterDirty)
 {
 	for (Error error : kAccessErrors) {
 		for (const SdmRegister& entry : kSdmRegisters) {
@@ -226,7 +385,7 @@ TEST_F(Invariant3, FailedVmwriteReachesTheCallerAndLeavesTheRegisterDirty)
 
 // Whichever of many VMWRITEs fails: those before it are done, it and those after it are not, and a second attempt
 // stores what is left and nothing twice.
-TEST_F(Invariant3, WriteBackStopsAtTheFailureAndCanBeRepeated)
+TEST_P(Invariant3, WriteBackStopsAtTheFailureAndCanBeRepeated)
 {
 	u32 writable = writable_registers().size();
 	for (u32 nth = 1; nth <= writable; nth++) {
@@ -251,7 +410,7 @@ TEST_F(Invariant3, WriteBackStopsAtTheFailureAndCanBeRepeated)
 	}
 }
 
-TEST_F(Invariant3, WriteOfExitInformationIsRefused)
+TEST_P(Invariant3, WriteOfExitInformationIsRefused)
 {
 	for (const SdmRegister& entry : kSdmRegisters) {
 		if (is_writable(entry.reg))
@@ -263,9 +422,10 @@ TEST_F(Invariant3, WriteOfExitInformationIsRefused)
 }
 
 // 4. VM-exit clears exactly the lazy set.  VM-entry writes back exactly the dirty registers, each once.
-class Invariant4 : public CacheFixture {};
+class Invariant4 : public EitherWay {};
+EITHER_WAY(Invariant4);
 
-TEST_F(Invariant4, VmExitClearsExactlyTheLazySet)
+TEST_P(Invariant4, VmExitClearsExactlyTheLazySet)
 {
 	read_all_registers();
 	ASSERT_EQ(cache_.available(), RegSet::all());
@@ -274,7 +434,7 @@ TEST_F(Invariant4, VmExitClearsExactlyTheLazySet)
 	EXPECT_TRUE(cache_.dirty().empty());
 }
 
-TEST_F(Invariant4, VmExitTouchesNoField)
+TEST_P(Invariant4, VmExitTouchesNoField)
 {
 	read_all_registers();
 	cpu_.clear_log();
@@ -282,7 +442,7 @@ TEST_F(Invariant4, VmExitTouchesNoField)
 	EXPECT_TRUE(cpu_.log().empty());
 }
 
-TEST_F(Invariant4, ReadAfterVmExitSeesWhatTheGuestChanged)
+TEST_P(Invariant4, ReadAfterVmExitSeesWhatTheGuestChanged)
 {
 	read_all_registers();
 	for (const SdmRegister& entry : kSdmRegisters) {
@@ -299,7 +459,7 @@ TEST_F(Invariant4, ReadAfterVmExitSeesWhatTheGuestChanged)
 	}
 }
 
-TEST_F(Invariant4, WriteBackStoresEachDirtyRegisterOnceAndNothingElse)
+TEST_P(Invariant4, WriteBackStoresEachDirtyRegisterOnceAndNothingElse)
 {
 	read_all_registers();
 	write_all_writable_registers();
@@ -322,7 +482,7 @@ TEST_F(Invariant4, WriteBackStoresEachDirtyRegisterOnceAndNothingElse)
 	EXPECT_EQ(cache_.available(), RegSet::all());
 }
 
-TEST_F(Invariant4, WriteBackOfOneRegisterStoresThatOneOnly)
+TEST_P(Invariant4, WriteBackOfOneRegisterStoresThatOneOnly)
 {
 	for (const TypedRegister& typed : writable_typed_registers()) {
 		SCOPED_TRACE(testing::PrintToString(typed.reg));
@@ -338,7 +498,7 @@ TEST_F(Invariant4, WriteBackOfOneRegisterStoresThatOneOnly)
 	}
 }
 
-TEST_F(Invariant4, SecondWriteBackStoresNothing)
+TEST_P(Invariant4, SecondWriteBackStoresNothing)
 {
 	write_all_writable_registers();
 	ASSERT_TRUE(cache_.write_back(pinned_).ok());
@@ -347,7 +507,7 @@ TEST_F(Invariant4, SecondWriteBackStoresNothing)
 	EXPECT_TRUE(cpu_.log().empty());
 }
 
-TEST_F(Invariant4, RegisterStaysDirtyWhileItsFieldIsWritten)
+TEST_P(Invariant4, RegisterStaysDirtyWhileItsFieldIsWritten)
 {
 	write_all_writable_registers();
 	cpu_.set_hook([&](const FieldAccess& access) {
@@ -360,7 +520,7 @@ TEST_F(Invariant4, RegisterStaysDirtyWhileItsFieldIsWritten)
 	ASSERT_TRUE(cache_.write_back(pinned_).ok());
 }
 
-TEST_F(Invariant4, LastOfManyWritesIsStored)
+TEST_P(Invariant4, LastOfManyWritesIsStored)
 {
 	for (u64 value = 1; value <= 3; value++)
 		cache_.write<Reg::kRip>(loaded_, value);
@@ -369,7 +529,7 @@ TEST_F(Invariant4, LastOfManyWritesIsStored)
 	EXPECT_EQ(field(Reg::kRip), 3u);
 }
 
-TEST_F(Invariant4, WrittenBackRegisterIsKnownUntilTheNextVmExit)
+TEST_P(Invariant4, WrittenBackRegisterIsKnownUntilTheNextVmExit)
 {
 	cache_.write<Reg::kRip>(loaded_, u64{0x1234});
 	ASSERT_TRUE(cache_.write_back(pinned_).ok());
@@ -380,7 +540,7 @@ TEST_F(Invariant4, WrittenBackRegisterIsKnownUntilTheNextVmExit)
 	EXPECT_EQ(cache_.dirty(), RegSet(Reg::kRip));
 }
 
-TEST_F(Invariant4, VmExitWithADirtyRegisterIsAnErrorAndKeepsIt)
+TEST_P(Invariant4, VmExitWithADirtyRegisterIsAnErrorAndKeepsIt)
 {
 	for (const SdmRegister& entry : kSdmRegisters) {
 		if (!is_writable(entry.reg))
@@ -398,7 +558,7 @@ TEST_F(Invariant4, VmExitWithADirtyRegisterIsAnErrorAndKeepsIt)
 }
 
 // VMfail: the guest never ran, so what was known of it is as true as before.
-TEST_F(Invariant4, VmEntryThatFailedDropsExactlyTheExitInformation)
+TEST_P(Invariant4, VmEntryThatFailedDropsExactlyTheExitInformation)
 {
 	read_all_registers();
 	cache_.vm_entry_failed(pinned_);
@@ -406,7 +566,7 @@ TEST_F(Invariant4, VmEntryThatFailedDropsExactlyTheExitInformation)
 	EXPECT_TRUE(cache_.dirty().empty());
 }
 
-TEST_F(Invariant4, VmEntryThatFailedKeepsDirtyRegisters)
+TEST_P(Invariant4, VmEntryThatFailedKeepsDirtyRegisters)
 {
 	write_all_writable_registers();
 	cpu_.clear_log();
@@ -416,7 +576,7 @@ TEST_F(Invariant4, VmEntryThatFailedKeepsDirtyRegisters)
 	EXPECT_TRUE(cpu_.log().empty());
 }
 
-TEST_F(Invariant4, VmEntryFailureExitKeepsGuestStateAndDropsExitInformation)
+TEST_P(Invariant4, VmEntryFailureExitKeepsGuestStateAndDropsExitInformation)
 {
 	read_all_registers();
 	memory_.poke(kVmcsA, encoding_of(Reg::kExitReason), 0x80000021);
@@ -429,7 +589,7 @@ TEST_F(Invariant4, VmEntryFailureExitKeepsGuestStateAndDropsExitInformation)
 }
 
 // Hardware does not write the field then (SDM Vol. 3C, 27.8): what it holds is from an earlier VM-exit.
-TEST_F(Invariant4, VmEntryFailureExitReadsNoIdtVectoringInformation)
+TEST_P(Invariant4, VmEntryFailureExitReadsNoIdtVectoringInformation)
 {
 	memory_.poke(kVmcsA, encoding_of(Reg::kIdtVectoringInformation), 0x80000b0e);
 	for (bool known_before : {false, true}) {
@@ -447,7 +607,7 @@ TEST_F(Invariant4, VmEntryFailureExitReadsNoIdtVectoringInformation)
 	EXPECT_EQ(cache_.read<Reg::kIdtVectoringInformation>(loaded_).value(), 0x80000b0eu);
 }
 
-TEST_F(Invariant4, ValuesAreCutToTheWidthOfTheField)
+TEST_P(Invariant4, ValuesAreCutToTheWidthOfTheField)
 {
 	for (const SdmRegister& entry : kSdmRegisters) {
 		if (!is_writable(entry.reg))
@@ -468,9 +628,10 @@ TEST_F(Invariant4, ValuesAreCutToTheWidthOfTheField)
 }
 
 // 5. One cache belongs to one VMCS.
-class Invariant5 : public CacheFixture {};
+class Invariant5 : public EitherWay {};
+EITHER_WAY(Invariant5);
 
-TEST_F(Invariant5, BindToAnotherVmcsForgetsEverything)
+TEST_P(Invariant5, BindToAnotherVmcsForgetsEverything)
 {
 	read_all_registers();
 	ASSERT_TRUE(cache_.bind(loaded_, kVmcsB).ok());
@@ -481,7 +642,7 @@ TEST_F(Invariant5, BindToAnotherVmcsForgetsEverything)
 		EXPECT_EQ(cache_.read(loaded_, entry.reg).value(), field(entry.reg, kVmcsB));
 }
 
-TEST_F(Invariant5, BindToTheSameVmcsChangesNothing)
+TEST_P(Invariant5, BindToTheSameVmcsChangesNothing)
 {
 	read_all_registers();
 	cache_.write<Reg::kRip>(loaded_, u64{1});
@@ -491,7 +652,7 @@ TEST_F(Invariant5, BindToTheSameVmcsChangesNothing)
 	EXPECT_EQ(cache_.dirty(), RegSet(Reg::kRip));
 }
 
-TEST_F(Invariant5, BindToAnotherVmcsWithADirtyRegisterIsAnErrorAndChangesNothing)
+TEST_P(Invariant5, BindToAnotherVmcsWithADirtyRegisterIsAnErrorAndChangesNothing)
 {
 	for (const TypedRegister& typed : writable_typed_registers()) {
 		SCOPED_TRACE(testing::PrintToString(typed.reg));
@@ -508,7 +669,7 @@ TEST_F(Invariant5, BindToAnotherVmcsWithADirtyRegisterIsAnErrorAndChangesNothing
 	EXPECT_TRUE(cache_.bind(loaded_, kVmcsB).ok());
 }
 
-TEST_F(Invariant5, BindTouchesNoField)
+TEST_P(Invariant5, BindTouchesNoField)
 {
 	ASSERT_TRUE(cache_.bind(loaded_, kVmcsB).ok());
 	ASSERT_TRUE(cache_.bind(loaded_, kVmcsA).ok());
@@ -516,7 +677,7 @@ TEST_F(Invariant5, BindTouchesNoField)
 }
 
 // The VMCS is cleared on the one CPU and loaded on the other; the cache is told nothing and needs nothing.
-TEST_F(Invariant5, MigrationChangesNothing)
+TEST_P(Invariant5, MigrationChangesNothing)
 {
 	read_all_registers();
 	cache_.write<Reg::kRip>(loaded_, u64{0x4000});
@@ -540,7 +701,7 @@ TEST_F(Invariant5, MigrationChangesNothing)
 	EXPECT_TRUE(cpu_.log().empty());
 }
 
-TEST_F(Invariant5, CacheThatBelongsToNoVmcsTouchesNone)
+TEST_P(Invariant5, CacheThatBelongsToNoVmcsTouchesNone)
 {
 	TestCache unbound;
 	EXPECT_EQ(unbound.vmcs(), VmcsId::kNone);
@@ -556,9 +717,10 @@ TEST_F(Invariant5, CacheThatBelongsToNoVmcsTouchesNone)
 }
 
 // 7. The VMCS behind the cache is the current one of this CPU whenever a field is touched.
-class Invariant7 : public CacheFixture {};
+class Invariant7 : public EitherWay {};
+EITHER_WAY(Invariant7);
 
-TEST_F(Invariant7, MissWithAnotherCurrentVmcsTouchesNoField)
+TEST_P(Invariant7, MissWithAnotherCurrentVmcsTouchesNoField)
 {
 	for (VmcsId current : {kVmcsB, VmcsId::kNone}) {
 		cpu_.load(current);
@@ -574,7 +736,7 @@ TEST_F(Invariant7, MissWithAnotherCurrentVmcsTouchesNoField)
 	EXPECT_EQ(cache_.read<Reg::kRip>(loaded_).value(), field(Reg::kRip));
 }
 
-TEST_F(Invariant7, WriteBackWithAnotherCurrentVmcsTouchesNoField)
+TEST_P(Invariant7, WriteBackWithAnotherCurrentVmcsTouchesNoField)
 {
 	write_all_writable_registers();
 	for (VmcsId current : {kVmcsB, VmcsId::kNone}) {
@@ -590,7 +752,7 @@ TEST_F(Invariant7, WriteBackWithAnotherCurrentVmcsTouchesNoField)
 }
 
 // What is in memory is true whichever VMCS is current.
-TEST_F(Invariant7, HitNeedsNoCurrentVmcs)
+TEST_P(Invariant7, HitNeedsNoCurrentVmcs)
 {
 	read_all_registers();
 	u64 rip = field(Reg::kRip);

@@ -108,6 +108,51 @@ TEST_F(Invariant6, VmExitChecksOnce)
 	EXPECT_EQ(vm_exit(), Operations{Operation::kVmExit});
 }
 
+TEST_F(Invariant6, ReloadChecksOnce)
+{
+	EXPECT_EQ(checks_of([&] { cache_.mark_for_reload(loaded_, RegSet::all()); }), Operations{Operation::kReload});
+}
+
+TEST_F(Invariant6, ChangeOfWatchingChecksOnce)
+{
+	EXPECT_EQ(checks_of([&] { cache_.watching_changed(loaded_); }), Operations{Operation::kWatchingChanged});
+}
+
+// The checks themselves could be traced.
+TEST_F(Invariant6, UntracedOperationsCheckNothing)
+{
+	auto untraced = [&] {
+		std::ignore = cache_.read_untraced<Reg::kRip>(loaded_);
+		std::ignore = cache_.test_and_mark_available<Reg::kRsp>(loaded_, u64{1});
+	};
+	EXPECT_TRUE(checks_of(untraced).empty());
+}
+
+// A policy that leaves quick reads alone.
+class LenientContext : public RecordingContext {
+ public:
+	static constexpr bool kChecksEveryRead = false;
+};
+
+TEST_F(Invariant6, QuickReadIsCheckedOnlyWhenThePolicyWantsIt)
+{
+	Cache<VmxLayout, ModelAccess, LenientContext, NoObserver> lenient;
+	Cache<VmxLayout, ModelAccess, RecordingContext, NoObserver> strict;
+	ASSERT_TRUE(lenient.bind(loaded_, kVmcsA).ok());
+	ASSERT_TRUE(strict.bind(loaded_, kVmcsA).ok());
+	auto checks = [&](auto& cache) {
+		cache.context().clear();
+		std::ignore = cache.template read<Reg::kRip>(loaded_);
+		std::ignore = cache.read(loaded_, Reg::kRip);
+		return cache.context().checks();
+	};
+	// The miss is checked by both.
+	EXPECT_EQ(checks(lenient), Operations{Operation::kRead});
+	EXPECT_EQ(checks(strict), Operations(2, Operation::kRead));
+	EXPECT_TRUE(checks(lenient).empty());
+	EXPECT_EQ(checks(strict), Operations(2, Operation::kRead));
+}
+
 TEST_F(Invariant6, VmEntryFailuresCheckOnce)
 {
 	read_all_registers();
@@ -124,8 +169,8 @@ TEST_F(Invariant6, CompoundOperationsCheckWithEachPart)
 		  Operations(4, Operation::kWrite));
 	EXPECT_EQ(checks_of([&] { std::ignore = read_segment(cache_, loaded_, Segment::kCs); }),
 		  Operations(4, Operation::kRead));
-	EXPECT_EQ(checks_of([&] { GuestCr0::write(cache_, loaded_, {}, 1); }), Operations(2, Operation::kWrite));
-	EXPECT_EQ(checks_of([&] { std::ignore = GuestCr0::read(cache_, loaded_, {.guest_owned = 1}); }),
+	EXPECT_EQ(checks_of([&] { GuestCr0<0>::write(cache_, loaded_, {}, 1); }), Operations(2, Operation::kWrite));
+	EXPECT_EQ(checks_of([&] { std::ignore = GuestCr0<2>::read(cache_, loaded_, {.guest_owned = 2}); }),
 		  Operations(2, Operation::kRead));
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 // An interrupt at every instruction of an operation of the cache: whoever interrupts never sees a register marked
-// whose value is not there yet (invariant 2), and never one that is dirty and not available.
+// whose value is not there yet (invariant 2), and never one that is dirty or quick and not available.
 //
 // The CPU's trap flag is the interrupt: it gives a SIGTRAP after each instruction.  This file is compiled with
 // optimisation and without sanitizers (see the Makefile), so that stores may be reordered as in the module.
@@ -53,7 +53,7 @@ void on_trap(int)
 	RegSet available = seen.cache->available();
 	RegSet dirty = seen.cache->dirty();
 	seen.count = seen.count + 1;
-	if (!available.contains(dirty))
+	if (!available.contains(dirty) || !available.contains(seen.cache->quick()))
 		seen.impossible_count++;
 	if (!available.contains(Reg::kRip))
 		return;
@@ -145,6 +145,33 @@ TEST_F(InterruptTest, DuringWriteBackAndVmExitFindsTheBitsInOrder)
 	});
 	expect_that_all_was_well();
 	EXPECT_TRUE(cache_.available().empty());
+	// The reads in between made it quick again where they could.
+	EXPECT_TRUE(cache_.quick().empty());
+}
+
+TEST_F(InterruptTest, DuringAReloadFindsTheBitsInOrder)
+{
+	cache_.write<Reg::kRip>(loaded_, kWritten);
+	interrupt_everywhere([&] { cache_.mark_for_reload(loaded_, Reg::kRip); });
+	EXPECT_GT(interrupts_.available_count, 0u);
+	EXPECT_EQ(interrupts_.impossible_count, 0u);
+	EXPECT_TRUE(cache_.available().empty());
+	EXPECT_TRUE(cache_.dirty().empty());
+	EXPECT_TRUE(cache_.quick().empty());
+}
+
+TEST_F(InterruptTest, DuringAnUntracedReadFindsTheRegisterMissingOrRight)
+{
+	interrupt_everywhere([&] { std::ignore = cache_.read_untraced<Reg::kRip>(loaded_); });
+	expect_that_all_was_well();
+	EXPECT_LT(interrupts_.available_count, interrupts_.count);
+}
+
+TEST_F(InterruptTest, DuringATestAndMarkFindsTheRegisterMissingOrRight)
+{
+	u64 value = kInVmcs;
+	interrupt_everywhere([&] { std::ignore = cache_.test_and_mark_available<Reg::kRip>(loaded_, value); });
+	expect_that_all_was_well();
 }
 
 // A stale value must not come back to life: the slot in memory still holds what was there before the VM-exit.

@@ -19,6 +19,15 @@ TEST(VmxLayout, EveryRegisterIsTheFieldOfTheSdm)
 		EXPECT_EQ(VmxLayout::encoding(entry.reg), entry.encoding) << testing::PrintToString(entry.reg);
 }
 
+TEST(VmxLayout, CachesTheFieldsOfRegistersAndNoOther)
+{
+	static_assert(!VmxLayout::caches(0));
+	static_assert(VmxLayout::caches(0x2802));
+	static_assert(!VmxLayout::caches(0x2804));
+	static_assert(VmxLayout::caches(0x0800));
+	static_assert(!VmxLayout::caches(0x6c16));
+}
+
 TEST(VmxLayout, NoTwoRegistersAreTheSameField)
 {
 	std::set<u32> seen;

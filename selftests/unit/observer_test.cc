@@ -129,6 +129,66 @@ TEST_F(ObserverTest, InvalidationsTellTheirSet)
 	EXPECT_EQ(events(), Events{invalidate_event(RegSet::all())});
 }
 
+TEST_F(ObserverTest, RegisterThatIsGivenUpIsInvalidated)
+{
+	cache_.write<Reg::kRip>(loaded_, u64{1});
+	RegSet set = {Reg::kRip, Reg::kCr3};
+	cache_.mark_for_reload(loaded_, set);
+	EXPECT_EQ(events(), Events{invalidate_event(set)});
+}
+
+// What is not watched is heard of all the same, but for hits.
+TEST_F(ObserverTest, ObserverThatDoesNotWatchHitsHearsOfNone)
+{
+	cache_.observer().watch_hits(false);
+	for (const TypedRegister& typed : all_typed_registers()) {
+		cache_.observer().clear();
+		for (int i = 0; i < 3; i++) {
+			ASSERT_TRUE(typed.read(cache_, loaded_).ok());
+			ASSERT_TRUE(cache_.read(loaded_, typed.reg).ok());
+		}
+		EXPECT_EQ(events(), Events{miss_event(typed.reg, field(typed.reg))});
+	}
+}
+
+TEST_F(ObserverTest, WatchingCountsEachHitFromTheNextVmExitOn)
+{
+	cache_.observer().watch_hits(false);
+	read_all_registers();
+	cache_.observer().watch_hits(true);
+	ASSERT_TRUE(cache_.vm_exit(pinned_).ok());
+	cache_.observer().clear();
+	// Of those that the VM-exit left, and that were quick.
+	ASSERT_TRUE(cache_.read<Reg::kEfer>(loaded_).ok());
+	ASSERT_TRUE(cache_.read<Reg::kEfer>(loaded_).ok());
+	EXPECT_EQ(events(), (Events{hit_event(Reg::kEfer), hit_event(Reg::kEfer)}));
+}
+
+TEST_F(ObserverTest, WatchingCountsEachHitFromTheCallOn)
+{
+	for (const TypedRegister& typed : all_typed_registers()) {
+		cache_.observer().watch_hits(false);
+		ASSERT_TRUE(typed.read(cache_, loaded_).ok());
+		cache_.observer().watch_hits(true);
+		cache_.watching_changed(loaded_);
+		cache_.observer().clear();
+		ASSERT_TRUE(typed.read(cache_, loaded_).ok());
+		ASSERT_TRUE(cache_.read(loaded_, typed.reg).ok());
+		EXPECT_EQ(events(), Events(2, hit_event(typed.reg)));
+	}
+}
+
+TEST_F(ObserverTest, UntracedOperationsAreNotHeard)
+{
+	ASSERT_TRUE(cache_.read_untraced<Reg::kRip>(loaded_).ok());
+	ASSERT_TRUE(cache_.read_untraced<Reg::kRip>(loaded_).ok());
+	EXPECT_FALSE(cache_.test_and_mark_available<Reg::kCr3>(loaded_, u64{1}));
+	EXPECT_TRUE(cache_.test_and_mark_available<Reg::kCr3>(loaded_, u64{2}));
+	EXPECT_TRUE(events().empty());
+	ASSERT_TRUE(cache_.read<Reg::kRip>(loaded_).ok());
+	EXPECT_EQ(events(), Events{hit_event(Reg::kRip)});
+}
+
 TEST_F(ObserverTest, RegisterThatStaysIsNotInvalidated)
 {
 	cache_.write<Reg::kRip>(loaded_, u64{1});

@@ -48,6 +48,12 @@ TEST(Register, SegmentPartsHaveNumbersOfTheirOwn)
 	EXPECT_EQ(seen.size(), 32u);
 }
 
+TEST(Register, GeneralPurposeOnesAreSixteen)
+{
+	for (int i = 0; i < 256; i++)
+		EXPECT_EQ(is_register(static_cast<Gpr>(i)), i < 16) << i;
+}
+
 TEST(RegSet, EmptyHasNoMember)
 {
 	RegSet set;

@@ -64,6 +64,7 @@ inline constexpr auto kSdmRegisters = std::to_array<SdmRegister>({
 	exit_register(Reg::kExitInstructionInformation, 0x440e),
 	exit_register(Reg::kGuestPhysicalAddress, 0x2400),
 	exit_register(Reg::kGuestLinearAddress, 0x640a),
+	guest_register(Reg::kDebugctl, 0x2802),
 	segment_part(Segment::kEs, SegmentPart::kSelector, 0x0800),
 	segment_part(Segment::kEs, SegmentPart::kBase, 0x6806),
 	segment_part(Segment::kEs, SegmentPart::kLimit, 0x4800),

@@ -6,9 +6,10 @@
 // distinct states, so it ends when no operation leads anywhere new: it has then seen what any sequence can do, and the
 // sequence that it prints for an error is a shortest one.
 //
-// A state is: where the newest value of each register is, which of the values it is, what is in every field, what memory
-// still holds of a register that is not available, whose the cache is and which VMCS is current.  The numbers of states
-// and of operations tried are known; a search that finds fewer has not seen everything.
+// A state is: where the newest value of each register is, which of the values it is, whether a read of it would be heard,
+// what is in every field, what memory still holds of a register that is not available, whose the cache is, which VMCS is
+// current and whether the observer watches hits.  The numbers of states and of operations tried are known; a search that
+// finds fewer has not seen everything.
 
 #include <gtest/gtest.h>
 
@@ -47,6 +48,7 @@ constexpr VmcsId kVmcsIds[] = {kVmcsA, kVmcsB, VmcsId::kNone};
 struct World {
 	struct Register {
 		Newest newest = Newest::kVmcs;
+		bool unheard = false;         // the observer does not hear of reads
 		Number newest_in_memory = 0;  // or what was: a value that nobody may see any more
 		std::array<Number, kVmcsCount> field = {};
 	};
@@ -54,17 +56,19 @@ struct World {
 	std::array<Register, kMostRegisters> registers = {};
 	u8 owner = kNoVmcs;    // the VMCS that the cache belongs to
 	u8 current = kNoVmcs;  // the one that is current on the CPU
+	bool watched = false;  // the observer wants to hear of hits
 
 	u64 key() const
 	{
 		u64 bits = 0;
 		for (const Register& reg : registers) {
 			bits = bits << 2 | static_cast<u64>(reg.newest);
+			bits = bits << 1 | u64{reg.unheard};
 			bits = bits << 3 | reg.newest_in_memory;
 			bits = bits << 3 | reg.field[0];
 			bits = bits << 3 | reg.field[1];
 		}
-		return bits << 4 | u64{owner} << 2 | current;
+		return bits << 5 | u64{watched} << 4 | u64{owner} << 2 | current;
 	}
 };
 
@@ -84,6 +88,12 @@ enum class Action {
 	kMigrate,
 	kReadNoRegister,
 	kWriteNoRegister,
+	kReload,
+	kReadUntraced,
+	kTestAndMark,
+	kWatch,
+	kUnwatch,
+	kWatchingChanged,
 };
 
 struct Step {
@@ -97,7 +107,8 @@ std::string to_string(Step step)
 	constexpr const char* kNames[] = {"read", "failing read", "write same", "write other", "write_back",
 					  "failing write_back", "vm_exit", "vm_exit, nothing changed",
 					  "vm_entry_failed", "vm_entry_failure_exit", "bind", "switch to", "migrate",
-					  "read what is no register", "write what is no register"};
+					  "read what is no register", "write what is no register", "reload",
+					  "untraced read", "test and mark", "watch", "unwatch", "watching_changed"};
 	// clang-format on
 	return std::string(kNames[static_cast<int>(step.action)]) + " " + std::to_string(step.operand);
 }
@@ -108,15 +119,18 @@ struct Expected {
 	std::optional<u64> value = {};
 	std::vector<FieldAccess> accesses = {};
 	bool in_any_order = false;
+	u32 hits = 0;  // that the observer hears of
 };
 
 constexpr Error kInjected = Error::kFault;
 
 // The registers under test, by place.
 struct Setup {
-	std::vector<Reg> registers;
+	std::vector<Reg> registers = {};
 	u8 vmcs_count;  // how many VMCSs the cache is bound to and the CPU switches between
 	Number values;  // how many different values a register takes in each of them
+	bool watched = false;
+	bool watching_changes = false;
 };
 
 class Model {
@@ -135,6 +149,7 @@ class Model {
 	World first_world() const
 	{
 		World world;
+		world.watched = setup_.watched;
 		for (World::Register& reg : world.registers)
 			reg.field = {0, setup_.values};
 		return world;
@@ -161,6 +176,12 @@ class Model {
 		return step.action == Action::kWriteSame ? same : next(same);
 	}
 
+	// What somebody who looks at the cache's VMCS finds there, or would.
+	u64 value_in_vmcs(const World& world, u8 place) const
+	{
+		return real_value(place, world.owner == kNoVmcs ? Number{0} : world.registers[place].field[world.owner]);
+	}
+
 	bool writable(u8 place) const { return is_writable(setup_.registers[place]); }
 
 	Expected foretell(World& world, Step step) const
@@ -175,6 +196,21 @@ class Model {
 		case Action::kWriteBack:
 		case Action::kWriteBackFails:
 			return write_back(world);
+		case Action::kReload:
+			world.registers[step.operand].newest = Newest::kVmcs;
+			look_who_listens(world);
+			return {};
+		case Action::kReadUntraced:
+			return read_value(world, step);
+		case Action::kTestAndMark:
+			return test_and_mark(world, step.operand);
+		case Action::kWatch:
+		case Action::kUnwatch:
+			world.watched = step.action == Action::kWatch;
+			return {};
+		case Action::kWatchingChanged:
+			look_who_listens(world);
+			return {};
 		case Action::kVmExit:
 			guest_runs(world, true);
 			return vm_exit(world);
@@ -227,6 +263,45 @@ class Model {
 
 	Expected read(World& world, Step step) const
 	{
+		World::Register& reg = world.registers[step.operand];
+		bool known = reg.newest != Newest::kVmcs;
+		Expected expected = read_value(world, step);
+		if (expected.error != Error::kNone)
+			return expected;
+		expected.hits = known && world.watched && !reg.unheard;
+		if (!known)
+			learn_whether_heard(world, reg);
+		return expected;
+	}
+
+	static void learn_whether_heard(const World& world, World::Register& reg)
+	{
+		if (!world.watched)
+			reg.unheard = true;
+	}
+
+	// Whenever the cache gives up a register, it looks who listens to the others.
+	static void look_who_listens(World& world)
+	{
+		for (World::Register& reg : world.registers)
+			reg.unheard = reg.newest != Newest::kVmcs && !world.watched;
+	}
+
+	Expected test_and_mark(World& world, u8 place) const
+	{
+		World::Register& reg = world.registers[place];
+		if (reg.newest != Newest::kVmcs)
+			return {.value = 1};
+		// Whoever calls it knows the VMCS.
+		if (world.owner == kNoVmcs)
+			return {};
+		reg.newest = Newest::kBoth;
+		reg.newest_in_memory = reg.field[world.owner];
+		return {.value = 0};
+	}
+
+	Expected read_value(World& world, Step step) const
+	{
 		u8 place = step.operand;
 		World::Register& reg = world.registers[place];
 		if (reg.newest != Newest::kVmcs)
@@ -254,6 +329,7 @@ class Model {
 		if (!known_to_be_there) {
 			reg.newest = Newest::kMemory;
 			reg.newest_in_memory = number;
+			learn_whether_heard(world, reg);
 		}
 		return {};
 	}
@@ -327,6 +403,7 @@ class Model {
 			if (concerned && reg.newest != Newest::kMemory)
 				reg.newest = Newest::kVmcs;
 		}
+		look_who_listens(world);
 	}
 
 	static bool is_idt_vectoring(Reg reg)
@@ -340,6 +417,7 @@ class Model {
 			if (is_idt_vectoring(setup_.registers[place])) {
 				world.registers[place].newest = Newest::kRuled;
 				world.registers[place].newest_in_memory = kZero;
+				learn_whether_heard(world, world.registers[place]);
 			}
 		}
 	}
@@ -347,13 +425,44 @@ class Model {
 	const Setup& setup_;
 };
 
-using SmallCache = Cache<VmxLayout, ModelAccess, AnyContext, NoObserver>;
+// Counts hits.
+struct Listener {
+	bool watches_hits() const { return watches; }
+	void hit(Reg) { hits++; }
+	void miss(Reg, u64) {}
+	void write_back(Reg, u64) {}
+	void invalidate(RegSet) {}
+	void no_register(u32) {}
+
+	bool watches = false;
+	u32 hits = 0;
+};
+
+using SmallCache = Cache<VmxLayout, ModelAccess, AnyContext, Listener>;
 
 // The operations on one register, through the interface that takes it at run time or the one that takes a constant.
 struct RegisterOperations {
 	Result<u64> (*read)(SmallCache&, const Loaded&, Reg);
 	Result<void> (*write)(SmallCache&, const Loaded&, Reg, u64);
+	// These have one interface.
+	Result<u64> (*read_untraced)(SmallCache&, const Loaded&);
+	bool (*test_and_mark)(SmallCache&, const Loaded&, u64);
 };
+
+template <Reg kReg>
+Result<u64> read_untraced(SmallCache& cache, const Loaded& loaded)
+{
+	auto value = cache.read_untraced<kReg>(loaded);
+	if (!value.ok())
+		return value.error();
+	return u64{value.value()};
+}
+
+template <Reg kReg>
+bool test_and_mark(SmallCache& cache, const Loaded& loaded, u64 value)
+{
+	return cache.test_and_mark_available<kReg>(loaded, static_cast<SmallCache::Value<kReg>>(value));
+}
 
 Result<u64> read_at_run_time(SmallCache& cache, const Loaded& loaded, Reg reg) { return cache.read(loaded, reg); }
 
@@ -389,7 +498,8 @@ class Search {
 	{
 		for (u8 place = 0; place < setup_.registers.size(); place++) {
 			for (Action action :
-			     {Action::kRead, Action::kReadFails, Action::kWriteSame, Action::kWriteOther})
+			     {Action::kRead, Action::kReadFails, Action::kWriteSame, Action::kWriteOther, Action::kReload,
+			      Action::kReadUntraced, Action::kTestAndMark})
 				alphabet_.push_back({action, place});
 		}
 		for (u8 nth = 1; nth <= setup_.registers.size(); nth++)
@@ -404,6 +514,10 @@ class Search {
 		     {Action::kWriteBack, Action::kVmExit, Action::kVmExitUnchanged, Action::kVmEntryFailed,
 		      Action::kVmEntryFailureExit, Action::kMigrate, Action::kReadNoRegister, Action::kWriteNoRegister})
 			alphabet_.push_back({action});
+		if (setup_.watching_changes) {
+			for (Action action : {Action::kWatch, Action::kUnwatch, Action::kWatchingChanged})
+				alphabet_.push_back({action});
+		}
 	}
 
 	struct Extent {
@@ -415,6 +529,7 @@ class Search {
 	Extent run()
 	{
 		std::deque<Node> frontier = {{model_.first_world(), SmallCache(), 0}};
+		frontier.front().cache.observer().watches = setup_.watched;
 		history_ = {{0, {Action::kMigrate}}};
 		seen_ = {frontier.front().world.key()};
 		std::size_t operations = 0;
@@ -456,7 +571,9 @@ class Search {
 		restore(node.world);
 		World before = node.world;
 		Expected expected = model_.foretell(node.world, step);
+		node.cache.observer().hits = 0;
 		auto [error, value] = perform(node.cache, before, step);
+		EXPECT_EQ(node.cache.observer().hits, expected.hits);
 		if (step.action == Action::kWriteBackFails && step.operand <= expected.accesses.size()) {
 			ASSERT_EQ(cpu_.log().size(), step.operand);
 			EXPECT_EQ(cpu_.log().back().error, kInjected);
@@ -544,9 +661,29 @@ class Search {
 			cpu_.load(kVmcsIds[before.current]);
 			return {};
 		case Action::kReadNoRegister:
-			return {cache.read(loaded_, static_cast<Reg>(kFirstUnusedReg)).error(), {}};
+			return {cache.read(loaded_, Reg::kEnd).error(), {}};
 		case Action::kWriteNoRegister:
-			return {cache.write(loaded_, static_cast<Reg>(kFirstUnusedReg), 1).error(), {}};
+			return {cache.write(loaded_, Reg::kEnd, 1).error(), {}};
+		case Action::kReload:
+			cache.mark_for_reload(loaded_, setup_.registers[step.operand]);
+			return {};
+		case Action::kReadUntraced: {
+			Result<u64> result = operations_[step.operand].read_untraced(cache, loaded_);
+			return {result.error(), result.ok() ? std::optional(result.value()) : std::nullopt};
+		}
+		case Action::kTestAndMark: {
+			if (before.owner == kNoVmcs && before.registers[step.operand].newest == Newest::kVmcs)
+				return {};
+			u64 value = model_.value_in_vmcs(before, step.operand);
+			return {Error::kNone, u64{operations_[step.operand].test_and_mark(cache, loaded_, value)}};
+		}
+		case Action::kWatch:
+		case Action::kUnwatch:
+			cache.observer().watches = step.action == Action::kWatch;
+			return {};
+		case Action::kWatchingChanged:
+			cache.watching_changed(loaded_);
+			return {};
 		}
 		return {};
 	}
@@ -567,18 +704,23 @@ class Search {
 	{
 		RegSet available;
 		RegSet dirty;
+		RegSet quick;
 		for (u8 place = 0; place < setup_.registers.size(); place++) {
 			const World::Register& reg = node.world.registers[place];
 			if (reg.newest != Newest::kVmcs)
 				available |= setup_.registers[place];
 			if (reg.newest == Newest::kMemory)
 				dirty |= setup_.registers[place];
+			if (reg.unheard)
+				quick |= setup_.registers[place];
 		}
 		RegSet in_play = available;
 		for (Reg reg : setup_.registers)
 			in_play |= reg;
 		EXPECT_TRUE(node.cache.available().contains(node.cache.dirty()));
+		EXPECT_TRUE(node.cache.available().contains(node.cache.quick()));
 		EXPECT_EQ(node.cache.available() & in_play, available);
+		EXPECT_EQ(node.cache.quick() & in_play, quick);
 		EXPECT_EQ(node.cache.dirty(), dirty);
 		EXPECT_EQ(node.cache.vmcs(), kVmcsIds[node.world.owner]);
 		check_values(node);
@@ -586,6 +728,8 @@ class Search {
 
 	void check_values(Node& node)
 	{
+		// A hit, which changes nothing.
+		SmallCache& cache = node.cache;
 		cpu_.clear_log();
 		for (u8 place = 0; place < setup_.registers.size(); place++) {
 			Reg name = setup_.registers[place];
@@ -596,8 +740,7 @@ class Search {
 			}
 			if (reg.newest == Newest::kVmcs)
 				continue;
-			// A hit, which changes nothing.
-			u64 value = operations_[place].read(node.cache, loaded_, name).value_or(~u64{0});
+			u64 value = operations_[place].read(cache, loaded_, name).value_or(~u64{0});
 			EXPECT_EQ(value, model_.real_value(place, reg.newest_in_memory));
 			if (reg.newest == Newest::kBoth) {
 				EXPECT_EQ(value, memory_.peek(kVmcsIds[node.world.owner], encoding_of(name)));
@@ -637,18 +780,21 @@ void run_and_count(Search&& search, Search::Extent expected)
 }
 
 template <Reg... kRegs>
-void search_at_run_time(u8 vmcs_count, Number values, Search::Extent expected)
+void search_at_run_time(Setup setup, Search::Extent expected)
 {
-	constexpr RegisterOperations kOperations = {read_at_run_time, write_at_run_time};
-	Setup setup = {{kRegs...}, vmcs_count, values};
-	run_and_count(Search(setup, std::vector(sizeof...(kRegs), kOperations)), expected);
+	setup.registers = {kRegs...};
+	run_and_count(Search(setup, {{read_at_run_time, write_at_run_time, read_untraced<kRegs>,
+				      test_and_mark<kRegs>}...}),
+		      expected);
 }
 
 template <Reg... kRegs>
-void search_constants(u8 vmcs_count, Number values, Search::Extent expected)
+void search_constants(Setup setup, Search::Extent expected)
 {
-	Setup setup = {{kRegs...}, vmcs_count, values};
-	run_and_count(Search(setup, {{read_constant<kRegs>, write_constant<kRegs>}...}), expected);
+	setup.registers = {kRegs...};
+	run_and_count(Search(setup, {{read_constant<kRegs>, write_constant<kRegs>, read_untraced<kRegs>,
+				      test_and_mark<kRegs>}...}),
+		      expected);
 }
 
 constexpr Reg kCsAccessRights = segment_register(Segment::kCs, SegmentPart::kAccessRights);
@@ -657,29 +803,44 @@ constexpr Reg kCsAccessRights = segment_register(Segment::kCs, SegmentPart::kAcc
 // states are thousands of times as many; the searches below take two VMCSs with fewer registers.
 TEST(StateMachine, EverySequenceOnARegisterOfEachKind)
 {
-	search_at_run_time<Reg::kRip, Reg::kCr0ReadShadow, Reg::kExitQualification, kCsAccessRights>(1, 2,
-												     {12672, 405504});
+	search_at_run_time<Reg::kRip, Reg::kCr0ReadShadow, Reg::kExitQualification, kCsAccessRights>(
+		{.vmcs_count = 1, .values = 2, .watched = true}, {16096, 708224});
 }
 
 TEST(StateMachine, EverySequenceWithTwoVmcss)
 {
-	search_at_run_time<kCsAccessRights, Reg::kExitQualification>(2, 3, {84807, 2035368});
+	search_at_run_time<kCsAccessRights, Reg::kExitQualification>({.vmcs_count = 2, .values = 3, .watched = true},
+								     {84807, 2544210});
 }
 
 TEST(StateMachine, EverySequenceWithTwoVmcssOnRegistersGivenAsConstants)
 {
-	search_constants<Reg::kRip, Reg::kCr0ReadShadow, Reg::kExitQualification>(2, 2, {321600, 9326400});
+	search_constants<Reg::kRip, Reg::kCr0ReadShadow, Reg::kExitQualification>(
+		{.vmcs_count = 2, .values = 2, .watched = true}, {403200, 15321600});
 }
 
 // Three values, so that one that changed twice is not the first again.
 TEST(StateMachine, EverySequenceOnGuestRegisterAndExitInformationWithThreeValues)
 {
-	search_constants<Reg::kRip, Reg::kExitQualification>(2, 3, {84807, 2035368});
+	search_constants<Reg::kRip, Reg::kExitQualification>({.vmcs_count = 2, .values = 3}, {101574, 3047220});
 }
 
 TEST(StateMachine, EverySequenceWithIdtVectoringInformation)
 {
-	search_at_run_time<Reg::kCr3, Reg::kIdtVectoringInformation>(2, 2, {11616, 278784});
+	search_at_run_time<Reg::kCr3, Reg::kIdtVectoringInformation>({.vmcs_count = 2, .values = 2}, {14400, 432000});
+}
+
+// The observer changes its mind at any time, and the cache may or may not be told.
+TEST(StateMachine, EverySequenceWhileWatchingBeginsAndEnds)
+{
+	search_constants<Reg::kRip, Reg::kCr0ReadShadow, Reg::kExitQualification>(
+		{.vmcs_count = 1, .values = 2, .watching_changes = true}, {10496, 409344});
+}
+
+TEST(StateMachine, EverySequenceWhileWatchingBeginsAndEndsOnRegistersGivenAtRunTime)
+{
+	search_at_run_time<Reg::kDebugctl, Reg::kIdtVectoringInformation>(
+		{.vmcs_count = 2, .values = 2, .watching_changes = true}, {43776, 1444608});
 }
 
 }  // namespace

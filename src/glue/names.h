@@ -39,6 +39,7 @@
 	VRC_REGISTER(X, 28, instruction_information, kExitInstructionInformation), \
 	VRC_REGISTER(X, 29, guest_physical, kGuestPhysicalAddress),		\
 	VRC_REGISTER(X, 30, guest_linear, kGuestLinearAddress),			\
+	VRC_REGISTER(X, 31, debugctl, kDebugctl),				\
 	VRC_SEGMENT(X, 32, 33, 34, 35, 00000000, es, kEs),			\
 	VRC_SEGMENT(X, 36, 37, 38, 39, 000000000, cs, kCs),			\
 	VRC_SEGMENT(X, 40, 41, 42, 43, 0000000000, ss, kSs),			\

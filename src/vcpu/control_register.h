@@ -55,20 +55,18 @@ inline Result<bool> load_pdptes(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 cr3)
 {
 	constexpr u64 kPresent = 1, kReserved = 0x1e6;
 	const u32 width = g_vmx.physical_bits < kGuestPhysicalBits ? g_vmx.physical_bits : kGuestPhysicalBits;
-	u64 entry[4];
+	vregcache::Pdptes pdptes;
 	MemoryGuard guard(vcpu.vm->host);
 	for (u32 i = 0; i < 4; i++) {
 		const u8* memory = vcpu.vm->memory.at((cr3 & 0xffffffe0) + u64{8} * i, false);
 		if (!memory)
 			return false;
-		__builtin_memcpy(&entry[i], memory, sizeof(entry[i]));
-		if ((entry[i] & kPresent) && (entry[i] & (kReserved | ~u64{0} << width)))
+		u64& entry = pdptes.entry[i];
+		__builtin_memcpy(&entry, memory, sizeof(entry));
+		if ((entry & kPresent) && (entry & (kReserved | ~u64{0} << width)))
 			return false;
 	}
-	vcpu.cache.write<Reg::kPdpte0>(vmcs, entry[0]);
-	vcpu.cache.write<Reg::kPdpte1>(vmcs, entry[1]);
-	vcpu.cache.write<Reg::kPdpte2>(vmcs, entry[2]);
-	vcpu.cache.write<Reg::kPdpte3>(vmcs, entry[3]);
+	write_pdptes(vcpu.cache, vmcs, pdptes);
 	return true;
 }
 
@@ -83,12 +81,11 @@ inline Result<bool> load_cr0(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)
 {
 	if (!is_valid_cr0(value))
 		return false;
-	u64 old = VREGCACHE_TRY(guest_cr0(vcpu, vmcs));
 	value = (value & cr0::kDefined) | cr0::kEt;
-	u64 changed = old ^ value;
-	if (changed & cr0::kPg) {
+	u64 old = VREGCACHE_TRY(host_owned_cr0<cr0::kPg>(vcpu, vmcs));
+	if ((old ^ value) & cr0::kPg) {
 		u64 features = VREGCACHE_TRY(vcpu.cache.read<Reg::kEfer>(vmcs));
-		u64 control = VREGCACHE_TRY(guest_cr4(vcpu, vmcs));
+		u64 control = VREGCACHE_TRY(host_owned_cr4<cr4::kPae>(vcpu, vmcs));
 		bool paging = value & cr0::kPg;
 		if (features & efer::kLme) {
 			u64 cs = VREGCACHE_TRY(
@@ -106,6 +103,8 @@ inline Result<bool> load_cr0(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)
 }
 
 // CR4 decides which state the guest can reach besides the VMCS's.
+constexpr u64 kCr4Followed = cr4::kOsxsave | cr4::kPke;
+
 inline void follow_cr4(Vcpu& vcpu, u64 value)
 {
 	vcpu.entry.xcr0_in_use = g_vmx.facts.xsave && (value & cr4::kOsxsave);
@@ -125,7 +124,7 @@ inline Result<bool> load_cr4(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)
 		if (!(value & cr4::kPae) || (changed & cr4::kLa57))
 			return false;
 	} else if ((value & cr4::kPae) && (changed & (cr4::kPae | cr4::kPse | cr4::kPge | cr4::kSmep)) &&
-		   (VREGCACHE_TRY(guest_cr0(vcpu, vmcs)) & cr0::kPg) && !VREGCACHE_TRY(load_pdptes(vcpu, vmcs))) {
+		   VREGCACHE_TRY(host_owned_cr0<cr0::kPg>(vcpu, vmcs)) && !VREGCACHE_TRY(load_pdptes(vcpu, vmcs))) {
 		return false;
 	}
 	GuestCr4::write(vcpu.cache, vmcs, cr4_share(), value);
@@ -139,7 +138,7 @@ inline Result<bool> load_efer(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)
 	if (value & ~kEferSupported)
 		return false;
 	u64 old = VREGCACHE_TRY(vcpu.cache.read<Reg::kEfer>(vmcs));
-	if (((old ^ value) & efer::kLme) && (VREGCACHE_TRY(guest_cr0(vcpu, vmcs)) & cr0::kPg))
+	if (((old ^ value) & efer::kLme) && VREGCACHE_TRY(host_owned_cr0<cr0::kPg>(vcpu, vmcs)))
 		return false;
 	// Software cannot write LMA.
 	vcpu.cache.write<Reg::kEfer>(vmcs, (value & ~efer::kLma) | (old & efer::kLma));

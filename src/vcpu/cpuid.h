@@ -171,8 +171,7 @@ inline u32 xsave_size(u64 features)
 inline Result<CpuidResult> execute_cpuid(Vcpu& vcpu, const LoadedVmcs& vmcs, u32 leaf, u32 subleaf)
 {
 	CpuidResult r = guest_cpuid(vcpu, leaf, subleaf);
-	// These are host-owned, so the read shadow has them and no VMREAD is needed.
-	u64 control = VREGCACHE_TRY(vcpu.cache.read<Reg::kCr4ReadShadow>(vmcs));
+	u64 control = VREGCACHE_TRY((host_owned_cr4<cr4::kOsxsave | cr4::kPke>(vcpu, vmcs)));
 	if (leaf == 1) {
 		r.ebx = (r.ebx & 0x00ffffff) | vcpu.id << 24;
 		r.ecx = (r.ecx & ~cpuid_bit::kOsxsave) | (control & cr4::kOsxsave ? cpuid_bit::kOsxsave : 0);

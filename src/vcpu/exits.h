@@ -62,14 +62,13 @@ VRC_TRACEABLE Result<Next> handle_rdmsr(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	MsrValue read = VREGCACHE_TRY(read_msr(vcpu, vmcs, static_cast<u32>(vcpu.gpr()[Gpr::kRcx])));
 	if (!read.known)
 		return handle_general_protection(vcpu, vmcs);
-	vcpu.gpr()[Gpr::kRax] = static_cast<u32>(read.value);
-	vcpu.gpr()[Gpr::kRdx] = read.value >> 32;
+	write_edx_eax(vcpu.gpr(), read.value);
 	return handle_nothing_to_do(vcpu, vmcs);
 }
 
 VRC_TRACEABLE Result<Next> handle_wrmsr(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
-	u64 value = static_cast<u32>(vcpu.gpr()[Gpr::kRax]) | vcpu.gpr()[Gpr::kRdx] << 32;
+	u64 value = read_edx_eax(vcpu.gpr());
 	if (!VREGCACHE_TRY(write_msr(vcpu, vmcs, static_cast<u32>(vcpu.gpr()[Gpr::kRcx]), value)))
 		return handle_general_protection(vcpu, vmcs);
 	return handle_nothing_to_do(vcpu, vmcs);
@@ -86,15 +85,6 @@ struct ControlRegisterQualification {
 	Gpr gpr() const { return static_cast<Gpr>(word >> 8 & 0xf); }
 	u16 lmsw_source() const { return static_cast<u16>(word >> 16); }
 };
-
-// The operand of MOV to and from control and debug registers is 64 bits in 64-bit mode and else 32.
-inline Result<u64> read_operand(Vcpu& vcpu, const LoadedVmcs& vmcs, Gpr gpr)
-{
-	u64 value = VREGCACHE_TRY(read_gpr(vcpu, vmcs, gpr));
-	if (value >> 32 && !VREGCACHE_TRY(in_64bit_mode(vcpu, vmcs)))
-		value = static_cast<u32>(value);
-	return value;
-}
 
 inline Result<bool> load_control_register(Vcpu& vcpu, const LoadedVmcs& vmcs, u8 number, u64 value)
 {
@@ -118,13 +108,13 @@ VRC_TRACEABLE Result<Next> handle_control_register(Vcpu& vcpu, const LoadedVmcs&
 	bool allowed = true;
 	switch (access.type()) {
 	case Type::kMovTo: {
-		u64 value = VREGCACHE_TRY(read_operand(vcpu, vmcs, access.gpr()));
+		u64 value = VREGCACHE_TRY(read_gpr(vcpu, vmcs, access.gpr()));
 		allowed = VREGCACHE_TRY(load_control_register(vcpu, vmcs, access.number(), value));
 		break;
 	}
 	case Type::kMovFrom:
 		// Only CR8 exits: CR0 and CR4 are read from their shadows, and CR3 is the guest's.
-		write_gpr(vcpu, vmcs, access.gpr(), vcpu.cr8);
+		VREGCACHE_TRY(write_gpr(vcpu, vmcs, access.gpr(), vcpu.cr8));
 		break;
 	case Type::kClts: {
 		u64 value = VREGCACHE_TRY(guest_cr0(vcpu, vmcs));
@@ -181,10 +171,11 @@ VRC_TRACEABLE Result<Next> handle_mov_dr(Vcpu& vcpu, const LoadedVmcs& vmcs)
 		return Next::kResume;
 	}
 	if (from) {
-		write_gpr(vcpu, vmcs, gpr, number < 4 ? vcpu.entry.dr[number] : number == 6 ? vcpu.entry.dr6 : dr7);
+		u64 value = number < 4 ? vcpu.entry.dr[number] : number == 6 ? vcpu.entry.dr6 : dr7;
+		VREGCACHE_TRY(write_gpr(vcpu, vmcs, gpr, value));
 		return handle_nothing_to_do(vcpu, vmcs);
 	}
-	u64 value = VREGCACHE_TRY(read_operand(vcpu, vmcs, gpr));
+	u64 value = VREGCACHE_TRY(read_gpr(vcpu, vmcs, gpr));
 	if (number < 4) {
 		if (!is_canonical(value, linear_address_bits(vcpu)))
 			return handle_general_protection(vcpu, vmcs);
@@ -212,11 +203,11 @@ inline bool is_valid_xcr0(u64 value)
 
 VRC_TRACEABLE Result<Next> handle_xsetbv(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
-	u64 value = static_cast<u32>(vcpu.gpr()[Gpr::kRax]) | vcpu.gpr()[Gpr::kRdx] << 32;
+	u64 value = read_edx_eax(vcpu.gpr());
 	if (static_cast<u32>(vcpu.gpr()[Gpr::kRcx]) != 0 || !is_valid_xcr0(value))
 		return handle_general_protection(vcpu, vmcs);
 	vcpu.entry.xcr0 = value;
-	follow_cr4(vcpu, VREGCACHE_TRY(vcpu.cache.read<Reg::kCr4ReadShadow>(vmcs)));
+	follow_cr4(vcpu, VREGCACHE_TRY(host_owned_cr4<kCr4Followed>(vcpu, vmcs)));
 	return handle_nothing_to_do(vcpu, vmcs);
 }
 

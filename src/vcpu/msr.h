@@ -50,7 +50,7 @@ inline Result<MsrValue> read_msr(Vcpu& vcpu, const LoadedVmcs& vmcs, u32 index)
 	case msr::kSysenterCs: return known(vcpu.msr_shadows.sysenter_cs.value());
 	case msr::kSysenterEsp: return known(vcpu.msr_shadows.sysenter_esp.value());
 	case msr::kSysenterEip: return known(vcpu.msr_shadows.sysenter_eip.value());
-	case msr::kDebugctl: return known(VREGCACHE_TRY(vmcs.read(vregcache::kGuestIa32Debugctl)));
+	case msr::kDebugctl: return known(VREGCACHE_TRY(vcpu.cache.read<Reg::kDebugctl>(vmcs)));
 	case msr::kPat: return known(vcpu.msr_shadows.pat.value());
 	case msr::kEfer: return known(VREGCACHE_TRY(vcpu.cache.read<Reg::kEfer>(vmcs)));
 	// clang-format on
@@ -116,8 +116,7 @@ inline Result<bool> write_msr(Vcpu& vcpu, const LoadedVmcs& vmcs, u32 index, u64
 	case msr::kDebugctl:
 		if (value & ~(debugctl::kLbr | debugctl::kBtf))
 			return false;
-		VREGCACHE_TRY(vmcs.write(vregcache::kGuestIa32Debugctl, value));
-		vcpu.debugctl_changed = true;
+		vcpu.cache.write<Reg::kDebugctl>(vmcs, value);
 		return true;
 	case msr::kPat:
 		if (!is_valid_pat(value))

@@ -37,10 +37,7 @@ class PageWalk {
 		walk.pkru_ = vcpu.entry.pkru;
 		if ((walk.cr4_ & cr4::kPae) && !(walk.efer_ & efer::kLma)) {
 			// The CPU's registers, not what is in memory by now (SDM Vol. 3A, 4.4.1).
-			walk.pdpte_[0] = VREGCACHE_TRY(vcpu.cache.read<Reg::kPdpte0>(vmcs));
-			walk.pdpte_[1] = VREGCACHE_TRY(vcpu.cache.read<Reg::kPdpte1>(vmcs));
-			walk.pdpte_[2] = VREGCACHE_TRY(vcpu.cache.read<Reg::kPdpte2>(vmcs));
-			walk.pdpte_[3] = VREGCACHE_TRY(vcpu.cache.read<Reg::kPdpte3>(vmcs));
+			walk.pdptes_ = VREGCACHE_TRY(read_pdptes(vcpu.cache, vmcs));
 		}
 		return walk;
 	}
@@ -53,7 +50,7 @@ class PageWalk {
 		if (efer_ & efer::kLma)
 			return walk<u64>(linear, cr3_ & kAddressMask, cr4_ & cr4::kLa57 ? 5 : 4, 9, access);
 		if (cr4_ & cr4::kPae) {
-			u64 entry = pdpte_[static_cast<u32>(linear) >> 30];
+			u64 entry = pdptes_.entry[static_cast<u32>(linear) >> 30];
 			if (!(entry & kPresent))
 				return fault(access, 0);
 			return walk<u64>(static_cast<u32>(linear), entry & kAddressMask, 2, 9, access);
@@ -178,7 +175,7 @@ class PageWalk {
 	u64 cr3_ = 0;
 	u64 cr4_ = 0;
 	u64 efer_ = 0;
-	u64 pdpte_[4] = {};
+	vregcache::Pdptes pdptes_;
 	u32 pkru_ = 0;
 	bool ac_ = false;
 };

@@ -51,8 +51,7 @@ class StringSegment {
 		segment.write_ = io.in;
 		segment.flat64_ = VREGCACHE_TRY(in_64bit_mode(vcpu, vmcs));
 		if (segment.flat64_) {
-			u64 control = VREGCACHE_TRY(guest_cr4(vcpu, vmcs));
-			segment.linear_bits_ = control & cr4::kLa57 ? 57 : 48;
+			segment.linear_bits_ = VREGCACHE_TRY(host_owned_cr4<cr4::kLa57>(vcpu, vmcs)) ? 57 : 48;
 			return segment;
 		}
 		segment.stack_ = io.segment == Segment::kSs;
@@ -61,9 +60,8 @@ class StringSegment {
 		segment.rights_ = static_cast<u32>(
 			VREGCACHE_TRY(vcpu.cache.read(vmcs, segment_register(io.segment, SegmentPart::kAccessRights))));
 		u64 flags = VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs));
-		// PE is host-owned, so the read shadow has it.
-		u64 control = VREGCACHE_TRY(vcpu.cache.read<Reg::kCr0ReadShadow>(vmcs));
-		segment.typed_ = (control & cr0::kPe) && !(flags & rflags::kVm);
+		u64 protected_mode = VREGCACHE_TRY(host_owned_cr0<cr0::kPe>(vcpu, vmcs));
+		segment.typed_ = protected_mode && !(flags & rflags::kVm);
 		return segment;
 	}
 

@@ -12,10 +12,10 @@ namespace {
 inline Result<void> reconcile_flags(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	using namespace interruptibility;
-	constexpr vregcache::RegSet kTied(Reg::kRflags, Reg::kInterruptibility, Reg::kPendingDebugExceptions);
-	if ((vcpu.cache.dirty() & kTied).empty() && !vcpu.debugctl_changed && !vcpu.event.is_debug_exception())
+	constexpr vregcache::RegSet kTied(Reg::kRflags, Reg::kInterruptibility, Reg::kPendingDebugExceptions,
+					  Reg::kDebugctl);
+	if ((vcpu.cache.dirty() & kTied).empty() && !vcpu.event.is_debug_exception())
 		return {};
-	vcpu.debugctl_changed = false;
 	u32 blocking = VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs));
 	if (!(blocking & (kBlockingBySti | kBlockingByMovSs)))
 		return {};
@@ -30,7 +30,7 @@ inline Result<void> reconcile_flags(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	constexpr u64 kSingleStep = 1u << 14;
 	u64 pending = VREGCACHE_TRY(vcpu.cache.read<Reg::kPendingDebugExceptions>(vmcs));
 	if (blocking & (kBlockingBySti | kBlockingByMovSs)) {
-		bool due = VREGCACHE_TRY(traps_each_instruction(vmcs, flags));
+		bool due = VREGCACHE_TRY(traps_each_instruction(vcpu, vmcs, flags));
 		pending = due ? pending | kSingleStep : pending & ~kSingleStep;
 	}
 	vcpu.cache.write<Reg::kPendingDebugExceptions>(vmcs, pending);
@@ -68,8 +68,8 @@ VREGCACHE_COLD Result<void> reconcile_what_changed(Vcpu& vcpu, const LoadedVmcs&
 [[gnu::always_inline]] inline Result<void> reconcile(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	constexpr vregcache::RegSet kTied(Reg::kRflags, Reg::kInterruptibility, Reg::kPendingDebugExceptions,
-					  Reg::kActivityState, Reg::kEfer);
-	bool registers = !(vcpu.cache.dirty() & kTied).empty() || vcpu.debugctl_changed;
+					  Reg::kActivityState, Reg::kEfer, Reg::kDebugctl);
+	bool registers = !(vcpu.cache.dirty() & kTied).empty();
 	bool events = vcpu.event.pending() || vcpu.waiting.any() || userspace_wants_interrupt_window(vcpu) ||
 		      (vcpu.controls.primary.value() & kWindows);
 	if (!registers && !events) [[likely]]

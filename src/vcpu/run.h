@@ -25,8 +25,7 @@ inline Result<void> prepare_entry(Vcpu& vcpu, const PinnedVmcs& vmcs, u64 host_c
 	trace_vm_entry(vcpu);
 	VREGCACHE_TRY(vcpu.cache.write_back(vmcs));
 	if (vcpu.event.pending()) {
-		// PE is host-owned, so the read shadow has it.
-		bool protected_mode = VREGCACHE_TRY(vcpu.cache.read<Reg::kCr0ReadShadow>(vmcs)) & cr0::kPe;
+		bool protected_mode = VREGCACHE_TRY(host_owned_cr0<cr0::kPe>(vcpu, vmcs));
 		VREGCACHE_TRY(vcpu.event.inject(vmcs, vcpu.controls, protected_mode));
 	}
 	return {};

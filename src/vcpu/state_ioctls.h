@@ -335,7 +335,7 @@ inline Result<long> set_xcrs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long a
 			return long{-EINVAL};
 		vcpu.entry.xcr0 = xcrs.xcrs[i].value;
 	}
-	follow_cr4(vcpu, VREGCACHE_TRY(vcpu.cache.read<Reg::kCr4ReadShadow>(vmcs)));
+	follow_cr4(vcpu, VREGCACHE_TRY(host_owned_cr4<kCr4Followed>(vcpu, vmcs)));
 	return 0L;
 }
 

@@ -5,7 +5,9 @@
 #pragma once
 
 #include <vregcache/cache.h>
+#include <vregcache/general_register.h>
 #include <vregcache/guest_control_register.h>
+#include <vregcache/pdptes.h>
 #include <vregcache/segment.h>
 
 #include "../vmx/vmcs_setup.h"
@@ -16,8 +18,8 @@ namespace {
 
 using vregcache::ControlRegisterShare;
 using vregcache::Gpr;
-using vregcache::GuestCr0;
-using vregcache::GuestCr4;
+using GuestCr0 = vregcache::GuestCr0<kCr0GuestOwned>;
+using GuestCr4 = vregcache::GuestCr4<kCr4GuestOwned>;
 using vregcache::Reg;
 using vregcache::Segment;
 using vregcache::SegmentPart;
@@ -62,10 +64,9 @@ struct Vcpu {
 	HostShadows host_shadows;
 	bool breakpoints_armed = false;  // the guest's DR7 enables one
 
-	Event event;                    // for the next VM-entry
-	bool debugctl_changed = false;  // since the last VM-entry
-	WaitingEvents waiting;          // for a VM-entry at which the guest can take them
-	PortIo io;                      // unfinished
+	Event event;            // for the next VM-entry
+	WaitingEvents waiting;  // for a VM-entry at which the guest can take them
+	PortIo io;              // unfinished
 	u64 apic_base = 0;
 	u64 cr8 = 0;  // task-priority class
 
@@ -97,19 +98,28 @@ inline Result<u64> guest_cr4(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	return GuestCr4::read(vcpu.cache, vmcs, cr4_share());
 }
 
+// Bits of CR0 and CR4 that only the host changes: no VMREAD after a VM-exit.
+template <u64 kBits>
+Result<u64> host_owned_cr0(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	return GuestCr0::read_host_owned<kBits>(vcpu.cache, vmcs);
+}
+
+template <u64 kBits>
+Result<u64> host_owned_cr4(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	return GuestCr4::read_host_owned<kBits>(vcpu.cache, vmcs);
+}
+
 // Is the guest in IA-32e mode?  EFER is host-owned, so memory has it.
 inline Result<bool> in_long_mode(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	return (VREGCACHE_TRY(vcpu.cache.read<Reg::kEfer>(vmcs)) & efer::kLma) != 0;
 }
 
-// Is it in 64-bit mode: IA-32e mode, and code of a 64-bit segment?
 inline Result<bool> in_64bit_mode(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
-	if (!VREGCACHE_TRY(in_long_mode(vcpu, vmcs)))
-		return false;
-	u64 rights = VREGCACHE_TRY(vcpu.cache.read(vmcs, segment_register(Segment::kCs, SegmentPart::kAccessRights)));
-	return (rights & vregcache::access_rights::kLong) != 0;
+	return vregcache::in_64bit_mode(vcpu.cache, vmcs);
 }
 
 // The privilege level is SS's DPL (SDM Vol. 3C, 25.4.1).
@@ -119,20 +129,15 @@ inline Result<u32> privilege_level(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	return static_cast<u32>(rights & vregcache::access_rights::kDplMask) >> vregcache::access_rights::kDplShift;
 }
 
-// A general-purpose register as a MOV names it: RSP is the VMCS's.
+// A general-purpose register as a MOV names it, as wide as the guest's mode has it.
 inline Result<u64> read_gpr(Vcpu& vcpu, const LoadedVmcs& vmcs, Gpr gpr)
 {
-	if (gpr == Gpr::kRsp)
-		return vcpu.cache.read<Reg::kRsp>(vmcs);
-	return vcpu.gpr()[gpr];
+	return vregcache::read_gpr(vcpu.cache, vmcs, vcpu.gpr(), gpr);
 }
 
-inline void write_gpr(Vcpu& vcpu, const LoadedVmcs& vmcs, Gpr gpr, u64 value)
+inline Result<void> write_gpr(Vcpu& vcpu, const LoadedVmcs& vmcs, Gpr gpr, u64 value)
 {
-	if (gpr == Gpr::kRsp)
-		vcpu.cache.write<Reg::kRsp>(vmcs, value);
-	else
-		vcpu.gpr()[gpr] = value;
+	return vregcache::write_gpr(vcpu.cache, vmcs, vcpu.gpr(), gpr, value);
 }
 
 // Bits of the interruptibility state (SDM Vol. 3C, table 25-3).
@@ -181,33 +186,26 @@ inline Result<void> raise_debug(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 dr6_bits
 	u64 dr7 = VREGCACHE_TRY(vcpu.cache.read<Reg::kDr7>(vmcs));
 	vcpu.cache.write<Reg::kDr7>(vmcs, dr7 & ~kGeneralDetect);
 	// It also ends branch traps and the recording of branches (SDM Vol. 3B, 18.4.1).
-	u64 control = VREGCACHE_TRY(vmcs.read(vregcache::kGuestIa32Debugctl));
-	if (control & (debugctl::kLbr | debugctl::kBtf)) {
-		VREGCACHE_TRY(vmcs.write(vregcache::kGuestIa32Debugctl, control & ~(debugctl::kLbr | debugctl::kBtf)));
-		vcpu.debugctl_changed = true;
-	}
+	u64 control = VREGCACHE_TRY(vcpu.cache.read<Reg::kDebugctl>(vmcs));
+	vcpu.cache.write<Reg::kDebugctl>(vmcs, control & ~(debugctl::kLbr | debugctl::kBtf));
 	vcpu.entry.dr6 = (vcpu.entry.dr6 & ~kDr6Breakpoints) | dr6_bits;
 	raise(vcpu, Event::exception(vector::kDebug));
 	return {};
 }
 
 // Does each instruction trap?  With BTF, only branches do (SDM Vol. 3B, 18.4.3).
-inline Result<bool> traps_each_instruction(const LoadedVmcs& vmcs, u64 flags)
+inline Result<bool> traps_each_instruction(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 flags)
 {
 	if (!(flags & rflags::kTf))
 		return false;
-	return !(VREGCACHE_TRY(vmcs.read(vregcache::kGuestIa32Debugctl)) & debugctl::kBtf);
+	return !(VREGCACHE_TRY(vcpu.cache.read<Reg::kDebugctl>(vmcs)) & debugctl::kBtf);
 }
 
 // Goes behind the instruction at RIP, which ends blocking by STI and by MOV SS.  True: MOV SS was blocking.
 inline Result<bool> advance_rip(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
-	u64 rip = VREGCACHE_TRY(vcpu.cache.read<Reg::kRip>(vmcs));
-	u64 next = rip + VREGCACHE_TRY(vcpu.cache.read<Reg::kExitInstructionLength>(vmcs));
-	// EIP wraps at 32 bits outside 64-bit mode; who asks only when it matters saves a VMREAD.
-	if ((rip ^ next) >> 32 && !VREGCACHE_TRY(in_64bit_mode(vcpu, vmcs)))
-		next = static_cast<u32>(next);
-	vcpu.cache.write<Reg::kRip>(vmcs, next);
+	u32 length = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitInstructionLength>(vmcs));
+	VREGCACHE_TRY(add_to_rip(vcpu.cache, vmcs, length));
 
 	using namespace interruptibility;
 	u32 blocking = VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs));
@@ -230,7 +228,7 @@ inline Result<void> skip_instruction(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	constexpr u64 kEnabledBreakpoint = 1u << 12;
 	u64 pending = VREGCACHE_TRY(vcpu.cache.read<Reg::kPendingDebugExceptions>(vmcs));
 	u64 causes = pending & kEnabledBreakpoint ? pending & kDr6Breakpoints : 0;
-	if (VREGCACHE_TRY(traps_each_instruction(vmcs, flags)))
+	if (VREGCACHE_TRY(traps_each_instruction(vcpu, vmcs, flags)))
 		causes |= kDr6SingleStep;
 	if (!causes)
 		return {};

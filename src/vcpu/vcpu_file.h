@@ -42,10 +42,8 @@ inline Result<void> reset_registers(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	cache.write<Reg::kEfer>(vmcs, u64{0});
 	set_dr7(vcpu, vmcs, 0);
 	vcpu.entry.dr6 = dr6_from(0);
-	cache.write<Reg::kPdpte0>(vmcs, u64{0});
-	cache.write<Reg::kPdpte1>(vmcs, u64{0});
-	cache.write<Reg::kPdpte2>(vmcs, u64{0});
-	cache.write<Reg::kPdpte3>(vmcs, u64{0});
+	cache.write<Reg::kDebugctl>(vmcs, u64{0});
+	write_pdptes(cache, vmcs, {});
 
 	constexpr u64 kPatAfterReset = 0x0007040600070406;
 	VREGCACHE_TRY(vcpu.msr_shadows.pat.set(vmcs, u64{kPatAfterReset}));

@@ -40,7 +40,6 @@ inline Result<void> write_controls(const LoadedVmcs& vmcs, ControlShadows& contr
 	VRC_WRITE(vmcs, kCr0GuestHostMask, ~kCr0GuestOwned);
 	VRC_WRITE(vmcs, kCr4GuestHostMask, ~kCr4GuestOwned);
 	VRC_WRITE(vmcs, kVmcsLinkPointer, ~u64{0});
-	VRC_WRITE(vmcs, kGuestIa32Debugctl, 0);
 	return {};
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <vregcache/cache.h>
+#include <vregcache/general_register.h>
 #include <vregcache/guest_control_register.h>
 #include <vregcache/segment.h>
 #include <vregcache/vmx_layout.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// A number between the last register and the first segment.
-// expect-error: no matching function for call to .*::read<\(vregcache::Reg\)31>
+// A number behind the last register.
+// expect-error: no matching function for call to .*::read<vregcache::Reg::kEnd>
 #include "common.h"
 
 namespace vregcache {
@@ -8,9 +8,9 @@ namespace vregcache {
 bool test(TestCache& cache, const Loaded& vmcs)
 {
 #ifdef VRC_MUST_NOT_COMPILE
-	return cache.read<static_cast<Reg>(31)>(vmcs).ok();
+	return cache.read<static_cast<Reg>(64)>(vmcs).ok();
 #else
-	return cache.read<static_cast<Reg>(32)>(vmcs).ok();
+	return cache.read<static_cast<Reg>(63)>(vmcs).ok();
 #endif
 }
 
