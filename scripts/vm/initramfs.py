@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The guest's root file system: busybox, the kernel's modules that tests need, our modules, the kselftests."""
+"""The guest's root file system: busybox, trace-cmd, the kernel's modules that tests need, our modules, the kselftests."""
 
 import fcntl
 import gzip
@@ -16,6 +16,7 @@ from vm.paths import BUILD, SCRIPTS
 
 CACHE = BUILD / "initramfs"
 BUSYBOX = pathlib.Path("/bin/busybox")
+TRACE_CMD = pathlib.Path("/usr/bin/trace-cmd")
 
 
 class Tests:
@@ -51,6 +52,17 @@ class Tests:
         return chosen
 
 
+def _with_libraries(program):
+    """A program of this machine, and what it is linked with: name in the archive -> path."""
+    files = {f"bin/{program.name}": program}
+    said = subprocess.run(["ldd", program], stdout=subprocess.PIPE, text=True, check=True).stdout
+    # "libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x...)", and the loader alone.
+    for library in re.findall(r"(/\S+) \(0x", said):
+        # /usr/lib is where /lib leads; the loader looks in both.
+        files[re.sub(r"^/(usr/)?", "", library)] = pathlib.Path(library)
+    return files
+
+
 def _module_bytes(path):
     data = path.read_bytes()
     return lzma.decompress(data) if path.suffix == ".xz" else data
@@ -63,6 +75,8 @@ def _contents(kernel, tests):
         files[f"bin/{name}"] = (SCRIPTS / "guest" / name, True, False)
     files["init"] = (SCRIPTS / "guest" / "init", True, False)
     files["bin/busybox"] = (BUSYBOX, True, False)
+    for name, path in _with_libraries(TRACE_CMD).items():
+        files[name] = (path, True, False)
 
     if kernel.modules:
         depends = {}

@@ -6,8 +6,11 @@
 #ifndef VREGCACHE_GLUE_NAMES_H
 #define VREGCACHE_GLUE_NAMES_H
 
-/* X(number, mask, name, register) for each of enum class Reg, with commas in between. */
-#define VRC_REGISTERS(X)							\
+/*
+ * X(number, mask, name, register) for each of enum class Reg, with commas in between.  The mask is the register's bit in
+ * its half of a set: libtraceevent cannot tell bit 63 from a sign, so a set is printed in halves.
+ */
+#define VRC_LOWER_REGISTERS(X)							\
 	VRC_REGISTER(X, 0, rip, kRip),						\
 	VRC_REGISTER(X, 1, rsp, kRsp),						\
 	VRC_REGISTER(X, 2, rflags, kRflags),					\
@@ -39,37 +42,43 @@
 	VRC_REGISTER(X, 28, instruction_information, kExitInstructionInformation), \
 	VRC_REGISTER(X, 29, guest_physical, kGuestPhysicalAddress),		\
 	VRC_REGISTER(X, 30, guest_linear, kGuestLinearAddress),			\
-	VRC_REGISTER(X, 31, debugctl, kDebugctl),				\
-	VRC_SEGMENT(X, 32, 33, 34, 35, 00000000, es, kEs),			\
-	VRC_SEGMENT(X, 36, 37, 38, 39, 000000000, cs, kCs),			\
-	VRC_SEGMENT(X, 40, 41, 42, 43, 0000000000, ss, kSs),			\
-	VRC_SEGMENT(X, 44, 45, 46, 47, 00000000000, ds, kDs),			\
-	VRC_SEGMENT(X, 48, 49, 50, 51, 000000000000, fs, kFs),			\
-	VRC_SEGMENT(X, 52, 53, 54, 55, 0000000000000, gs, kGs),			\
-	VRC_SEGMENT(X, 56, 57, 58, 59, 00000000000000, ldtr, kLdtr),		\
-	VRC_SEGMENT(X, 60, 61, 62, 63, 000000000000000, tr, kTr)
+	VRC_REGISTER(X, 31, debugctl, kDebugctl)
+
+#define VRC_SEGMENT_REGISTERS(X)						\
+	VRC_SEGMENT(X, 32, 33, 34, 35, UL, es, kEs),				\
+	VRC_SEGMENT(X, 36, 37, 38, 39, 0UL, cs, kCs),				\
+	VRC_SEGMENT(X, 40, 41, 42, 43, 00UL, ss, kSs),				\
+	VRC_SEGMENT(X, 44, 45, 46, 47, 000UL, ds, kDs),				\
+	VRC_SEGMENT(X, 48, 49, 50, 51, 0000UL, fs, kFs),				\
+	VRC_SEGMENT(X, 52, 53, 54, 55, 00000UL, gs, kGs),				\
+	VRC_SEGMENT(X, 56, 57, 58, 59, 000000UL, ldtr, kLdtr),				\
+	VRC_SEGMENT(X, 60, 61, 62, 63, 0000000UL, tr, kTr)
+
+#define VRC_REGISTERS(X) VRC_LOWER_REGISTERS(X), VRC_SEGMENT_REGISTERS(X)
 
 #define VRC_REGISTER(X, number, name, reg) X(number, 1UL << number, name, Reg::reg)
-/* Its four parts are one hexadecimal digit.  libtraceevent takes a shift by 63 for something else, so no shift. */
+/* Its four parts are one hexadecimal digit, and the zeros behind it say which. */
 #define VRC_SEGMENT(X, a, b, c, d, zeros, name, segment)						\
-	X(a, 0x1##zeros##UL, name.selector, segment_register(Segment::segment, SegmentPart::kSelector)),	\
-	X(b, 0x2##zeros##UL, name.base, segment_register(Segment::segment, SegmentPart::kBase)),		\
-	X(c, 0x4##zeros##UL, name.limit, segment_register(Segment::segment, SegmentPart::kLimit)),		\
-	X(d, 0x8##zeros##UL, name.access_rights, segment_register(Segment::segment, SegmentPart::kAccessRights))
+	X(a, 0x1##zeros, name.selector, segment_register(Segment::segment, SegmentPart::kSelector)),	\
+	X(b, 0x2##zeros, name.base, segment_register(Segment::segment, SegmentPart::kBase)),		\
+	X(c, 0x4##zeros, name.limit, segment_register(Segment::segment, SegmentPart::kLimit)),		\
+	X(d, 0x8##zeros, name.access_rights, segment_register(Segment::segment, SegmentPart::kAccessRights))
 
 /* X(mask, name) for groups of registers that come and go together: the larger before those that it holds. */
-#define VRC_REGISTER_GROUPS(X)				\
+#define VRC_LOWER_GROUPS(X)				\
 	X(0x7fe00000UL, exit_information),		\
-	X(0x1e000UL, pdptes),				\
-	X(0xffffffff00000000UL, segments),		\
-	X(0xf00000000UL, es),				\
-	X(0xf000000000UL, cs),				\
-	X(0xf0000000000UL, ss),				\
-	X(0xf00000000000UL, ds),			\
-	X(0xf000000000000UL, fs),			\
-	X(0xf0000000000000UL, gs),			\
-	X(0xf00000000000000UL, ldtr),			\
-	X(0xf000000000000000UL, tr)
+	X(0x1e000UL, pdptes)
+
+#define VRC_SEGMENT_GROUPS(X)				\
+	X(0xffffffffUL, segments),			\
+	X(0xfUL, es),					\
+	X(0xf0UL, cs),					\
+	X(0xf00UL, ss),					\
+	X(0xf000UL, ds),				\
+	X(0xf0000UL, fs),				\
+	X(0xf00000UL, gs),				\
+	X(0xf000000UL, ldtr),				\
+	X(0xf0000000UL, tr)
 
 /* X(number, name, constant) for those of the basic exit reasons that have a name, in enum class ExitReason. */
 #define VRC_EXIT_REASONS(X)					\

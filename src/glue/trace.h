@@ -20,8 +20,13 @@
 #define VRC_SYMBOL_OF(number, name, constant) { number, #name }
 
 #define vrc_show_register(number) __print_symbolic(number, VRC_REGISTERS(VRC_SYMBOL_OF_REGISTER))
+/* For "%s%s%s". */
 #define vrc_show_registers(set)										\
-	__print_flags(set, "|", VRC_REGISTER_GROUPS(VRC_FLAG_OF_GROUP), VRC_REGISTERS(VRC_FLAG_OF_REGISTER))
+	__print_flags((set) & 0xffffffff, "|", VRC_LOWER_GROUPS(VRC_FLAG_OF_GROUP),			\
+		      VRC_LOWER_REGISTERS(VRC_FLAG_OF_REGISTER)),					\
+	((set) & 0xffffffff) && ((set) >> 32) ? "|" : "",						\
+	__print_flags((set) >> 32, "|", VRC_SEGMENT_GROUPS(VRC_FLAG_OF_GROUP),				\
+		      VRC_SEGMENT_REGISTERS(VRC_FLAG_OF_REGISTER))
 
 /* An interruption information (SDM Vol. 3C, table 25-17). */
 #define vrc_show_event(word)										\
@@ -51,7 +56,7 @@ TRACE_EVENT(vm_entry,
 		__entry->dirty = now->dirty;
 		__entry->rip = now->rip;
 	),
-	TP_printk("vcpu=%u rip=0x%llx event=%s vector=%u error_code=0x%x dirty=%s available=%s",
+	TP_printk("vcpu=%u rip=0x%llx event=%s vector=%u error_code=0x%x dirty=%s%s%s available=%s%s%s",
 		  __entry->vcpu, __entry->rip, vrc_show_event(__entry->event), __entry->event & 0xff,
 		  __entry->error_code, vrc_show_registers(__entry->dirty), vrc_show_registers(__entry->available))
 );
@@ -88,7 +93,7 @@ TRACE_EVENT(vm_exit,
 		__entry->qualification = now->qualification;
 		__entry->guest_physical = now->guest_physical;
 	),
-	TP_printk("vcpu=%u reason=%s next=%s rip=0x%llx length=%u qualification=0x%llx guest_physical=0x%llx interruption=0x%x interruption_error=0x%x vectoring=0x%x dirty=%s available=%s",
+	TP_printk("vcpu=%u reason=%s next=%s rip=0x%llx length=%u qualification=0x%llx guest_physical=0x%llx interruption=0x%x interruption_error=0x%x vectoring=0x%x dirty=%s%s%s available=%s%s%s",
 		  __entry->vcpu, __print_symbolic(__entry->reason, VRC_EXIT_REASONS(VRC_SYMBOL_OF)),
 		  __print_symbolic(__entry->next, VRC_EXIT_ENDS(VRC_SYMBOL_OF)), __entry->rip, __entry->length,
 		  __entry->qualification, __entry->guest_physical, __entry->interruption, __entry->interruption_error,
@@ -129,7 +134,7 @@ TRACE_EVENT(invalidate,
 		__entry->vcpu = vcpu;
 		__entry->set = set;
 	),
-	TP_printk("vcpu=%u set=%s", __entry->vcpu, vrc_show_registers(__entry->set))
+	TP_printk("vcpu=%u set=%s%s%s", __entry->vcpu, vrc_show_registers(__entry->set))
 );
 
 /* The VMCS was made the current one of this CPU; "from" is where it was loaded before, or -1. */

@@ -16,7 +16,6 @@ struct RegisterName {
 
 consteval bool every_register_has_its_name()
 {
-	using enum vregcache::Segment;
 	using vregcache::Reg;
 	using vregcache::Segment;
 	using vregcache::segment_register;
@@ -26,7 +25,7 @@ consteval bool every_register_has_its_name()
 #undef VRC_ROW
 	vregcache::RegSet named;
 	for (const RegisterName& name : kNames) {
-		if (vregcache::index(name.reg) != name.number || vregcache::RegSet(name.reg).bits() != name.mask)
+		if (vregcache::index(name.reg) != name.number || name.mask != 1ull << name.number % 32)
 			return false;
 		named |= name.reg;
 	}
@@ -41,20 +40,28 @@ consteval bool every_group_is_one()
 	using vregcache::Segment;
 	using vregcache::segment_register;
 	using vregcache::SegmentPart;
-	auto segment = [](Segment which) {
-		return vregcache::RegSet::range(segment_register(which, SegmentPart::kSelector),
-						segment_register(which, SegmentPart::kAccessRights))
-			.bits();
+	auto lower = [](vregcache::RegSet set) { return set.bits(); };
+	auto segments = [](Segment first, Segment last) {
+		return vregcache::RegSet::range(segment_register(first, SegmentPart::kSelector),
+						segment_register(last, SegmentPart::kAccessRights))
+			       .bits() >> 32;
 	};
+	auto segment = [segments](Segment which) { return segments(which, which); };
 	const unsigned long long kGroups[] = {
-		vregcache::VmxLayout::exit_information().bits(),
-		vregcache::RegSet::range(Reg::kPdpte0, Reg::kPdpte3).bits(),
-		vregcache::RegSet::range(Reg::kFirstSegment, static_cast<Reg>(63)).bits(),
-		segment(Segment::kEs), segment(Segment::kCs), segment(Segment::kSs), segment(Segment::kDs),
-		segment(Segment::kFs), segment(Segment::kGs), segment(Segment::kLdtr), segment(Segment::kTr),
+		lower(vregcache::VmxLayout::exit_information()),
+		lower(vregcache::RegSet::range(Reg::kPdpte0, Reg::kPdpte3)),
+		segments(Segment::kEs, Segment::kTr),
+		segment(Segment::kEs),
+		segment(Segment::kCs),
+		segment(Segment::kSs),
+		segment(Segment::kDs),
+		segment(Segment::kFs),
+		segment(Segment::kGs),
+		segment(Segment::kLdtr),
+		segment(Segment::kTr),
 	};
 #define VRC_MASK(mask, name) mask
-	constexpr unsigned long long kNamed[] = {VRC_REGISTER_GROUPS(VRC_MASK)};
+	constexpr unsigned long long kNamed[] = {VRC_LOWER_GROUPS(VRC_MASK), VRC_SEGMENT_GROUPS(VRC_MASK)};
 #undef VRC_MASK
 	static_assert(sizeof(kGroups) == sizeof(kNamed));
 	for (unsigned i = 0; i < sizeof(kNamed) / sizeof(kNamed[0]); i++) {
