@@ -1,0 +1,99 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# trace-cmd, the tool that people use, understands the module's events and traces its functions by names that can be typed.
+
+KSFT_SKIP=4
+TRACEFS=/sys/kernel/tracing
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+if [ -n "$VRC_DEVICE" ] && [ "$VRC_DEVICE" != /dev/vregcache ]; then
+	echo "1..0 # SKIP $VRC_DEVICE has no such events"
+	exit $KSFT_SKIP
+fi
+
+echo "TAP version 13"
+echo "1..8"
+number=0
+failures=0
+result() {
+	number=$((number + 1))
+	if [ "$1" -eq 0 ]; then
+		echo "ok $number $2"
+	else
+		echo "not ok $number $2"
+		failures=$((failures + 1))
+	fi
+}
+
+# record FILE OPTION...: what happens while counters_test runs its guests.
+record() {
+	file=$1
+	shift
+	(cd "$work" && trace-cmd record -o "$file" "$@" "$tests/counters_test") >"$work/said" 2>&1 && return
+	sed 's/^/# /' "$work/said"
+	return 1
+}
+
+# has WHAT FILE EXPRESSION: shows the beginning of the file when there is no such line.
+has() {
+	grep -qE "$2" "$1" && return
+	echo "# no line of $1 matches $2"
+	head -n 20 "$1" | cut -c 1-300 | sed 's/^/# /'
+	return 1
+}
+
+functions() {
+	sed -n 's/ \[vregcache\]$//p' $TRACEFS/available_filter_functions
+}
+
+tests=$(pwd)
+
+[ -n "$(functions)" ]
+result $? "functions_of_the_module_can_be_traced"
+
+# A prefix of __ is the kernel's own, for what TRACE_EVENT makes.
+functions | grep -vE '^[a-z_][a-z0-9_.]*$' | sed 's/^/# cannot be typed: /' >"$work/bad"
+cat "$work/bad"
+[ ! -s "$work/bad" ]
+result $? "every_name_can_be_typed"
+
+functions | sort | uniq -d | sed 's/^/# more than one: /' >"$work/twice"
+cat "$work/twice"
+[ ! -s "$work/twice" ]
+result $? "every_name_is_there_once"
+
+missing=0
+for name in exit cpuid hlt io rdmsr wrmsr control_register mov_dr xsetbv vmcall ept_violation exception_or_nmi \
+	interrupt_window invalid_opcode general_protection; do
+	functions | grep -qx "vrc_handle_$name" || { echo "# vrc_handle_$name is not there"; missing=1; }
+done
+functions | grep -qx vrc_cache_miss || { echo "# vrc_cache_miss is not there"; missing=1; }
+result $missing "handlers_are_there_by_name"
+
+# What lies between host and guest must not be traced.
+! functions | grep -E '^vrc_(cross|vmx_enter|vmx_exit)'
+result $? "nothing_between_host_and_guest_can_be_traced"
+
+record events.dat -e vregcache && (cd "$work" && trace-cmd report events.dat) >"$work/events" 2>"$work/said"
+result $? "trace_cmd_records_and_reports_events"
+
+# A format that libtraceevent does not understand is reported as [FAILED TO PARSE], or prints numbers.
+! grep -E 'FAILED|0x8000000000000000' "$work/events" | head -n 3 &&
+has "$work/events" 'vm_entry: .*vcpu=0 rip=0x10000 event=none vector=0 error_code=0x0 dirty=[a-z0-9_.|]*rip' &&
+has "$work/events" 'vm_exit: .*vcpu=0 reason=cpuid next=guest rip=0x[0-9a-f]+ length=2 .* dirty=rip available=rip\|.*\|exit_reason' &&
+has "$work/events" 'vm_exit: .*vcpu=0 reason=io next=userspace ' &&
+has "$work/events" 'miss: .*vcpu=0 reg=exit_reason value=0xa$' &&
+has "$work/events" 'write_back: .*vcpu=0 reg=tr\.access_rights value=0x8b$' &&
+has "$work/events" 'invalidate: .*vcpu=0 set=exit_information\|pdptes\|rip\|rsp\|.*\|segments$' &&
+has "$work/events" 'vmcs_load: .*vcpu=0 vmcs=0x[0-9a-f]+000 from=-1$'
+result $? "trace_cmd_understands_every_event"
+
+record graph.dat -p function_graph -g vrc_handle_exit &&
+(cd "$work" && trace-cmd report graph.dat) >"$work/graph" 2>"$work/said" &&
+has "$work/graph" 'funcgraph_entry: .*\| +vrc_handle_exit\(\) \{' &&
+has "$work/graph" 'funcgraph_entry: .*\| +vrc_handle_cpuid\(\) \{' &&
+has "$work/graph" 'funcgraph_entry: .*\| +vrc_cache_miss\(\);'
+result $? "function_graph_shows_the_way_of_an_exit"
+
+[ $failures -eq 0 ]
