@@ -43,11 +43,11 @@ has() {
 	return 1
 }
 
-functions() {
-	sed -n 's/ \[vregcache\]$//p' $TRACEFS/available_filter_functions
-}
-
 tests=$(pwd)
+sed -n 's/ \[vregcache\]$//p' $TRACEFS/available_filter_functions >"$work/functions"
+functions() {
+	cat "$work/functions"
+}
 
 [ -n "$(functions)" ]
 result $? "functions_of_the_module_can_be_traced"
@@ -79,7 +79,7 @@ record events.dat -e vregcache && (cd "$work" && trace-cmd report events.dat) >"
 result $? "trace_cmd_records_and_reports_events"
 
 # A format that libtraceevent does not understand is reported as [FAILED TO PARSE], or prints numbers.
-! grep -E 'FAILED|0x8000000000000000' "$work/events" | head -n 3 &&
+! grep -m 1 -E 'FAILED|0x8000000000000000' "$work/events" &&
 has "$work/events" 'vm_entry: .*vcpu=0 rip=0x10000 event=none vector=0 error_code=0x0 dirty=[a-z0-9_.|]*rip' &&
 has "$work/events" 'vm_exit: .*vcpu=0 reason=cpuid next=guest rip=0x[0-9a-f]+ length=2 .* dirty=rip available=rip\|.*\|exit_reason' &&
 has "$work/events" 'vm_exit: .*vcpu=0 reason=io next=userspace ' &&
@@ -89,7 +89,7 @@ has "$work/events" 'invalidate: .*vcpu=0 set=exit_information\|pdptes\|rip\|rsp\
 has "$work/events" 'vmcs_load: .*vcpu=0 vmcs=0x[0-9a-f]+000 from=-1$'
 result $? "trace_cmd_understands_every_event"
 
-record graph.dat -p function_graph -g vrc_handle_exit &&
+record graph.dat -p function_graph -l 'vrc_*' -g vrc_handle_exit &&
 (cd "$work" && trace-cmd report graph.dat) >"$work/graph" 2>"$work/said" &&
 has "$work/graph" 'funcgraph_entry: .*\| +vrc_handle_exit\(\) \{' &&
 has "$work/graph" 'funcgraph_entry: .*\| +vrc_handle_cpuid\(\) \{' &&
