@@ -34,8 +34,9 @@ enum class ExitEnd : u8 {
 // The vCPU is given by reference, so that its number is read behind the key.
 [[gnu::always_inline]] inline void trace_miss(const u32& vcpu, vregcache::Reg reg, u64 value)
 {
-	if (is_traced<__tracepoint_miss>()) [[unlikely]]
-		vrc_trace_miss(vcpu, index(reg), value);
+	if (is_traced<__tracepoint_miss>()) [[unlikely]] {
+		asm volatile("call vrc_trace_miss" : : "D"(vcpu), "S"(u32{index(reg)}), "d"(value) : "memory");
+	}
 }
 
 [[gnu::always_inline]] inline void trace_write_back(const u32& vcpu, vregcache::Reg reg, u64 value)
