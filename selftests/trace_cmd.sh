@@ -68,7 +68,7 @@ for name in exit cpuid hlt io rdmsr wrmsr control_register mov_dr xsetbv vmcall 
 	interrupt_window invalid_opcode general_protection; do
 	functions | grep -qx "vrc_handle_$name" || { echo "# vrc_handle_$name is not there"; missing=1; }
 done
-functions | grep -qx vrc_cache_miss || { echo "# vrc_cache_miss is not there"; missing=1; }
+functions | grep -qx vrc_cache_read_slowly || { echo "# vrc_cache_read_slowly is not there"; missing=1; }
 result $missing "handlers_are_there_by_name"
 
 # What lies between host and guest must not be traced.
@@ -93,7 +93,7 @@ record graph.dat -p function_graph -l 'vrc_*' -g vrc_handle_exit &&
 (cd "$work" && trace-cmd report graph.dat) >"$work/graph" 2>"$work/said" &&
 has "$work/graph" 'funcgraph_entry: .*\| +vrc_handle_exit\(\) \{' &&
 has "$work/graph" 'funcgraph_entry: .*\| +vrc_handle_cpuid\(\) \{' &&
-has "$work/graph" 'funcgraph_entry: .*\| +vrc_cache_miss\(\);'
+has "$work/graph" 'funcgraph_entry: .*\| +vrc_cache_read_slowly\(\);'
 result $? "function_graph_shows_the_way_of_an_exit"
 
 [ $failures -eq 0 ]

@@ -220,7 +220,7 @@ static const char *const names[] = {
 	"rip", "rsp", "rflags", "interruptibility", "pending_debug", "activity", "cr0", "cr0_shadow", "cr3", "cr4",
 	"cr4_shadow", "efer", "dr7", "pdpte0", "pdpte1", "pdpte2", "pdpte3", "gdtr.base", "gdtr.limit", "idtr.base",
 	"idtr.limit", "exit_reason", "qualification", "interruption", "interruption_error", "vectoring",
-	"vectoring_error", "instruction_length", "instruction_information", "guest_physical", "guest_linear",
+	"vectoring_error", "instruction_length", "instruction_information", "guest_physical", "guest_linear", "debugctl",
 };
 
 static const char *const segments[] = { "es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr" };

@@ -214,15 +214,15 @@ struct vrc_trace_exit {
 };
 
 #define VRC_COLD __attribute__((__cold__))
-/* And keeping all registers. */
+/* Keeping all registers, also those that a function may change: it is called from the middle of other code. */
 #define VRC_ASIDE __attribute__((__cold__, __no_caller_saved_registers__, __no_instrument_function__))
 VRC_COLD void vrc_trace_vm_entry(const struct vrc_trace_entry *entry);
 VRC_COLD void vrc_trace_vm_exit(const struct vrc_trace_exit *exit);
 VRC_ASIDE void vrc_trace_miss(vrc_u32 vcpu, vrc_u32 reg, vrc_u64 value);
-VRC_COLD void vrc_trace_write_back(vrc_u32 vcpu, vrc_u32 reg, vrc_u64 value);
-VRC_COLD void vrc_trace_invalidate(vrc_u32 vcpu, vrc_u64 set);
+VRC_ASIDE void vrc_trace_write_back(vrc_u32 vcpu, vrc_u32 reg, vrc_u64 value);
+VRC_ASIDE void vrc_trace_invalidate(vrc_u32 vcpu, vrc_u64 set);
 /* @from: the CPU where it was loaded before, or -1. */
-VRC_COLD void vrc_trace_vmcs_load(vrc_u32 vcpu, vrc_u64 vmcs, int from);
+VRC_ASIDE void vrc_trace_vmcs_load(vrc_u32 vcpu, vrc_u64 vmcs, int from);
 
 /* Module parameter: count the reads that memory serves, too.  May change at any time. */
 extern vrc_bool vrc_count_hits;

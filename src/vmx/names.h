@@ -29,7 +29,7 @@ consteval bool every_register_has_its_name()
 			return false;
 		named |= name.reg;
 	}
-	return named == vregcache::RegSet::all();
+	return named.contains(vregcache::RegSet::all());
 }
 
 static_assert(every_register_has_its_name(), "glue/names.h and the cache do not agree");

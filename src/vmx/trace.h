@@ -24,6 +24,19 @@ extern tracepoint __tracepoint_vmcs_load;
 
 namespace {
 
+// A call that leaves every register as it was, so that nothing has to be kept for it where it is not made.  The function
+// is one that does so; its arguments are put into their registers here, and those get back what they had.
+// clang-format off
+#define VRC_CALL_ASIDE(function, first, second, third)                                                 \
+	({                                                                                             \
+		asm volatile("push %%rdi\n\tpush %%rsi\n\tpush %%rdx\n\t"                             \
+			     "push %[a]\n\tpush %[b]\n\tpush %[c]\n\tpop %%rdx\n\tpop %%rsi\n\tpop %%rdi\n\t" \
+			     "call " #function "\n\tpop %%rdx\n\tpop %%rsi\n\tpop %%rdi"            \
+			     : : [a] "r"(static_cast<u64>(first)), [b] "r"(static_cast<u64>(second)),  \
+				 [c] "r"(static_cast<u64>(third)) : "memory");                         \
+	})
+// clang-format on
+
 // What follows after an exit, for people.
 enum class ExitEnd : u8 {
 #define VRC_ENUMERATOR(number, name, constant) constant = number
@@ -34,27 +47,26 @@ enum class ExitEnd : u8 {
 // The vCPU is given by reference, so that its number is read behind the key.
 [[gnu::always_inline]] inline void trace_miss(const u32& vcpu, vregcache::Reg reg, u64 value)
 {
-	if (is_traced<__tracepoint_miss>()) [[unlikely]] {
-		asm volatile("call vrc_trace_miss" : : "D"(vcpu), "S"(u32{index(reg)}), "d"(value) : "memory");
-	}
+	if (is_traced<__tracepoint_miss>()) [[unlikely]]
+		VRC_CALL_ASIDE(vrc_trace_miss, vcpu, index(reg), value);
 }
 
 [[gnu::always_inline]] inline void trace_write_back(const u32& vcpu, vregcache::Reg reg, u64 value)
 {
 	if (is_traced<__tracepoint_write_back>()) [[unlikely]]
-		vrc_trace_write_back(vcpu, index(reg), value);
+		VRC_CALL_ASIDE(vrc_trace_write_back, vcpu, index(reg), value);
 }
 
 [[gnu::always_inline]] inline void trace_invalidate(const u32& vcpu, vregcache::RegSet set)
 {
 	if (is_traced<__tracepoint_invalidate>()) [[unlikely]]
-		vrc_trace_invalidate(vcpu, set.bits());
+		VRC_CALL_ASIDE(vrc_trace_invalidate, vcpu, set.bits(), 0);
 }
 
 [[gnu::always_inline]] inline void trace_vmcs_load(const u32& vcpu, const VmcsId& vmcs, unsigned from)
 {
 	if (is_traced<__tracepoint_vmcs_load>()) [[unlikely]]
-		vrc_trace_vmcs_load(vcpu, static_cast<u64>(vmcs), static_cast<int>(from));
+		VRC_CALL_ASIDE(vrc_trace_vmcs_load, vcpu, vmcs, from);
 }
 
 template <class Vcpu>
