@@ -44,8 +44,8 @@ unit: ## unit tests on this machine (GoogleTest, ASan, UBSan)
 	@scripts/install-deps unit
 	@$(MAKE) --no-print-directory -j$$(nproc) -C selftests/unit check
 
-script-tests: ## tests of the virtual machine runner itself
-	@scripts/install-deps run
+script-tests: ## tests of the virtual machine runner itself, and of what judges a build
+	@scripts/install-deps run build
 	@scripts/tests/run
 
 lint: compile_commands ## static checks: format, clang-tidy, checkpatch, shellcheck, pyflakes, clangd
