@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0
+// The module's machine, run in a process of its own.
+//
+// module.cc is all C++ of the module, src/vregcache.cc, unchanged.  What is below it is played here:
+//
+//	privileged_instructions.h  has the assembler replace each privileged instruction of the module by a call
+//	emulation.h                carries it out on a CPU that is a few variables and a VMCS that is a model
+//	host.h                     the kernel's services (src/glue/kernel.h)
+//	guest.h                    the guest: VM-entry takes the next VM-exit from a script
+//	vcpu_fixture.h             a virtual machine with a vCPU, driven through the ioctls
+//	access_lists.h             which fields were read and written between two moments
+//
+// So a test sees each VMREAD and VMWRITE by its field, can make any of them fail, and runs in a millisecond.  What it
+// cannot show is what hardware does: the same is tested on VMX CPUs by the kselftests.  src/vmx/entry.S is not in it.
+#pragma once
+
+#include <array>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "../model_vmcs.h"
+
+namespace vregcache::test {
+
+// The registers of the caller of an emulated instruction, and its operands; the stubs in emulation.cc build it.
+struct InstructionFrame {
+	u64 r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx, rax;
+	u64 rflags;
+	u64 handler;
+	u64 return_address;
+	u64 operand[2];
+};
+static_assert(__builtin_offsetof(InstructionFrame, handler) == 128);
+
+struct DescriptorTableRegister {
+	u16 limit = 0;
+	u64 base = 0;
+};
+
+// What the module reads and changes of a CPU that the kernel runs on.
+struct HostCpu {
+	explicit HostCpu(ModelMemory& memory) : vmx(memory) {}
+
+	std::map<u32, u64> msr;
+	u64 cr0 = 0, cr2 = 0, cr3 = 0, cr4 = 0;
+	std::array<u64, 8> dr = {};
+	u64 xcr0 = 0;
+	u32 pkru = 0;
+	u16 cs = 0, ss = 0, ds = 0, es = 0, fs = 0, gs = 0, tr = 0, ldtr = 0;
+	DescriptorTableRegister gdtr, idtr;
+	u64 tsc = 0;
+
+	bool in_vmx_operation = false;
+	ModelCpu vmx;  // its current VMCS, and accesses to it
+};
+
+// What SDM Vol. 3C, 25.1 and 25.11.3 say of a VMCS beside its fields.
+struct VmcsState {
+	bool launched = false;
+	unsigned active_on = ~0u;  // the CPU where it was loaded last, until VMCLEAR
+};
+
+struct CpuidLeaf {
+	u32 eax = 0, ebx = 0, ecx = 0, edx = 0;
+};
+
+constexpr unsigned kCpuCount = 2;
+
+// Two CPUs with all of VMX that the module knows.
+struct Hardware {
+	Hardware();
+	Hardware(const Hardware&) = delete;
+	~Hardware();
+
+	HostCpu& cpu() { return cpus[current]; }
+	// The task goes on there: the module's per-CPU data are that CPU's from now on.
+	void move_to(unsigned number);
+
+	ModelMemory vmcs_memory;
+	std::array<HostCpu, kCpuCount> cpus{HostCpu(vmcs_memory), HostCpu(vmcs_memory)};
+	unsigned current = 0;
+	std::map<VmcsId, VmcsState> vmcs_state;
+	std::map<std::pair<u32, u32>, CpuidLeaf> cpuid;
+	std::array<u64, 16> gdt = {};
+	u64 invept_count = 0;
+};
+
+// The one that the module runs on now.
+Hardware& hardware();
+
+}  // namespace vregcache::test

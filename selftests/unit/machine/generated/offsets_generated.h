@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: GPL-2.0
+// What the build of the module takes from kernel headers (src/glue/offsets.c), for a kernel that is not there.
+#pragma once
+
+#define VRC_EX_TYPE_DEFAULT 1
+#define VRC_KERNEL_CS 0x10
+#define VRC_KERNEL_DS 0x18
+#define VRC_TSS_SELECTOR 0x40

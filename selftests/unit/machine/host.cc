@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "host.h"
+
+#include <gtest/gtest.h>
+#include <vcpu/uapi.h>
+#include <vmx/architecture.h>
+
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+using vregcache::test::hardware;
+using vregcache::test::host;
+using vregcache::test::kCpuCount;
+
+struct vrc_host_pinned {
+	std::vector<u64> physical;
+};
+
+namespace vregcache::test {
+
+namespace {
+Host* g_host;
+constexpr u64 kPageSize = 4096;
+}  // namespace
+
+Host::Host() { g_host = this; }
+Host::~Host() { g_host = nullptr; }
+Host& host() { return *g_host; }
+
+void Host::complain(const std::string& what) const { ADD_FAILURE() << what; }
+
+void Host::check_may_sleep(const char* what) const
+{
+	if (interrupts_off)
+		complain(std::string(what) + " may sleep, and interrupts are off");
+	if (fpu_owner)
+		complain(std::string(what) + " may sleep, and the guest's FPU registers are in the CPU");
+}
+
+namespace {
+
+u64 new_physical(void* page)
+{
+	u64 physical = host().next_page;
+	host().next_page += kPageSize;
+	host().pages[physical] = page;
+	return physical;
+}
+
+bool may_allocate()
+{
+	if (!host().allocations_until_failure)
+		return false;
+	host().allocations_until_failure--;
+	return true;
+}
+
+std::string text_of(const char* format, va_list arguments)
+{
+	char text[512];
+	std::vsnprintf(text, sizeof(text), format, arguments);
+	return text;
+}
+
+}  // namespace
+
+}  // namespace vregcache::test
+
+using namespace vregcache::test;
+
+// ---- log ----
+
+void vrc_host_error(const char* format, ...)
+{
+	va_list arguments;
+	va_start(arguments, format);
+	host().errors.push_back(text_of(format, arguments));
+	va_end(arguments);
+}
+
+void vrc_host_info(const char*, ...) {}
+void vrc_host_warn(const char* what) { host().complain(std::string("WARN: ") + what); }
+
+// ---- memory ----
+
+void* vrc_host_alloc(unsigned long bytes)
+{
+	host().check_may_sleep("an allocation");
+	if (!may_allocate())
+		return nullptr;
+	host().blocks_in_use++;
+	return std::calloc(1, bytes);
+}
+
+void vrc_host_free(void* memory)
+{
+	if (memory)
+		host().blocks_in_use--;
+	std::free(memory);
+}
+
+void* vrc_host_alloc_page(void)
+{
+	host().check_may_sleep("an allocation");
+	if (!may_allocate())
+		return nullptr;
+	void* page = std::aligned_alloc(kPageSize, kPageSize);
+	std::memset(page, 0, kPageSize);
+	new_physical(page);
+	return page;
+}
+
+void vrc_host_free_page(void* page)
+{
+	if (page)
+		host().pages.erase(vrc_host_physical(page));
+	std::free(page);
+}
+
+vrc_u64 vrc_host_physical(const void* direct_map)
+{
+	for (const auto& [physical, page] : host().pages) {
+		if (page == direct_map)
+			return physical;
+	}
+	host().complain("a physical address is asked for of what is no page");
+	return 0;
+}
+
+void* vrc_host_direct_map(vrc_u64 physical)
+{
+	auto found = host().pages.find(physical);
+	if (found == host().pages.end()) {
+		host().complain("a physical address that no page has");
+		std::abort();
+	}
+	return found->second;
+}
+
+int vrc_host_copy_from_user(void* to, vrc_u64 user_address, unsigned long bytes)
+{
+	host().check_may_sleep("a copy from userspace");
+	if (!host().user_memory_is_there)
+		return -EFAULT;
+	std::memcpy(to, reinterpret_cast<const void*>(user_address), bytes);
+	return 0;
+}
+
+int vrc_host_copy_to_user(vrc_u64 user_address, const void* from, unsigned long bytes)
+{
+	host().check_may_sleep("a copy to userspace");
+	if (!host().user_memory_is_there)
+		return -EFAULT;
+	std::memcpy(reinterpret_cast<void*>(user_address), from, bytes);
+	return 0;
+}
+
+int vrc_host_pin(vrc_host_vm*, vrc_u64 user_address, vrc_u64 page_count, vrc_bool, vrc_host_pinned** pinned)
+{
+	host().check_may_sleep("pinning");
+	*pinned = new vrc_host_pinned;
+	for (vrc_u64 page = 0; page < page_count; page++)
+		(*pinned)->physical.push_back(new_physical(reinterpret_cast<void*>(user_address + page * kPageSize)));
+	return 0;
+}
+
+void vrc_host_unpin(vrc_host_vm*, vrc_host_pinned* pinned)
+{
+	for (u64 physical : pinned->physical)
+		host().pages.erase(physical);
+	delete pinned;
+}
+
+vrc_u64 vrc_host_pinned_physical(const vrc_host_pinned* pinned, vrc_u64 page) { return pinned->physical.at(page); }
+
+// ---- processors ----
+
+unsigned int vrc_host_cpu_limit(void) { return kCpuCount; }
+unsigned int vrc_host_cpu(void) { return hardware().current; }
+unsigned long vrc_host_irq_save(void) { return host().interrupts_off++; }
+
+void vrc_host_irq_restore(unsigned long flags)
+{
+	if (flags != --host().interrupts_off)
+		host().complain("interrupts are restored in another order than they were saved in");
+}
+
+void vrc_host_on_cpu(unsigned int cpu, void (*function)(void*), void* argument)
+{
+	if (host().interrupts_off)
+		host().complain("another CPU is waited for, and interrupts are off");
+	unsigned here = hardware().current;
+	hardware().move_to(cpu);
+	host().interrupts_off++;
+	function(argument);
+	host().interrupts_off--;
+	hardware().move_to(here);
+}
+
+void vrc_host_on_each_cpu(void (*function)(void*), void* argument)
+{
+	for (unsigned cpu = 0; cpu < kCpuCount; cpu++)
+		vrc_host_on_cpu(cpu, function, argument);
+}
+
+const void* vrc_host_task(void) { return &host(); }
+vrc_bool vrc_host_task_may_run_here(const void*) { return false; }
+
+void vrc_host_set_cr4_vmxe(vrc_bool on)
+{
+	u64& cr4 = hardware().cpu().cr4;
+	cr4 = on ? cr4 | cr4::kVmxe : cr4 & ~cr4::kVmxe;
+}
+
+unsigned long vrc_host_cr3(void) { return hardware().cpu().cr3; }
+unsigned long vrc_host_cr4(void) { return hardware().cpu().cr4; }
+vrc_bool vrc_host_signal_pending(void) { return host().signal_pending && host().signal_pending(); }
+vrc_bool vrc_host_need_resched(void) { return host().need_resched && host().need_resched(); }
+
+void vrc_host_reschedule(void)
+{
+	if (host().interrupts_off)
+		host().complain("the CPU is given away, and interrupts are off");
+	if (host().reschedule)
+		host().reschedule();
+}
+
+void vrc_host_prediction_barrier(void) {}
+
+void vrc_host_handle_nmi(void)
+{
+	if (!host().interrupts_off)
+		host().complain("a host NMI is handled, and interrupts are on already");
+	host().nmis_handled++;
+}
+
+void vrc_host_handle_machine_check(void) { host().machine_checks_handled++; }
+
+// ---- locks ----
+
+void vrc_host_memory_lock(vrc_host_vm* vm)
+{
+	host().check_may_sleep("the memory lock");
+	if (vm->memory_locked)
+		host().complain("the memory lock is taken twice");
+	vm->memory_locked = true;
+}
+
+void vrc_host_memory_unlock(vrc_host_vm* vm)
+{
+	if (!vm->memory_locked)
+		host().complain("the memory lock is not held");
+	vm->memory_locked = false;
+}
+
+void vrc_host_global_lock(void)
+{
+	host().check_may_sleep("the global lock");
+	host().globally_locked = true;
+}
+
+void vrc_host_global_unlock(void) { host().globally_locked = false; }
+
+// ---- host state ----
+
+void vrc_host_restore_descriptor_limits(void) { hardware().cpu().gdtr.limit = sizeof(hardware().gdt) - 1; }
+
+void vrc_host_load_selectors(vrc_u16 ds, vrc_u16 es, vrc_u16 fs, vrc_u16 gs)
+{
+	auto& cpu = hardware().cpu();
+	cpu.ds = ds;
+	cpu.es = es;
+	if (fs) {
+		cpu.fs = fs;
+		cpu.msr[msr::kFsBase] = 0;
+	}
+	if (gs) {
+		cpu.gs = gs;
+		cpu.msr[msr::kKernelGsBase] = 0;
+	}
+}
+
+// ---- the FPU ----
+
+void vrc_host_fpu_enter(vrc_host_vcpu* vcpu)
+{
+	if (host().fpu_owner)
+		host().complain("the guest's FPU registers are put into the CPU twice");
+	host().fpu_owner = vcpu;
+}
+
+void vrc_host_fpu_leave(vrc_host_vcpu* vcpu)
+{
+	if (host().fpu_owner != vcpu)
+		host().complain("the guest's FPU registers are not in the CPU");
+	host().fpu_owner = nullptr;
+}
+
+void vrc_host_fpu_before_entry(void)
+{
+	if (!host().fpu_owner || !host().interrupts_off)
+		host().complain("VM-entry without the guest's FPU registers, or with interrupts on");
+}
+
+void* vrc_host_fpu_image(vrc_host_vcpu* vcpu) { return vcpu->fpu_image; }
+void vrc_host_fpu_image_changed(vrc_host_vcpu*) {}
+
+// ---- vCPU residency ----
+
+int vrc_host_vcpu_get(vrc_host_vcpu* vcpu)
+{
+	if (int error = vrc_cpu_state())
+		return error;
+	vcpu->resident = true;
+	vrc_vcpu_sched_in(vcpu->machine);
+	return 0;
+}
+
+void vrc_host_vcpu_put(vrc_host_vcpu* vcpu)
+{
+	vrc_vcpu_sched_out(vcpu->machine);
+	vcpu->resident = false;
+}
+
+// ---- facts ----
+
+void vrc_host_cpu_facts(vrc_cpu_facts* facts)
+{
+	*facts = {};
+	facts->rdtscp = true;
+	facts->pku = false;
+	facts->xsave = true;
+	facts->fpu_features = xcr0::kX87 | xcr0::kSse | xcr0::kAvx;
+}
+
+const char* vrc_host_vmx_owner(void) { return nullptr; }

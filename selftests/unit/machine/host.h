@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0
+// The kernel, as far as the module asks for it (src/glue/kernel.h), and a check of what lockdep would check.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "emulation.h"
+
+// Opaque to the module.
+struct vrc_host_vm {
+	bool memory_locked = false;
+};
+
+struct vrc_host_vcpu {
+	struct vrc_vcpu* machine = nullptr;
+	bool resident = false;
+	bool fpu_is_guests = false;
+	alignas(16) unsigned char fpu_image[512] = {};
+};
+
+namespace vregcache::test {
+
+class Host {
+ public:
+	Host();
+	~Host();
+	Host(const Host&) = delete;
+
+	// Something that the kernel would warn of, or that would hang it.
+	void complain(const std::string& what) const;
+	void check_may_sleep(const char* what) const;
+
+	// The module's errors since the last call.
+	std::vector<std::string> take_errors() { return std::exchange(errors, {}); }
+
+	// What a test changes.
+	std::function<bool()> signal_pending;
+	std::function<bool()> need_resched;
+	std::function<void()> reschedule;     // the task gives its CPU away
+	bool user_memory_is_there = true;     // false: each copy from or to userspace fails
+	u64 allocations_until_failure = ~0u;  // that many succeed
+
+	// What a test looks at.
+	u32 nmis_handled = 0;
+	u32 machine_checks_handled = 0;
+	u64 blocks_in_use = 0;
+	std::map<u64, void*> pages;  // by physical address, which is never used again
+
+	// The state that the checks need.
+	u32 interrupts_off = 0;
+	bool globally_locked = false;
+	vrc_host_vcpu* fpu_owner = nullptr;
+	u64 next_page = 0x100000;
+	std::vector<std::string> errors;
+};
+
+// The one that the module runs on now.
+Host& host();
+
+}  // namespace vregcache::test
+
+extern "C" void* vrc_host_direct_map(unsigned long long physical);

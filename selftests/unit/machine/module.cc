@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+// All C++ of the module, as it is.
+#include "privileged_instructions.h"
+
+#include <vregcache.cc>
