@@ -75,11 +75,11 @@ std::vector<Row> rows()
 
 class AccessTable : public testing::TestWithParam<Row> {};
 
-TEST_P(AccessTable, SteadyState)
+void check_steady_state(const Row& row, bool traced)
 {
-	const Row& row = GetParam();
 	constexpr u32 kTimes = 5;
 	Machine machine;
+	machine.host.trace(traced);
 	if (row.userspace == KVM_EXIT_UNKNOWN) {
 		machine.guest.then(row.exit, kTimes);
 		machine.run_to_hlt();
@@ -95,7 +95,14 @@ TEST_P(AccessTable, SteadyState)
 			<< "before VM-entry " << entry << "\nKVM: " << row.kvm;
 	EXPECT_LE(row.stated.reads.size(), row.most_reads);
 	EXPECT_LE(row.stated.writes.size(), row.most_writes);
+	// The HLT of run_to_hlt() is the last, where the module handles the others.
+	std::size_t exits = row.userspace == KVM_EXIT_UNKNOWN ? kTimes + 1 : kTimes;
+	EXPECT_EQ(machine.host.traced_exits.size(), traced ? exits : 0);
 }
+
+TEST_P(AccessTable, SteadyState) { check_steady_state(GetParam(), false); }
+// No field is read for the trace's own sake.
+TEST_P(AccessTable, SteadyStateTraced) { check_steady_state(GetParam(), true); }
 
 INSTANTIATE_TEST_SUITE_P(Exits, AccessTable, testing::ValuesIn(rows()),
 			 [](const testing::TestParamInfo<Row>& info) { return std::string(info.param.name); });

@@ -288,7 +288,7 @@ INSTRUCTION(wrmsr)
 #define READ_REGISTER(name, variable) \
 	INSTRUCTION(read_##name) { frame.operand[1] = hardware().cpu().variable; }
 #define WRITE_REGISTER(name, variable) \
-	INSTRUCTION(write_##name) { hardware().cpu().variable = frame.operand[1]; }
+	INSTRUCTION(write_##name) { hardware().cpu().variable = frame.operand[0]; }
 READ_REGISTER(cr0, cr0)
 READ_REGISTER(cr2, cr2)
 READ_REGISTER(cr4, cr4)

@@ -65,7 +65,10 @@ Guest::Guest()
 {
 	g_guest = this;
 	for (HostCpu& cpu : hardware().cpus)
-		cpu.vmx.set_hook([this](const FieldAccess& access) { accesses_.push_back(access); });
+		cpu.vmx.set_hook([this](const FieldAccess& access) {
+			accesses_.push_back(access);
+			an_access_failed_ = an_access_failed_ || access.error != Error::kNone;
+		});
 }
 
 Guest::~Guest() { g_guest = nullptr; }

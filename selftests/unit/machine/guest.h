@@ -93,6 +93,9 @@ class Guest {
 	}
 	std::size_t entry_count() const { return entries_.size(); }
 	void forget_accesses() { accesses_.clear(); }
+	// Has an access failed so far?
+	bool an_access_failed() const { return an_access_failed_; }
+	void forget_script() { script_.clear(); }
 
 	// Off where a test wants an entry that the checks of VM-entry would refuse.
 	bool checks_entries = true;
@@ -103,6 +106,7 @@ class Guest {
 	void load_host_state() const;
 
 	std::deque<Step> script_;
+	bool an_access_failed_ = false;
 	std::vector<FieldAccess> accesses_;
 	std::vector<std::vector<FieldAccess>> before_entry_;
 	std::vector<ModelVmcs> entries_;

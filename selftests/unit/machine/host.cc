@@ -26,7 +26,11 @@ constexpr u64 kPageSize = 4096;
 }  // namespace
 
 Host::Host() { g_host = this; }
-Host::~Host() { g_host = nullptr; }
+Host::~Host()
+{
+	trace(false);
+	g_host = nullptr;
+}
 Host& host() { return *g_host; }
 
 void Host::complain(const std::string& what) const { ADD_FAILURE() << what; }
@@ -82,6 +86,30 @@ void vrc_host_error(const char* format, ...)
 
 void vrc_host_info(const char*, ...) {}
 void vrc_host_warn(const char* what) { host().complain(std::string("WARN: ") + what); }
+void vrc_host_warn_no_register(unsigned int) { host().complain("WARN: no such register"); }
+
+// ---- trace events ----
+
+// NOLINTBEGIN(bugprone-reserved-identifier): the kernel's names
+#define TRACE_EVENTS(X) X(vm_entry) X(vm_exit) X(miss) X(write_back) X(invalidate) X(vmcs_load)
+#define TRACEPOINT(event)                           \
+	extern "C" tracepoint __tracepoint_##event; \
+	tracepoint __tracepoint_##event;
+TRACE_EVENTS(TRACEPOINT)
+
+void Host::trace(bool on) const
+{
+#define LISTEN(event) __tracepoint_##event.listeners = on;
+	TRACE_EVENTS(LISTEN)
+}
+// NOLINTEND(bugprone-reserved-identifier)
+
+void vrc_trace_vm_entry(const vrc_trace_entry* entry) { host().traced_entries.push_back(*entry); }
+void vrc_trace_vm_exit(const vrc_trace_exit* exit) { host().traced_exits.push_back(*exit); }
+void vrc_trace_miss(vrc_u32, vrc_u32, vrc_u64) { host().traced_others++; }
+void vrc_trace_write_back(vrc_u32, vrc_u32, vrc_u64) { host().traced_others++; }
+void vrc_trace_invalidate(vrc_u32, vrc_u64) { host().traced_others++; }
+void vrc_trace_vmcs_load(vrc_u32, vrc_u64, int) { host().traced_others++; }
 
 // ---- memory ----
 

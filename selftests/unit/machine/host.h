@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include <glue/kernel.h>
+
 #include "emulation.h"
 
 // Opaque to the module.
@@ -20,6 +22,11 @@ struct vrc_host_vcpu {
 	bool resident = false;
 	bool fpu_is_guests = false;
 	alignas(16) unsigned char fpu_image[512] = {};
+};
+
+// Without jump labels the kernel's tracepoint has a counter of its listeners.
+struct tracepoint {
+	int listeners = 0;
 };
 
 namespace vregcache::test {
@@ -37,6 +44,9 @@ class Host {
 	// The module's errors since the last call.
 	std::vector<std::string> take_errors() { return std::exchange(errors, {}); }
 
+	// Somebody listens to every trace event, or nobody.
+	void trace(bool on) const;
+
 	// What a test changes.
 	std::function<bool()> signal_pending;
 	std::function<bool()> need_resched;
@@ -47,6 +57,9 @@ class Host {
 	// What a test looks at.
 	u32 nmis_handled = 0;
 	u32 machine_checks_handled = 0;
+	std::vector<vrc_trace_entry> traced_entries;
+	std::vector<vrc_trace_exit> traced_exits;
+	u32 traced_others = 0;
 	u64 blocks_in_use = 0;
 	std::map<u64, void*> pages;  // by physical address, which is never used again
 
@@ -62,5 +75,3 @@ class Host {
 Host& host();
 
 }  // namespace vregcache::test
-
-extern "C" void* vrc_host_direct_map(unsigned long long physical);

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0
+// The host's state after the guest has run, and a vCPU that comes to another CPU.
+#include <vmx/architecture.h>
+
+#include "exits.h"
+
+namespace vregcache::test {
+namespace {
+
+class HostState : public VcpuFixture {
+ protected:
+	HostCpu& cpu() { return machine_.hardware.cpu(); }
+
+	// Preempted at the next look at the scheduler, the task goes on on CPU @number.
+	void move_at_next_exit_to(unsigned number)
+	{
+		host_.need_resched = [this, entries = guest_.entry_count()] {
+			return !moved_ && guest_.entry_count() > entries;
+		};
+		host_.reschedule = [this, number] {
+			if (moved_)
+				return;
+			moved_ = true;
+			vrc_vcpu_sched_out(machine_.vcpu);
+			machine_.hardware.move_to(number);
+			vrc_vcpu_sched_in(machine_.vcpu);
+		};
+	}
+
+	bool moved_ = false;
+};
+
+struct Snapshot {
+	explicit Snapshot(const HostCpu& cpu)
+	    : msr(cpu.msr), registers{cpu.cr0, cpu.cr2, cpu.cr3, cpu.cr4, cpu.xcr0, cpu.pkru}, dr(cpu.dr),
+	      selectors{cpu.cs, cpu.ss, cpu.ds, cpu.es, cpu.fs, cpu.gs, cpu.ldtr},
+	      tables{cpu.gdtr.limit, cpu.gdtr.base, cpu.idtr.limit, cpu.idtr.base}
+	{}
+
+	std::map<u32, u64> msr;
+	std::array<u64, 6> registers;
+	std::array<u64, 8> dr;
+	std::array<u16, 7> selectors;
+	std::array<u64, 4> tables;
+};
+
+TEST_F(HostState, IsWholeAfterEachIoctl)
+{
+	cpu().ds = cpu().es = 0x2b;
+	cpu().fs = 0x53;
+	cpu().gs = 0x5b;
+	cpu().ldtr = 0x70;
+	cpu().dr = {1, 2, 3, 4, 0, 0, 0xffff4ff1, 0x555};
+	cpu().msr[msr::kDebugctl] = 2;
+	cpu().gdtr.limit = sizeof(machine_.hardware.gdt) - 1;
+	// The guest's own of each.
+	kvm_debugregs debug = {{0x10, 0x20, 0x30, 0x40}, 0xffff0ff0, 0x4ff, 0, {}};
+	EXPECT_EQ(machine_.ioctl(KVM_SET_DEBUGREGS, debug), 0);
+	guest_.then(wrmsr_exit(msr::kStar, 0x1));
+	guest_.then(wrmsr_exit(msr::kLstar, 0x2));
+	guest_.then(wrmsr_exit(msr::kKernelGsBase, 0x3));
+	guest_.then(cpuid_exit([this](GuestState&) { cpu().cr2 = 0x1234; }));
+	Snapshot before(cpu());
+	machine_.run_to_hlt();
+	Snapshot after(cpu());
+	EXPECT_EQ(after.msr, before.msr);
+	EXPECT_EQ(after.registers, before.registers);
+	EXPECT_EQ(after.dr, before.dr);
+	EXPECT_EQ(after.selectors, before.selectors);
+	EXPECT_EQ(after.tables, before.tables);
+	EXPECT_EQ(machine_.sregs().cr2, 0x1234u);
+}
+
+TEST_F(HostState, GuestHasItsOwnWhileItRuns)
+{
+	kvm_debugregs debug = {{0x10, 0x20, 0x30, 0x40}, 0xffff0ff0, 0x4ff, 0, {}};
+	EXPECT_EQ(machine_.ioctl(KVM_SET_DEBUGREGS, debug), 0);
+	guest_.then(wrmsr_exit(msr::kLstar, 0x2222));
+	guest_.then(wrmsr_exit(msr::kKernelGsBase, 0x3333));
+	guest_.at_each_entry = [this] {
+		if (guest_.entry_count() != 3)
+			return;
+		EXPECT_EQ(cpu().msr[msr::kLstar], 0x2222u);
+		EXPECT_EQ(cpu().msr[msr::kKernelGsBase], 0x3333u);
+		EXPECT_EQ(cpu().dr[3], 0x40u);
+	};
+	machine_.run_to_hlt();
+}
+
+// What the kernel or a context switch has changed is written, and once; the checks of the guest's VM-entry see whether it is
+// right.
+TEST_F(HostState, ChangeIsFollowed)
+{
+	auto accesses = [this] {
+		machine_.run_to_hlt();
+		machine_.run_to_hlt();
+		return guest_.accesses_before_entry(guest_.entry_count() - 2);
+	};
+	machine_.run_to_hlt();
+	auto unchanged = accesses();
+	auto differ_by = [&unchanged](std::vector<FieldAccess> made, const AccessList& stated) {
+		EXPECT_EQ(made.size(), unchanged.size() + stated.writes.size());
+		for (const FieldAccess& access : unchanged)
+			std::erase_if(made,
+				      [&](const FieldAccess& other) { return other.encoding == access.encoding; });
+		return difference(made, stated);
+	};
+	cpu().cr3 = 0x1234000;
+	EXPECT_EQ(differ_by(accesses(), {{}, {kHostCr3}}), "");
+	cpu().cr4 ^= cr4::kSmap;
+	EXPECT_EQ(differ_by(accesses(), {{}, {kHostCr4}}), "");
+	cpu().msr[msr::kFsBase] = 0x7f0000009000;
+	EXPECT_EQ(differ_by(accesses(), {{}, {kHostFsBase}}), "");
+	EXPECT_EQ(differ_by(accesses(), {}), "");
+}
+
+// A field of the guest's is neither read nor written for it: those of the host CPU alone.
+TEST_F(HostState, MoveToAnotherCpuWritesItsHostState)
+{
+	guest_.then(cpuid_exit(), 3);
+	machine_.run_to_hlt();
+	move_at_next_exit_to(1);
+	guest_.then(external_interrupt_exit());
+	machine_.run_to_hlt();
+	EXPECT_TRUE(moved_);
+	EXPECT_EQ(machine_.hardware.current, 1u);
+	EXPECT_EQ(difference(guest_.accesses_before_entry(guest_.entry_count() - 1),
+			     {{kExitReason}, {kHostGdtrBase, kHostTrBase, kHostGsBase, kHostIa32SysenterEsp}}),
+		  "");
+	// The VMCS is not launched on a CPU that it has come to; the checks of the guest's VM-entry have seen that.
+	machine_.run_to_hlt();
+}
+
+TEST_F(HostState, PreemptionWithoutAMoveCostsNoAccess)
+{
+	guest_.then(cpuid_exit(), 3);
+	machine_.run_to_hlt();
+	move_at_next_exit_to(0);
+	guest_.then(external_interrupt_exit());
+	machine_.run_to_hlt();
+	EXPECT_TRUE(moved_);
+	EXPECT_EQ(difference(guest_.accesses_before_entry(guest_.entry_count() - 1), {{kExitReason}, {}}), "");
+}
+
+TEST_F(HostState, NmiAndMachineCheckReachTheHost)
+{
+	Step nmi = exit_for(reason::kExceptionOrNmi);
+	nmi.interruption = kNmiEvent;
+	guest_.then(nmi);
+	Step machine_check = exit_for(reason::kExceptionOrNmi);
+	machine_check.interruption = exception_event(18);
+	guest_.then(machine_check);
+	machine_.run_to_hlt();
+	EXPECT_EQ(host_.nmis_handled, 1u);
+	EXPECT_EQ(host_.machine_checks_handled, 1u);
+}
+
+}  // namespace
+}  // namespace vregcache::test
