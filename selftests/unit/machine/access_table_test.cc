@@ -103,6 +103,11 @@ void check_steady_state(const Row& row, bool traced)
 TEST_P(AccessTable, SteadyState) { check_steady_state(GetParam(), false); }
 // No field is read for the trace's own sake.
 TEST_P(AccessTable, SteadyStateTraced) { check_steady_state(GetParam(), true); }
+TEST_P(AccessTable, SteadyStateWithHitsCounted)
+{
+	vrc_count_hits = true;
+	check_steady_state(GetParam(), false);
+}
 
 INSTANTIATE_TEST_SUITE_P(Exits, AccessTable, testing::ValuesIn(rows()),
 			 [](const testing::TestParamInfo<Row>& info) { return std::string(info.param.name); });

@@ -29,6 +29,7 @@ Host::Host() { g_host = this; }
 Host::~Host()
 {
 	trace(false);
+	vrc_count_hits = false;
 	g_host = nullptr;
 }
 Host& host() { return *g_host; }
@@ -87,6 +88,8 @@ void vrc_host_error(const char* format, ...)
 void vrc_host_info(const char*, ...) {}
 void vrc_host_warn(const char* what) { host().complain(std::string("WARN: ") + what); }
 void vrc_host_warn_no_register(unsigned int) { host().complain("WARN: no such register"); }
+
+bool vrc_count_hits;
 
 // ---- trace events ----
 
