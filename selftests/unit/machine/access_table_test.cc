@@ -18,7 +18,7 @@ struct Row {
 	std::size_t most_reads, most_writes;
 	const char* kvm;
 
-	friend void PrintTo(const Row& row, std::ostream* out) { *out << row.name; }
+	[[maybe_unused]] friend void PrintTo(const Row& row, std::ostream* out) { *out << row.name; }
 };
 
 // What an instruction that is carried out for the guest always costs: where it is, how long it is, whether it ends blocking

@@ -91,8 +91,8 @@ struct ExceptionTableEntry {
 
 }  // namespace
 
-extern "C" const ExceptionTableEntry __start___ex_table[];  // NOLINT(bugprone-reserved-identifier): the linker's
-extern "C" const ExceptionTableEntry __stop___ex_table[];   // NOLINT(bugprone-reserved-identifier)
+extern "C" const ExceptionTableEntry __start___ex_table[];  // NOLINT(*-identifier*): the linker's
+extern "C" const ExceptionTableEntry __stop___ex_table[];   // NOLINT(*-identifier*)
 
 namespace {
 
@@ -159,6 +159,15 @@ void store_table(const InstructionFrame& frame, const DescriptorTableRegister& t
 	char* to = reinterpret_cast<char*>(frame.operand[0]);
 	__builtin_memcpy(to, &table.limit, sizeof(table.limit));
 	__builtin_memcpy(to + sizeof(table.limit), &table.base, sizeof(table.base));
+}
+
+DescriptorTableRegister table_operand(const InstructionFrame& frame)
+{
+	const char* from = reinterpret_cast<const char*>(frame.operand[0]);
+	DescriptorTableRegister table;
+	__builtin_memcpy(&table.limit, from, sizeof(table.limit));
+	__builtin_memcpy(&table.base, from + sizeof(table.limit), sizeof(table.base));
+	return table;
 }
 
 u64 edx_eax(const InstructionFrame& frame) { return static_cast<u32>(frame.rax) | frame.rdx << 32; }
@@ -291,6 +300,7 @@ INSTRUCTION(wrmsr)
 	INSTRUCTION(write_##name) { hardware().cpu().variable = frame.operand[0]; }
 READ_REGISTER(cr0, cr0)
 READ_REGISTER(cr2, cr2)
+READ_REGISTER(cr3, cr3)
 READ_REGISTER(cr4, cr4)
 READ_REGISTER(dr0, dr[0])
 READ_REGISTER(dr1, dr[1])
@@ -324,13 +334,9 @@ INSTRUCTION(sgdt) { store_table(frame, hardware().cpu().gdtr); }
 
 INSTRUCTION(sidt) { store_table(frame, hardware().cpu().idtr); }
 
-INSTRUCTION(lidt)
-{
-	const char* from = reinterpret_cast<const char*>(frame.operand[0]);
-	auto& idtr = hardware().cpu().idtr;
-	__builtin_memcpy(&idtr.limit, from, sizeof(idtr.limit));
-	__builtin_memcpy(&idtr.base, from + sizeof(idtr.limit), sizeof(idtr.base));
-}
+INSTRUCTION(lgdt) { hardware().cpu().gdtr = table_operand(frame); }
+
+INSTRUCTION(lidt) { hardware().cpu().idtr = table_operand(frame); }
 
 // ---- what user mode has too, and must not come from the machine that runs the tests ----
 
@@ -394,7 +400,7 @@ void add_vmx_msrs(std::map<u32, u64>& msr)
 }
 
 // Values of a 64-bit kernel, each its own.
-void start_cpu(HostCpu& cpu, unsigned number, const std::array<u64, 16>& gdt)
+void start_cpu(HostCpu& cpu, unsigned number)
 {
 	constexpr u64 kKernel = 0xffff800000000000;
 	const u64 mine = kKernel + u64{number} * 0x10000000;
@@ -426,7 +432,10 @@ void start_cpu(HostCpu& cpu, unsigned number, const std::array<u64, 16>& gdt)
 	cpu.cs = 0x10;
 	cpu.ss = 0x18;
 	cpu.tr = 0x40;
-	cpu.gdtr = {static_cast<u16>(sizeof(gdt) - 1), reinterpret_cast<u64>(gdt.data())};
+	// The descriptor of a 64-bit TSS, at the kernel's selector, with a base whose bytes are all different.
+	cpu.gdt[0x40 / 8] = 0x8100'8b32'1000'2067 + (u64{number} << 32);
+	cpu.gdt[0x40 / 8 + 1] = 0xffff8000;
+	cpu.gdtr = {static_cast<u16>(sizeof(cpu.gdt) - 1), reinterpret_cast<u64>(cpu.gdt.data())};
 	cpu.idtr = {0xfff, kKernel + 0x6000};
 }
 
@@ -450,11 +459,8 @@ void add_cpuid(std::map<std::pair<u32, u32>, CpuidLeaf>& cpuid)
 
 Hardware::Hardware()
 {
-	// The descriptor of an available 64-bit TSS, at the kernel's selector, with a base whose bytes are all different.
-	gdt[0x40 / 8] = 0x8100'8b32'1000'2067;
-	gdt[0x40 / 8 + 1] = 0xffff8000;
 	for (unsigned number = 0; number < kCpuCount; number++)
-		start_cpu(cpus[number], number, gdt);
+		start_cpu(cpus[number], number);
 	add_cpuid(cpuid);
 	g_hardware = this;
 	move_to(0);

@@ -48,6 +48,7 @@ struct HostCpu {
 	u64 xcr0 = 0;
 	u32 pkru = 0;
 	u16 cs = 0, ss = 0, ds = 0, es = 0, fs = 0, gs = 0, tr = 0, ldtr = 0;
+	std::array<u64, 16> gdt = {};
 	DescriptorTableRegister gdtr, idtr;
 	u64 tsc = 0;
 
@@ -82,7 +83,6 @@ struct Hardware {
 	unsigned current = 0;
 	std::map<VmcsId, VmcsState> vmcs_state;
 	std::map<std::pair<u32, u32>, CpuidLeaf> cpuid;
-	std::array<u64, 16> gdt = {};
 	u64 invept_count = 0;
 };
 

@@ -10,10 +10,6 @@
 #include <cstdlib>
 #include <cstring>
 
-using vregcache::test::hardware;
-using vregcache::test::host;
-using vregcache::test::kCpuCount;
-
 struct vrc_host_pinned {
 	std::vector<u64> physical;
 };
@@ -132,7 +128,7 @@ void vrc_host_free(void* memory)
 	std::free(memory);
 }
 
-void* vrc_host_alloc_page(void)
+void* vrc_host_alloc_page()
 {
 	host().check_may_sleep("an allocation");
 	if (!may_allocate())
@@ -208,9 +204,9 @@ vrc_u64 vrc_host_pinned_physical(const vrc_host_pinned* pinned, vrc_u64 page) { 
 
 // ---- processors ----
 
-unsigned int vrc_host_cpu_limit(void) { return kCpuCount; }
-unsigned int vrc_host_cpu(void) { return hardware().current; }
-unsigned long vrc_host_irq_save(void) { return host().interrupts_off++; }
+unsigned int vrc_host_cpu_limit() { return kCpuCount; }
+unsigned int vrc_host_cpu() { return hardware().current; }
+unsigned long vrc_host_irq_save() { return host().interrupts_off++; }
 
 void vrc_host_irq_restore(unsigned long flags)
 {
@@ -236,7 +232,7 @@ void vrc_host_on_each_cpu(void (*function)(void*), void* argument)
 		vrc_host_on_cpu(cpu, function, argument);
 }
 
-const void* vrc_host_task(void) { return &host(); }
+const void* vrc_host_task() { return &host(); }
 vrc_bool vrc_host_task_may_run_here(const void*) { return false; }
 
 void vrc_host_set_cr4_vmxe(vrc_bool on)
@@ -245,12 +241,28 @@ void vrc_host_set_cr4_vmxe(vrc_bool on)
 	cr4 = on ? cr4 | cr4::kVmxe : cr4 & ~cr4::kVmxe;
 }
 
-unsigned long vrc_host_cr3(void) { return hardware().cpu().cr3; }
-unsigned long vrc_host_cr4(void) { return hardware().cpu().cr4; }
-vrc_bool vrc_host_signal_pending(void) { return host().signal_pending && host().signal_pending(); }
-vrc_bool vrc_host_need_resched(void) { return host().need_resched && host().need_resched(); }
+unsigned int vrc_host_entry_begin(unsigned long* cr4)
+{
+	if (!host().fpu_owner)
+		host().complain("VM-entry without the guest's FPU registers");
+	if (host().interrupts_off)
+		host().complain("VM-entry begins, and interrupts are off already");
+	if (host().signal_pending && host().signal_pending())
+		return VRC_ENTER_NOT_BUT_TAKE_SIGNAL;
+	if (host().need_resched && host().need_resched())
+		return VRC_ENTER_NOT_BUT_RESCHEDULE;
+	host().interrupts_off++;
+	*cr4 = hardware().cpu().cr4;
+	return VRC_ENTER;
+}
 
-void vrc_host_reschedule(void)
+void vrc_host_entry_end()
+{
+	if (--host().interrupts_off)
+		host().complain("interrupts stay off behind a VM-entry");
+}
+
+void vrc_host_reschedule()
 {
 	if (host().interrupts_off)
 		host().complain("the CPU is given away, and interrupts are off");
@@ -258,16 +270,16 @@ void vrc_host_reschedule(void)
 		host().reschedule();
 }
 
-void vrc_host_prediction_barrier(void) {}
+void vrc_host_prediction_barrier() {}
 
-void vrc_host_handle_nmi(void)
+void vrc_host_handle_nmi()
 {
 	if (!host().interrupts_off)
 		host().complain("a host NMI is handled, and interrupts are on already");
 	host().nmis_handled++;
 }
 
-void vrc_host_handle_machine_check(void) { host().machine_checks_handled++; }
+void vrc_host_handle_machine_check() { host().machine_checks_handled++; }
 
 // ---- locks ----
 
@@ -286,17 +298,17 @@ void vrc_host_memory_unlock(vrc_host_vm* vm)
 	vm->memory_locked = false;
 }
 
-void vrc_host_global_lock(void)
+void vrc_host_global_lock()
 {
 	host().check_may_sleep("the global lock");
 	host().globally_locked = true;
 }
 
-void vrc_host_global_unlock(void) { host().globally_locked = false; }
+void vrc_host_global_unlock() { host().globally_locked = false; }
 
 // ---- host state ----
 
-void vrc_host_restore_descriptor_limits(void) { hardware().cpu().gdtr.limit = sizeof(hardware().gdt) - 1; }
+void vrc_host_invalidate_tss_limit() {}
 
 void vrc_host_load_selectors(vrc_u16 ds, vrc_u16 es, vrc_u16 fs, vrc_u16 gs)
 {
@@ -327,12 +339,6 @@ void vrc_host_fpu_leave(vrc_host_vcpu* vcpu)
 	if (host().fpu_owner != vcpu)
 		host().complain("the guest's FPU registers are not in the CPU");
 	host().fpu_owner = nullptr;
-}
-
-void vrc_host_fpu_before_entry(void)
-{
-	if (!host().fpu_owner || !host().interrupts_off)
-		host().complain("VM-entry without the guest's FPU registers, or with interrupts on");
 }
 
 void* vrc_host_fpu_image(vrc_host_vcpu* vcpu) { return vcpu->fpu_image; }
@@ -366,4 +372,4 @@ void vrc_host_cpu_facts(vrc_cpu_facts* facts)
 	facts->fpu_features = xcr0::kX87 | xcr0::kSse | xcr0::kAvx;
 }
 
-const char* vrc_host_vmx_owner(void) { return nullptr; }
+const char* vrc_host_vmx_owner() { return nullptr; }

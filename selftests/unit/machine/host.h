@@ -25,7 +25,7 @@ struct vrc_host_vcpu {
 };
 
 // Without jump labels the kernel's tracepoint has a counter of its listeners.
-struct tracepoint {
+struct tracepoint {  // NOLINT(readability-identifier-naming): the kernel's
 	int listeners = 0;
 };
 

@@ -65,7 +65,7 @@ asm(R"(
 	lea 16(%rsp), %rsp
 .endm
 
-.irp name, vmxon, vmptrld, vmclear, sgdt, sidt, lidt
+.irp name, vmxon, vmptrld, vmclear, sgdt, sidt, lgdt, lidt
 	.macro \name operand:vararg
 		vrc_memory_operand \name, \operand
 	.endm
@@ -90,7 +90,7 @@ asm(R"(
 # GCC writes MOV with the size in its name; without it, it is the inline assembly's.
 .macro mov from:req, to:req
 	.set vrc_matches, 0
-	.irp register, cr0, cr2, cr4, dr0, dr1, dr2, dr3, dr6, dr7
+	.irp register, cr0, cr2, cr3, cr4, dr0, dr1, dr2, dr3, dr6, dr7
 		.ifc \from,%\register
 			.set vrc_matches, 1
 			push $0
