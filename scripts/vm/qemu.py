@@ -22,6 +22,8 @@ class Qemu:
         # Seconds of silence that mean a hang: more than the longest test may take (selftests/settings).
         self.quiet_timeout = 150
         self.insmod_args = ""
+        # More arguments for the command, such as a second serial port.
+        self.extra = []
         # TCG adds the base of DS where an instruction of 64-bit code has a DS prefix, which a CPU ignores; Linux with one
         # CPU has that prefix in place of LOCK, and dies of it when a task has a selector with a base in DS.
         self.kernel_args = "noreplace-smp" if accelerator == "tcg" else ""
@@ -36,6 +38,11 @@ class Qemu:
             *self._accelerator(), "-smp", str(self.cpus), "-m", str(self.memory),
             "-kernel", str(kernel.vmlinuz), "-initrd", str(initrd), "-append", append,
         ]
+
+    def version(self):
+        """The first line of what --version says."""
+        done = subprocess.run([BINARY, "--version"], stdout=subprocess.PIPE, text=True, check=True)
+        return done.stdout.splitlines()[0]
 
     def rom_command(self, rom):
         """A machine that runs just this ROM, which ends it by a write to port 0xf4."""
@@ -54,7 +61,7 @@ class Qemu:
         """Starts the machine; returns the file descriptor of its console."""
         self._qmp = pathlib.Path(tempfile.mkdtemp(prefix="vrc-")) / "qmp"
         command = self.command(kernel, initrd, append)
-        command += ["-serial", "stdio", "-qmp", f"unix:{self._qmp},server=on,wait=off"]
+        command += ["-serial", "stdio", "-qmp", f"unix:{self._qmp},server=on,wait=off", *self.extra]
         (work / "command").write_text(" ".join(f"'{word}'" if " " in word else word for word in command) + "\n")
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0
@@ -73,23 +80,27 @@ class Qemu:
         if not self.alive():
             return f"(QEMU ended with status {self._process.returncode})"
         try:
-            with socket.socket(socket.AF_UNIX) as qmp:
-                qmp.settimeout(5)
-                qmp.connect(str(self._qmp))
-                stream = qmp.makefile("rw")
-                stream.readline()
-                for execute, arguments in (
-                    ("qmp_capabilities", {}),
-                    ("human-monitor-command", {"command-line": "info registers -a"}),
-                ):
-                    stream.write(json.dumps({"execute": execute, "arguments": arguments}) + "\n")
-                    stream.flush()
-                    answer = json.loads(stream.readline())
-                    while "return" not in answer and "error" not in answer:
-                        answer = json.loads(stream.readline())
-                return answer.get("return", "")
+            return self.monitor("info registers -a")
         except (OSError, ValueError) as error:
             return f"(QEMU does not answer: {error})"
+
+    def monitor(self, command):
+        """Gives the human monitor a command; returns what it says.  OSError, ValueError: it does not answer."""
+        with socket.socket(socket.AF_UNIX) as qmp:
+            qmp.settimeout(30)
+            qmp.connect(str(self._qmp))
+            stream = qmp.makefile("rw")
+            stream.readline()
+            for execute, arguments in (
+                ("qmp_capabilities", {}),
+                ("human-monitor-command", {"command-line": command}),
+            ):
+                stream.write(json.dumps({"execute": execute, "arguments": arguments}) + "\n")
+                stream.flush()
+                answer = json.loads(stream.readline())
+                while "return" not in answer and "error" not in answer:
+                    answer = json.loads(stream.readline())
+            return answer.get("return", "")
 
     def stop(self):
         if self._process:

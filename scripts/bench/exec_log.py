@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Counts instructions between VM-exit and VM-entry in QEMU's log of executed instructions.
+
+QEMU TCG, with one instruction a translation block, writes one line an instruction (-d exec,nochain):
+
+    Trace 0: 0x7f1c080021c0 [0000000000000000/ffffffff8101c3a0/00203005/ff000201] name
+          ^CPU                CS base         PC               flags
+
+The CPU's flags say who executes.  vmx_on_svm emulates VMX in SVM host mode, and Linux runs in SVM guest mode as its guest:
+what has not that flag is not Linux's, and is never counted.  The guest of Linux's hypervisor has the flag too, but it
+runs between VM-entry and VM-exit, and what is counted lies between VM-exit and VM-entry.
+"""
+
+import bisect
+import dataclasses
+import re
+
+# QEMU's bit for SVM guest mode is 21: the third digit of eight has bit 1.
+_GUEST_LINE = re.compile(rb"^Trace (\d+): \S+ \[[0-9a-f]+/([0-9a-f]+)/[0-9a-f]{2}[2367abef][0-9a-f]{5}/", re.MULTILINE)
+_FIRST_KERNEL_ADDRESS = 1 << 63
+
+USER, KERNEL, MODULE, EMULATOR = "userspace", "kernel", "module", "emulator"
+
+
+class Places:
+    """What lies where: the hypervisor's modules, the emulator of VMX, and the addresses that mean something."""
+
+    def __init__(self):
+        self._ranges = []
+        # PC -> "exit", "entry", "vmread" or "vmwrite"; "interrupt" and "handled" begin and end what handles an interrupt.
+        self.marks = {}
+
+    def add(self, start, size, owner):
+        bisect.insort(self._ranges, (start, start + size, owner))
+
+    def owner(self, pc):
+        if pc < _FIRST_KERNEL_ADDRESS:
+            return USER
+        at = bisect.bisect_right(self._ranges, (pc, 1 << 64, ""))
+        if at:
+            start, end, owner = self._ranges[at - 1]
+            if start <= pc < end:
+                return owner
+        return KERNEL
+
+
+@dataclasses.dataclass
+class Crossing:
+    """From one VM-exit to the next VM-entry."""
+
+    # The guest's last instruction before the VM-exit; None if it executed none since VM-entry.
+    guest_pc: int | None
+    # Instructions, the one of the VM-entry included; a repeated one is one.
+    module: int = 0
+    kernel: int = 0
+    userspace: int = 0
+    # Of these, the kernel's in its handlers of interrupts.
+    handler: int = 0
+    # How often repeated ones (REP) went round once more.
+    repetitions: int = 0
+    vmreads: int = 0
+    vmwrites: int = 0
+
+    @property
+    def total(self):
+        return self.module + self.kernel + self.userspace
+
+
+class Counter:
+    """Fed with the log of one vCPU's CPU; `crossings` has what was complete."""
+
+    def __init__(self, places, cpu):
+        self._places = places
+        self._marks = {b"%016x" % pc: mark for pc, mark in places.marks.items()}
+        self._cpu = b"%d" % cpu
+        self._rest = b""
+        self._owners = {}
+        # None: before the first VM-exit.  In the guest: its last PC.
+        self._guest_pc = None
+        self._inside = None
+        self.crossings = []
+
+    def feed(self, data):
+        data = self._rest + data
+        end = data.rfind(b"\n") + 1
+        self._rest = data[end:]
+        marks, mine = self._marks, self._cpu
+        for cpu, pc in _GUEST_LINE.findall(data[:end]):
+            if cpu != mine:
+                continue
+            mark = marks.get(pc)
+            if mark == "exit":
+                self._inside = []
+            if self._inside is None:
+                self._guest_pc = pc
+                continue
+            self._inside.append(pc)
+            if mark == "entry":
+                self._close()
+
+    def _owner(self, pc):
+        owner = self._owners.get(pc)
+        if owner is None:
+            owner = self._owners[pc] = self._places.owner(int(pc, 16))
+        return owner
+
+    def _close(self):
+        crossing = Crossing(int(self._guest_pc, 16) if self._guest_pc else None)
+        counts = {USER: 0, KERNEL: 0, MODULE: 0, EMULATOR: 0}
+        previous = None
+        handling = False
+        for pc in self._inside:
+            if pc == previous:
+                crossing.repetitions += 1
+                continue
+            previous = pc
+            counts[self._owner(pc)] += 1
+            mark = self._marks.get(pc)
+            crossing.vmreads += mark == "vmread"
+            crossing.vmwrites += mark == "vmwrite"
+            handling = handling or mark == "interrupt"
+            crossing.handler += handling
+            handling = handling and mark != "handled"
+        crossing.module, crossing.kernel, crossing.userspace = counts[MODULE], counts[KERNEL], counts[USER]
+        self.crossings.append(crossing)
+        self._inside = self._guest_pc = None
+
+
+def summary(values):
+    """Median (the lower one of two), minimum and maximum."""
+    ordered = sorted(values)
+    return {"median": ordered[(len(ordered) - 1) // 2], "min": ordered[0], "max": ordered[-1]}
+
+
+def of_row(crossings, instruction, others):
+    """Those of one row: by the guest's instruction that exits; where that is 0, those that none of the others caused."""
+    if instruction:
+        return [crossing for crossing in crossings if crossing.guest_pc == instruction]
+    return [crossing for crossing in crossings if crossing.guest_pc not in others]

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Instructions between VM-exit and VM-entry, of vregcache and of KVM, in one virtual machine."""
+
+import re
+
+from bench import code, exec_log
+from bench.trace import Tracer
+from vm import initramfs, run
+from vm.judge import Judge
+from vm.paths import BUILD
+
+_TICKS = re.compile(r"ticks (\S+) (\S+) (.*)")
+DEVICES = {"/dev/vregcache": "vregcache", "/dev/kvm": "kvm"}
+
+
+def _module_files(kernel):
+    ours = {path.stem: path for path in kernel.built_modules()}
+    yield "vregcache", ours["vregcache"], exec_log.MODULE
+    yield "vmx_on_svm", ours["vmx_on_svm"], exec_log.EMULATOR
+    for path in kernel.modules.rglob("*.ko*") if kernel.modules else ():
+        name = path.name.partition(".")[0].replace("-", "_")
+        if name in ("kvm", "kvm_intel"):
+            yield name, path, exec_log.MODULE
+
+
+def row(crossings):
+    """What is known of one exit kind."""
+    if not crossings:
+        return None
+    columns = {name: [getattr(crossing, name) for crossing in crossings]
+               for name in ("total", "module", "kernel", "userspace", "handler", "repetitions", "vmreads", "vmwrites")}
+    return {"exits": len(crossings)} | {name: exec_log.summary(values) for name, values in columns.items()}
+
+
+def measure(machine, kernel, tests, rounds, only, say):
+    """Returns (rows, ticks, problems).  rows: {device: {name: row()}}, of a machine whose instructions can be logged."""
+    work = BUILD / "run" / "bench"
+    run.remove(work)
+    work.mkdir(parents=True)
+    options = f"-n {rounds}" + (f" -r {only}" if only else "")
+    tracer = None
+    if machine.accelerator == "tcg":
+        modules = {name: (code.read(path), owner) for name, path, owner in _module_files(kernel)}
+
+        def on_row(device, name, crossings, seconds):
+            say(f"{DEVICES.get(device, device)} {name}: {len(crossings)} exits, {seconds:.1f} s")
+
+        tracer = Tracer(machine, work, modules, on_row)
+        options += " -c /dev/ttyS1"
+    settings = {
+        "VRC_MODE": "command", "VRC_MODULES": "/modules", "VRC_MACHINE": machine.accelerator,
+        "VRC_INSMOD_ARGS": machine.insmod_args, "VRC_COMMAND": f"cd bench && ./exits.sh {options}",
+    }
+    image = work / "initrd"
+    initramfs.run_image(kernel, tests, settings, image)
+    ticks = {}
+    problems = []
+
+    def event(kind, what):
+        if kind == "problem":
+            problems.append(f"{what.what}: {what.text}")
+        elif kind == "output":
+            if found := _TICKS.match(what):
+                values = dict(item.split("=") for item in found[3].split())
+                ticks.setdefault(DEVICES[found[1]], {})[found[2]] = {
+                    key: int(value) if value.isdigit() else value for key, value in values.items()}
+            else:
+                say(what)
+
+    judge = Judge([], "command", event)
+    how = run.follow(machine, kernel, image, "mitigations=off", work, BUILD / "logs/bench.log", machine.timeout,
+                     judge.line, judge)
+    judge.finish(how)
+    rows = {}
+    if tracer:
+        if tracer.error:
+            problems.append(tracer.error)
+        for (device, name), crossings in tracer.rows.items():
+            rows.setdefault(DEVICES[device], {})[name] = row(crossings)
+    run.remove(work)
+    return rows, ticks, problems

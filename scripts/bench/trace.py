@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Has QEMU log the instructions of each row that the guest announces on its second serial port.
+
+The guest says when a row begins and when it has ended, and waits; logging is on in between only, so that the boot is as
+fast as ever.  The log goes through a pipe: nothing of it is kept but counts.
+"""
+
+import os
+import re
+import select
+import socket
+import threading
+import time
+
+from bench import exec_log
+
+_SINGLE_STEP = ("one-insn-per-tb", "singlestep")  # what it is called since QEMU 8.1, and before
+
+
+class Tracer:
+    """Serves the guest's second serial port, in a thread of its own, until the machine ends."""
+
+    def __init__(self, machine, work, modules, on_row):
+        """modules: name -> (code.Module, owner), for what the guest may say sections of."""
+        self._machine = machine
+        self._folder = work
+        self._modules = modules
+        self._on_row = on_row
+        self._port = work / "control"
+        self._pipe = work / "trace"
+        self._device = ""
+        self._sections = []
+        self._symbols = {}
+        self._row = None
+        self.rows = {}
+        self.error = None
+        os.mkfifo(self._pipe)
+        # icount: time goes by instructions executed, so that logging them makes no more of the host's timer ticks.
+        machine.extra += ["-icount", "shift=0,sleep=on", "-serial", f"unix:{self._port},server=on,wait=off"]
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self):
+        try:
+            with self._connect() as port:
+                stream = port.makefile("rw", newline="\n")
+                for line in stream:
+                    if self._line(line.split()):
+                        stream.write("go\n")
+                        stream.flush()
+        except ConnectionError:
+            pass
+        except Exception as error:  # pylint: disable=broad-except
+            self.error = f"{type(error).__name__}: {error}"
+
+    def _connect(self):
+        while True:
+            port = socket.socket(socket.AF_UNIX)
+            try:
+                port.connect(str(self._port))
+                return port
+            except OSError:
+                port.close()
+                time.sleep(0.1)
+
+    def _line(self, words):
+        """True when the guest waits for an answer."""
+        match words:
+            case ["device", path]:
+                self._device, self._sections, self._symbols = path, [], {}
+            case ["section", module, name, address]:
+                self._sections.append((module, name, int(address, 16)))
+            case ["symbol", name, address]:
+                self._symbols[name] = int(address, 16)
+            case ["row", name, cpu, instruction, *others]:
+                self._begin(name, int(cpu), int(instruction, 16), [int(other, 16) for other in others])
+                return True
+            case ["end", _]:
+                self._end()
+                return True
+        return False
+
+    def _places(self):
+        places = exec_log.Places()
+        for module, name, address in self._sections:
+            if module not in self._modules:
+                continue
+            code, owner = self._modules[module]
+            size = code.sections.get(name)
+            if not size:
+                continue
+            places.add(address, size, owner)
+            for (section, offset), mark in code.marks.items():
+                if section == name:
+                    places.marks[address + offset] = mark
+        for name, address in self._symbols.items():
+            places.marks[address] = "handled" if name == "native_irq_return_iret" else "interrupt"
+        return places
+
+    def _begin(self, name, cpu, instruction, others):
+        counter = exec_log.Counter(self._places(), cpu)
+        ended = threading.Event()
+        reader = threading.Thread(target=self._read, args=(counter, ended), daemon=True)
+        reader.start()
+        self._row = (name, instruction, others, counter, reader, ended, time.monotonic())
+        self._tell(f"logfile {self._pipe}")
+        self._single_step("on")
+        self._tell("log exec,nochain")
+
+    def _end(self):
+        name, instruction, others, counter, reader, ended, began = self._row
+        self._tell("log none")
+        self._single_step("off")
+        ended.set()
+        reader.join(60)
+        if reader.is_alive():
+            raise TimeoutError("QEMU does not end its log")
+        found = exec_log.of_row(counter.crossings, instruction, others)
+        self.rows[self._device, name] = found
+        self._on_row(self._device, name, found, time.monotonic() - began)
+
+    def _read(self, counter, ended):
+        # QEMU closes the file some time after it has stopped writing, so its end is no sign: that nothing more comes is.
+        pipe = os.open(self._pipe, os.O_RDWR | os.O_NONBLOCK)
+        try:
+            while True:
+                last = ended.is_set()
+                if select.select([pipe], [], [], 0.2)[0]:
+                    counter.feed(os.read(pipe, 1 << 20))
+                elif last:
+                    return
+        finally:
+            os.close(pipe)
+
+    def _tell(self, command):
+        said = self._machine.monitor(command).strip()
+        if said:
+            raise RuntimeError(f"QEMU's monitor, {command}: {said}")
+
+    def _single_step(self, state):
+        for name in _SINGLE_STEP:
+            said = self._machine.monitor(f"{name} {state}")
+            if not re.search("unknown command", said):
+                return
+        raise RuntimeError(f"QEMU knows none of {', '.join(_SINGLE_STEP)}")
