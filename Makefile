@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
 # The front end: what the targets do is in scripts/, Kbuild builds the modules.
 
-# Sets: KDIR (kernel build tree), KERNEL (test kernel), MACHINE, CPUS, BOCHS, TESTS; see `make help`.
+# Sets: KDIR (kernel build tree), KERNEL (test kernel), MACHINE, CPUS, BOCHS, TESTS, BENCH; see `make help`.
 KERNEL ?=
 MACHINE ?= auto
 CPUS ?=
 BOCHS ?=
 TESTS ?=
+BENCH ?=
 
 # What is not said: all of them in check, these elsewhere.
 ONE_KERNEL := $(or $(KERNEL),debian)
@@ -21,7 +22,7 @@ unexport KERNEL MACHINE CPUS TESTS MODULE_DIRS ONE_KERNEL VM_RUN
 .DEFAULT_GOAL := module
 # One target at a time; Kbuild and the others run their own jobs in parallel.
 .NOTPARALLEL:
-.PHONY: module modules selftests unit script-tests lint compile_commands check vm vmx-expected shell demo clean distclean help
+.PHONY: module modules selftests unit script-tests lint compile_commands check bench vm vmx-expected shell demo clean distclean help
 
 module: ## vregcache.ko, for KDIR= or else the running kernel or else the test kernel
 	@kdir='$(KDIR)'; [ -z "$$kdir" ] || echo "KDIR: $$kdir, as told" >&2; \
@@ -60,6 +61,11 @@ check: ## everything: unit tests, build, tests in virtual machines: both kernels
 	@scripts/install-deps build tests unit run $(if $(BOCHS),bochs)
 	@scripts/check $(KERNEL:%=--kernel '%') --machine '$(MACHINE)' $(CPUS:%=--cpus '%')
 
+bench: ## what an exit costs, in instructions, beside KVM, and other measurements; BENCH="--help" for options
+	@scripts/quietly 'building the modules' $(MAKE) --no-print-directory modules KERNEL='$(ONE_KERNEL)'
+	@scripts/quietly 'building the guest programs' $(MAKE) --no-print-directory selftests
+	@scripts/benchmark --kernel '$(ONE_KERNEL)' --machine '$(MACHINE)' $(BENCH)
+
 vm: modules selftests ## the tests in one virtual machine: TESTS="..." CPUS=1 MACHINE=auto|tcg|kvm|bochs
 	@$(VM_RUN) $(TESTS)
 
@@ -84,5 +90,5 @@ distclean: clean ## removes the downloads as well
 help: ## this list
 	@echo 'Targets:'
 	@sed -n 's/^\([a-z_-]*\):[^#]*## /\1\t/p' Makefile | expand -t 20 | sed 's/^/  /'
-	@echo 'Variables: KDIR= KERNEL=debian|6.12 MACHINE=auto|tcg|kvm|bochs CPUS= BOCHS=/path/to/a/VMX-enabled/bochs TESTS='
+	@echo 'Variables: KDIR= KERNEL=debian|6.12 MACHINE=auto|tcg|kvm|bochs CPUS= BOCHS=/path/to/a/VMX-enabled/bochs TESTS= BENCH='
 	@echo 'Downloads: $(shell scripts/cache-dir) (VRC_CACHE=)'

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Instructions between VM-exit and VM-entry, of vregcache and of KVM, in one virtual machine."""
 
+import os
 import re
 
 from bench import code, exec_log
@@ -25,17 +26,21 @@ def _module_files(kernel):
 
 def row(crossings):
     """What is known of one exit kind."""
-    if not crossings:
-        return None
     columns = {name: [getattr(crossing, name) for crossing in crossings]
                for name in ("total", "module", "kernel", "userspace", "handler", "repetitions", "vmreads", "vmwrites")}
     return {"exits": len(crossings)} | {name: exec_log.summary(values) for name, values in columns.items()}
 
 
+def net(ticks):
+    """Ticks of the host's: less what two RDTSCs have between them, and less the guest's own instructions."""
+    nothing = ticks["none"]["median"] if "none" in ticks else 0
+    for found in ticks.values():
+        found["host"] = {key: found[key] - nothing - found["own"] for key in ("median", "min", "max")}
+
+
 def measure(machine, kernel, tests, rounds, only, say):
     """Returns (rows, ticks, problems).  rows: {device: {name: row()}}, of a machine whose instructions can be logged."""
-    work = BUILD / "run" / "bench"
-    run.remove(work)
+    work = BUILD / "run" / f"bench.{os.getpid()}"
     work.mkdir(parents=True)
     options = f"-n {rounds}" + (f" -r {only}" if only else "")
     tracer = None
@@ -43,7 +48,8 @@ def measure(machine, kernel, tests, rounds, only, say):
         modules = {name: (code.read(path), owner) for name, path, owner in _module_files(kernel)}
 
         def on_row(device, name, crossings, seconds):
-            say(f"{DEVICES.get(device, device)} {name}: {len(crossings)} exits, {seconds:.1f} s")
+            if crossings:
+                say(f"{DEVICES.get(device, device)} {name}: {len(crossings)} exits, {seconds:.1f} s")
 
         tracer = Tracer(machine, work, modules, on_row)
         options += " -c /dev/ttyS1"
@@ -59,23 +65,29 @@ def measure(machine, kernel, tests, rounds, only, say):
     def event(kind, what):
         if kind == "problem":
             problems.append(f"{what.what}: {what.text}")
+        elif kind == "begin":
+            say(f"booted: {what}")
         elif kind == "output":
             if found := _TICKS.match(what):
-                values = dict(item.split("=") for item in found[3].split())
                 ticks.setdefault(DEVICES[found[1]], {})[found[2]] = {
-                    key: int(value) if value.isdigit() else value for key, value in values.items()}
+                    key: int(value) for key, value in (item.split("=") for item in found[3].split())}
+                if not tracer:
+                    say(f"{DEVICES[found[1]]} {found[2]}")
             else:
                 say(what)
 
     judge = Judge([], "command", event)
-    how = run.follow(machine, kernel, image, "mitigations=off", work, BUILD / "logs/bench.log", machine.timeout,
-                     judge.line, judge)
+    log = BUILD / "logs" / f"bench-{machine.accelerator}.log"
+    how = run.follow(machine, kernel, image, "mitigations=off", work, log, machine.timeout, judge.line, judge)
     judge.finish(how)
+    for found in ticks.values():
+        net(found)
     rows = {}
     if tracer:
         if tracer.error:
             problems.append(tracer.error)
         for (device, name), crossings in tracer.rows.items():
-            rows.setdefault(DEVICES[device], {})[name] = row(crossings)
+            if crossings:
+                rows.setdefault(DEVICES[device], {})[name] = row(crossings)
     run.remove(work)
     return rows, ticks, problems

@@ -3,6 +3,7 @@
 
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 
@@ -44,6 +45,12 @@ class Bochs:
 
     def describe(self):
         return f"Bochs, {self.cpus} CPU{'s' if self.cpus > 1 else ''}"
+
+    def version(self):
+        """What its banner says."""
+        done = subprocess.run([self.binary, "--help"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        found = re.search(r"Bochs x86 Emulator \S+", done.stdout)
+        return found[0] if found else "Bochs"
 
     def _make_cd(self, kernel, initrd, append, work):
         root = work / "cd"

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What a person sees of the measurements."""
+
+from bench import limits
+
+_NAMES = {"vregcache": "vregcache", "kvm": "KVM"}
+WHAT = {"vmreads": "VMREADs", "vmwrites": "VMWRITEs", "instructions": "instructions"}
+
+
+def table(heading, rows):
+    """Lines: the first two columns to the left, the others to the right."""
+    cells = [list(map(str, row)) for row in (heading, *rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(heading))]
+    lines = ["  ".join(cell.ljust(width) if column < 2 else cell.rjust(width)
+                       for column, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in cells]
+    lines.insert(1, "-" * max(map(len, lines)))
+    return lines
+
+
+def _spread(summary):
+    """A median, and in brackets the range if there is one."""
+    if summary["min"] == summary["max"]:
+        return str(summary["median"])
+    return f"{summary['median']} ({summary['min']}-{summary['max']})"
+
+
+def instructions(rows):
+    heading = ["exit", "by", "exits", "instructions", "module", "kernel", "handler", "userspace", "REP", "VMREADs", "VMWRITEs"]
+    lines = []
+    for kind in limits.KINDS:
+        for who, name in _NAMES.items():
+            row = rows.get(who, {}).get(kind.name)
+            if not row:
+                continue
+            kernel = limits.median(row, "kernel") - limits.median(row, "handler")
+            lines.append([
+                kind.title, name, row["exits"], _spread(row["total"]), limits.median(row, "module"), kernel,
+                limits.median(row, "handler"), limits.median(row, "userspace"), limits.median(row, "repetitions"),
+                _spread(row["vmreads"]), _spread(row["vmwrites"])])
+    return table(heading, lines) + [
+        "",
+        "Medians (in brackets from least to most, if not all alike), from VM-exit to the instruction of VM-entry.  module: in",
+        "vregcache.ko, or in kvm.ko and kvm-intel.ko; handler: the host's, of interrupts that came; REP: what repeated",
+        "instructions went round, not among the instructions.",
+    ]
+
+
+def targets(rows):
+    heading = ["exit", "what", "vregcache", "at most", "", "KVM here", "vregcache / KVM"]
+    lines = []
+    for kind, what, found, limit in limits.verdicts(rows):
+        kvm = rows.get("kvm", {}).get(kind.name)
+        theirs = (limits.own(kvm) if what == "instructions" else limits.median(kvm, what)) if kvm else None
+        lines.append([
+            kind.title, WHAT[what], found, limit, "met" if found <= limit else "NOT MET", "-" if theirs is None else theirs,
+            f"{found / theirs:.2f}" if theirs else "-"])
+    return table(heading, lines) + [
+        "",
+        "External interrupt: without the host's handler, against half of what KVM takes without it.",
+    ]
+
+
+def ticks(all_ticks, one_an_instruction, logged):
+    """TSC ticks around the exiting instruction, less what the guest's own instructions take."""
+    heading = ["exit", "by", "TSC ticks"] + (["logged", "difference"] if logged else [])
+    lines = []
+    for kind in limits.KINDS:
+        for who, name in _NAMES.items():
+            found = all_ticks.get(who, {}).get(kind.name)
+            if not found:
+                continue
+            line = [kind.title, name, _spread(found["host"])]
+            row = logged.get(who, {}).get(kind.name)
+            if row:
+                instructions_logged = limits.median(row, "total") + limits.median(row, "repetitions")
+                line += [instructions_logged, found["host"]["median"] - instructions_logged]
+            lines.append(line)
+    if one_an_instruction:
+        notes = ["This machine's TSC ticks once an instruction, and once each time that a repeated one goes round; the guest's",
+                 "instruction that exits and the exit itself are two more."]
+        if logged:
+            notes.append("logged: instructions and repetitions in QEMU's log, on another CPU model.")
+    else:
+        notes = ["TSC cycles, the transitions included: what they are worth depends on the machine, and there is no log of",
+                 "instructions here."]
+    return table(heading, lines) + ["", *notes]
