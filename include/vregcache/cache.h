@@ -13,8 +13,9 @@
 // after the value is stored, so that whoever interrupts in between sees a register that is not there, never a stale
 // value that claims to be.  A failed VMREAD or VMWRITE changes no bit, and the caller sees it.
 //
-// A third bit is no state of the register but a short cut: quick says that it is available and that nobody wants to hear
-// of its reads.  A read of a quick register is three instructions; every other read is one call.
+// A third bit, quick, is no state of a register but a short cut: it is available, and nobody wants to hear of its reads
+// (policy.h).  A read of a quick register is three instructions, every other read is one call.  A register becomes quick
+// after it became available, and ceases to be before.
 //
 // The cycle is: write_back(), VM-entry, VM-exit, vm_exit(), reads and writes, write_back(), ...
 #pragma once

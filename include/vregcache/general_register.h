@@ -64,6 +64,8 @@ Result<u64> read_gpr(Cache& cache, const typename Cache::Loaded& vmcs, const Gpr
 template <class Cache>
 Result<void> write_gpr(Cache& cache, const typename Cache::Loaded& vmcs, GprFile& file, Gpr gpr, u64 value)
 {
+	if (!is_register(gpr)) [[unlikely]]
+		return cache.no_register(static_cast<u8>(gpr));
 	return write_gpr_raw(cache, vmcs, file, gpr, VREGCACHE_TRY(cut_to_mode(cache, vmcs, value)));
 }
 

@@ -163,7 +163,7 @@ TEST_P(GeneralRegister, NumbersWithoutARegisterDoNothingAndAreTold)
 		cache_.observer().clear();
 		EXPECT_EQ(read_gpr(cache_, loaded_, file_, gpr).error(), Error::kNoRegister);
 		EXPECT_EQ(read_gpr_raw(cache_, loaded_, file_, gpr).error(), Error::kNoRegister);
-		EXPECT_EQ(write_gpr(cache_, loaded_, file_, gpr, 1).error(), Error::kNoRegister);
+		EXPECT_EQ(write_gpr(cache_, loaded_, file_, gpr, kWide).error(), Error::kNoRegister);
 		EXPECT_EQ(write_gpr_raw(cache_, loaded_, file_, gpr, kWide).error(), Error::kNoRegister);
 		EXPECT_EQ(cache_.observer().events(), std::vector<Event>(4, no_register_event(number)));
 		for (u32 slot = 0; slot < kGprSlots; slot++)

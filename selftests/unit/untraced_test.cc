@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0
+// The untraced operations of the cache are inlined whole, whatever the compiler would rather do: a call from code between
+// host and guest could be traced, or probed.
+
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <string>
+
+namespace {
+
+struct Assembly {
+	bool compiled = false;
+	std::string text;
+};
+
+Assembly assembly_of(const std::string& flags)
+{
+	std::string command = VRC_CXX " -S -o - " + flags + " '" VRC_UNTRACED_DIR "/operations.cc'";
+	FILE* pipe = popen(command.c_str(), "r");
+	if (!pipe)
+		return {};
+	Assembly result;
+	char buffer[4096];
+	while (std::size_t length = std::fread(buffer, 1, sizeof(buffer), pipe))
+		result.text.append(buffer, length);
+	result.compiled = pclose(pipe) == 0;
+	return result;
+}
+
+class Untraced : public testing::TestWithParam<const char*> {};
+
+TEST_P(Untraced, OperationsCallNothing)
+{
+	Assembly assembly = assembly_of(GetParam());
+	ASSERT_TRUE(assembly.compiled);
+	EXPECT_NE(assembly.text.find("vmread"), std::string::npos);
+	EXPECT_EQ(assembly.text.find("\tcall"), std::string::npos) << assembly.text;
+}
+
+// Without this the test above could pass for not knowing a call.
+TEST_P(Untraced, OperationsOfTheOtherKindCall)
+{
+	Assembly assembly = assembly_of(std::string(GetParam()) + " -DVRC_TRACED");
+	ASSERT_TRUE(assembly.compiled);
+	EXPECT_NE(assembly.text.find("\tcall"), std::string::npos);
+}
+
+INSTANTIATE_TEST_SUITE_P(Optimisation, Untraced, testing::Values("-O0", "-O2", "-Os"),
+			 [](const testing::TestParamInfo<const char*>& info) { return std::string(info.param + 1); });
+
+}  // namespace
