@@ -27,11 +27,11 @@ class PageWalk {
 	static Result<PageWalk> begin(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	{
 		PageWalk walk(vcpu.vm->memory);
-		walk.cr0_ = VREGCACHE_TRY(guest_cr0(vcpu, vmcs));
+		walk.cr0_ = VREGCACHE_TRY((host_owned_cr0<cr0::kPg | cr0::kWp>(vcpu, vmcs)));
 		if (!(walk.cr0_ & cr0::kPg))
 			return walk;
 		walk.cr3_ = VREGCACHE_TRY(vcpu.cache.read<Reg::kCr3>(vmcs));
-		walk.cr4_ = VREGCACHE_TRY(guest_cr4(vcpu, vmcs));
+		walk.cr4_ = VREGCACHE_TRY(host_owned_cr4<kPagingBits>(vcpu, vmcs));
 		walk.efer_ = VREGCACHE_TRY(vcpu.cache.read<Reg::kEfer>(vmcs));
 		walk.ac_ = VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs)) & rflags::kAc;
 		walk.pkru_ = vcpu.entry.pkru;
@@ -59,6 +59,7 @@ class PageWalk {
 	}
 
  private:
+	static constexpr u64 kPagingBits = cr4::kPse | cr4::kPae | cr4::kLa57 | cr4::kSmap | cr4::kPke;
 	static constexpr u64 kPresent = 1u << 0, kWritable = 1u << 1, kUser = 1u << 2, kAccessed = 1u << 5,
 			     kDirty = 1u << 6, kLargePage = 1u << 7, kExecuteDisable = u64{1} << 63;
 	static constexpr u64 kAddressMask = 0x000ffffffffff000;
