@@ -51,8 +51,7 @@ std::vector<Row> rows()
 		{"Vmcall", vmcall_exit(), KVM_EXIT_UNKNOWN, instruction(), 6, 1,
 		 "8 reads: as CPUID, and access rights of CS and SS; 1 write: RIP"},
 		{"MovToCr0", mov_to_cr0_exit(), KVM_EXIT_UNKNOWN,
-		 instruction().also_reads({kExitQualification, kGuestCr0}).also_writes({kCr0ReadShadow, kGuestCr0}), 7,
-		 3,
+		 instruction().also_reads({kExitQualification}).also_writes({kCr0ReadShadow, kGuestCr0}), 7, 3,
 		 "9 reads: as CPUID, and qualification, CS access rights, CR0; 3 writes: read shadow, CR0, "
 		 "RIP"},
 		{"Wbinvd", wbinvd_exit(), KVM_EXIT_UNKNOWN, instruction(), 5, 1, kAsCpuid},
