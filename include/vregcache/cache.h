@@ -76,6 +76,24 @@ class Cache {
 		return value_[index(reg)];
 	}
 
+	// The same for several at once, in this order: their VMREADs are in line, behind one look at which VMCS is current.
+	// After an error those that were read are available, and what became of @values is not said.
+	template <Reg... kRegs>
+		requires(is_register(kRegs) && ...)
+	[[gnu::always_inline]] Result<void> read_all(const Loaded& vmcs, Value<kRegs>&... values)
+	{
+		context_.check(Operation::kRead);
+		constexpr RegSet kSet(kRegs...);
+		if (!available_.contains(kSet)) [[likely]]
+			VREGCACHE_TRY(check_current(vmcs.access()));
+		Error error = Error::kNone;
+		if (!(read_one<kRegs>(vmcs.access(), values, error) && ...)) [[unlikely]]
+			return error;
+		if (!observer_.watches_hits()) [[likely]]
+			quick_ |= kSet;
+		return {};
+	}
+
 	// Sets the register; the VMCS gets it at the next write_back(), unless it is known to have that value.
 	template <Reg kReg, std::same_as<Value<kReg>> V>
 		requires(is_register(kReg) && Layout::writable(kReg))
@@ -242,6 +260,26 @@ class Cache {
 	{
 		if constexpr (Context::kChecksEveryRead)
 			context_.check(Operation::kRead);
+	}
+
+	template <Reg kReg>
+	[[gnu::always_inline]] bool read_one(const Access& access, Value<kReg>& value, Error& error)
+	{
+		if (available_.contains(kReg)) [[unlikely]] {
+			if (observer_.watches_hits())
+				observer_.hit(kReg);
+		} else {
+			Result<u64> read = access.vmread(Layout::encoding(kReg));
+			if (!read.ok()) [[unlikely]] {
+				error = read.error();
+				return false;
+			}
+			store(kReg, read.value());
+			compiler_barrier();
+			observer_.miss(kReg, read.value());
+		}
+		value = static_cast<Value<kReg>>(value_[index(kReg)]);
+		return true;
 	}
 
 	// One copy of each for all registers: they are called in many places.

@@ -85,11 +85,12 @@ vrc_bool vrc_host_task_may_run_here(const void *task);
 void vrc_host_set_cr4_vmxe(vrc_bool on);
 /*
  * Turns interrupts off for a VM-entry, between vrc_host_fpu_enter() and vrc_host_fpu_leave(), and sees to it that the
- * guest's FPU registers are in the CPU.  @cr4: CR4 as the kernel means it to be.
- * Not zero: the task has something else to do first, and interrupts are on; they are the caller's to turn on otherwise.
+ * guest's FPU registers are in the CPU.  Returns CR4 as the kernel means it to be.
+ * Below zero: the task has something else to do first, and interrupts are on.  -EINTR: it has a signal.  -EAGAIN: it ought
+ * to call vrc_host_reschedule().
  */
-enum { VRC_ENTER = 0, VRC_ENTER_NOT_BUT_RESCHEDULE, VRC_ENTER_NOT_BUT_TAKE_SIGNAL };
-unsigned int vrc_host_entry_begin(unsigned long *cr4);
+long vrc_host_entry_begin(void);
+/* Turns interrupts on after it. */
 void vrc_host_entry_end(void);
 void vrc_host_reschedule(void);
 /* Forgets the indirect branch predictions of this CPU, where the kernel uses that against Spectre v2. */

@@ -74,7 +74,7 @@ void vrc_host_fpu_leave(struct vrc_host_vcpu *vcpu)
 #define SIGNAL_PENDING (_TIF_SIGPENDING | _TIF_NOTIFY_SIGNAL)
 
 /* The last look is with interrupts off: what comes later comes by an interrupt, which ends the guest's run. */
-unsigned int vrc_host_entry_begin(unsigned long *cr4)
+long vrc_host_entry_begin(void)
 {
 	unsigned long flags;
 
@@ -83,16 +83,12 @@ unsigned int vrc_host_entry_begin(unsigned long *cr4)
 	if (unlikely(flags & (SIGNAL_PENDING | NEED_RESCHED | _TIF_NEED_FPU_LOAD))) {
 		if (flags & (SIGNAL_PENDING | NEED_RESCHED)) {
 			local_irq_enable();
-			return flags & SIGNAL_PENDING ? VRC_ENTER_NOT_BUT_TAKE_SIGNAL : VRC_ENTER_NOT_BUT_RESCHEDULE;
+			return flags & SIGNAL_PENDING ? -EINTR : -EAGAIN;
 		}
 		/* The task was preempted since vrc_host_fpu_enter(). */
 		switch_fpu_return();
 	}
-#ifdef CONFIG_X86_DEBUG_FPU
-	fpregs_assert_state_consistent();
-#endif
-	*cr4 = cr4_read_shadow();
-	return VRC_ENTER;
+	return cr4_read_shadow();
 }
 
 void vrc_host_entry_end(void)

@@ -217,6 +217,7 @@ inline Result<void> requeue_interrupted_event(Vcpu& vcpu, const LoadedVmcs& vmcs
 	InterruptionInformation vectoring{VREGCACHE_TRY(vcpu.cache.read<Reg::kIdtVectoringInformation>(vmcs))};
 	if (!vectoring.valid())
 		return {};
+	vcpu.event = {};
 	vcpu.event.information.word = vectoring.word;
 	if (vectoring.has_error_code())
 		vcpu.event.error_code = VREGCACHE_TRY(vcpu.cache.read<Reg::kIdtVectoringErrorCode>(vmcs));

@@ -11,9 +11,9 @@ namespace {
 
 // How one VM-entry ended.
 struct Exit {
-	bool failed = false;  // the guest did not run
-	u64 failure = 0;       // then: the exit reason with bit 31, or the VM-instruction error
-	ExitReason reason = {};
+	bool failed;  // the guest did not run
+	u64 failure;       // then: the exit reason with bit 31, or the VM-instruction error
+	ExitReason reason;
 };
 
 inline Result<void> prepare_entry(Vcpu& vcpu, const PinnedVmcs& vmcs, u64 host_cr4)
@@ -32,7 +32,7 @@ inline Result<void> prepare_entry(Vcpu& vcpu, const PinnedVmcs& vmcs, u64 host_c
 }
 
 // The guest did not run, and the VMCS says why in its VM-instruction error.
-inline Result<Exit> entry_failed(Vcpu& vcpu, const PinnedVmcs& vmcs, EntryResult result)
+inline Result<void> entry_failed(Vcpu& vcpu, const PinnedVmcs& vmcs, EntryResult result, Exit& exit)
 {
 	vcpu.cache.vm_entry_failed(vmcs);
 	if (result == EntryResult::kFault)
@@ -43,32 +43,34 @@ inline Result<Exit> entry_failed(Vcpu& vcpu, const PinnedVmcs& vmcs, EntryResult
 	explain_vm_fail(vcpu.id, error);
 	if (vcpu.event.pending())
 		VREGCACHE_TRY(Event::take_back(vmcs));
-	return Exit{true, error, {}};
+	exit.failed = true;
+	exit.failure = error;
+	return {};
 }
 
 // Interrupts off since a last look at what else the task has to do; on again when the scope ends.
 class EntryScope {
  public:
-	EntryScope() : obstacle_(vrc_host_entry_begin(&host_cr4_)) {}
+	EntryScope() : host_cr4_(vrc_host_entry_begin()) {}
 	~EntryScope()
 	{
-		if (obstacle_ == VRC_ENTER)
+		if (host_cr4_ >= 0)
 			vrc_host_entry_end();
 	}
 	EntryScope(const EntryScope&) = delete;
 	EntryScope& operator=(const EntryScope&) = delete;
 
-	unsigned obstacle() const { return obstacle_; }
-	u64 host_cr4() const { return host_cr4_; }
-	// Without an obstacle.
+	bool may_enter() const { return host_cr4_ >= 0; }
+	bool has_signal() const { return host_cr4_ == -EINTR; }
+	u64 host_cr4() const { return static_cast<u64>(host_cr4_); }
+	// If it may enter.
 	PinnedVmcs vmcs(Vcpu& vcpu) const { return PinnedVmcs(vcpu.access()); }
 
  private:
-	unsigned long host_cr4_ = 0;
-	unsigned obstacle_;
+	long host_cr4_;
 };
 
-inline Result<Exit> enter_once(Vcpu& vcpu, const EntryScope& scope)
+inline Result<void> enter_once(Vcpu& vcpu, const EntryScope& scope, Exit& exit)
 {
 	PinnedVmcs vmcs = scope.vmcs(vcpu);
 	if (!vmcs.access().is_current(vcpu.vmcs.id()))
@@ -79,10 +81,11 @@ inline Result<Exit> enter_once(Vcpu& vcpu, const EntryScope& scope)
 
 	EntryResult result = cross(vcpu.entry, vcpu.frame, vcpu.breakpoints_armed, vcpu.vmcs.launched());
 	if (result != EntryResult::kExited)
-		return entry_failed(vcpu, vmcs, result);
+		return entry_failed(vcpu, vmcs, result, exit);
 
 	VREGCACHE_TRY(vcpu.cache.vm_exit(vmcs));
-	u32 reason = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitReason>(vmcs));
+	u32 reason;
+	VREGCACHE_TRY(vcpu.cache.read_all<Reg::kExitReason>(vmcs, reason));
 	vcpu.cache.observer().begin_exit(reason & kBasicExitReasonMask);
 	if (reason & kEntryFailure) {
 		vcpu.cache.vm_entry_failure_exit(vmcs);
@@ -92,11 +95,14 @@ inline Result<Exit> enter_once(Vcpu& vcpu, const EntryScope& scope)
 		explain_entry_failure_exit(vcpu.id, reason, qualification);
 		if (vcpu.event.pending())
 			VREGCACHE_TRY(Event::take_back(vmcs));
-		return Exit{true, reason, {}};
+		exit.failed = true;
+		exit.failure = reason;
+		return {};
 	}
 	vcpu.vmcs.set_launched();
-	vcpu.event = {};
-	Exit exit{false, 0, static_cast<ExitReason>(reason & kBasicExitReasonMask)};
+	vcpu.event.information = {};
+	exit.failed = false;
+	exit.reason = static_cast<ExitReason>(reason & kBasicExitReasonMask);
 	if (exit.reason == ExitReason::kExceptionOrNmi) {
 		InterruptionInformation what{VREGCACHE_TRY(vcpu.cache.read<Reg::kExitInterruptionInformation>(vmcs))};
 		// NMIs stay blocked until the host's handler returns, so it runs at once.
@@ -105,7 +111,7 @@ inline Result<Exit> enter_once(Vcpu& vcpu, const EntryScope& scope)
 		else if (what.vector() == vector::kMachineCheck)
 			vrc_host_handle_machine_check();
 	}
-	return exit;
+	return {};
 }
 
 inline ExitEnd exit_end(Result<Next> next)
@@ -139,13 +145,13 @@ inline Result<Next> run_burst(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason& sl
 		Exit exit;
 		{
 			EntryScope scope;
-			if (scope.obstacle() == VRC_ENTER_NOT_BUT_TAKE_SIGNAL)
-				return Next::kInterrupted;
-			if (scope.obstacle() == VRC_ENTER_NOT_BUT_RESCHEDULE) {
+			if (!scope.may_enter()) [[unlikely]] {
+				if (scope.has_signal())
+					return Next::kInterrupted;
 				vrc_host_reschedule();
 				continue;
 			}
-			exit = VREGCACHE_TRY(enter_once(vcpu, scope));
+			VREGCACHE_TRY(enter_once(vcpu, scope, exit));
 		}
 		if (exit.failed) {
 			if (exit.failure & kEntryFailure)

@@ -213,8 +213,7 @@ inline Result<bool> advance_rip(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	return (blocking & kBlockingByMovSs) != 0;
 }
 
-// The instruction at RIP was carried out for the guest: all that a completed instruction does.
-inline Result<void> skip_instruction(Vcpu& vcpu, const LoadedVmcs& vmcs)
+VREGCACHE_OUT_OF_LINE Result<void> skip_instruction_with_care(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	bool mov_ss_before = VREGCACHE_TRY(advance_rip(vcpu, vmcs));
 	u64 flags = VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs));
@@ -234,6 +233,25 @@ inline Result<void> skip_instruction(Vcpu& vcpu, const LoadedVmcs& vmcs)
 		return {};
 	vcpu.cache.write<Reg::kPendingDebugExceptions>(vmcs, u64{0});
 	return raise_debug(vcpu, vmcs, causes);
+}
+
+// The instruction at RIP was carried out for the guest: all that a completed instruction does.  Nearly always that is to
+// move RIP.
+inline Result<void> skip_instruction(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	using namespace interruptibility;
+	u64 rip, flags;
+	u32 length, blocking;
+	Result<void> read = vcpu.cache.read_all<Reg::kRip, Reg::kExitInstructionLength, Reg::kInterruptibility, Reg::kRflags>(
+		vmcs, rip, length, blocking, flags);
+	if (!read.ok()) [[unlikely]]
+		return read;
+	bool extraordinary = (flags & (rflags::kTf | rflags::kRf)) || (blocking & (kBlockingBySti | kBlockingByMovSs)) ||
+			     (rip ^ (rip + length)) >> 32;
+	if (extraordinary) [[unlikely]]
+		return skip_instruction_with_care(vcpu, vmcs);
+	vcpu.cache.write<Reg::kRip>(vmcs, rip + length);
+	return {};
 }
 
 // Makes this task's VMCS accesses go to the vCPU's VMCS, for a scope.
