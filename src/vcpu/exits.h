@@ -104,7 +104,7 @@ inline Result<bool> load_control_register(Vcpu& vcpu, const LoadedVmcs& vmcs, u8
 VRC_TRACEABLE Result<Next> handle_control_register(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	using Type = ControlRegisterQualification::Type;
-	ControlRegisterQualification access{VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs))};
+	ControlRegisterQualification access{VREGCACHE_TRY(read_qualification_and_more(vcpu, vmcs))};
 	bool allowed = true;
 	switch (access.type()) {
 	case Type::kMovTo: {
@@ -212,9 +212,8 @@ VRC_TRACEABLE Result<Next> handle_xsetbv(Vcpu& vcpu, const LoadedVmcs& vmcs)
 }
 
 // An event whose delivery the exit interrupted must be delivered again (SDM Vol. 3C, 28.2.4).
-inline Result<void> requeue_interrupted_event(Vcpu& vcpu, const LoadedVmcs& vmcs)
+inline Result<void> requeue_interrupted_event(Vcpu& vcpu, const LoadedVmcs& vmcs, InterruptionInformation vectoring)
 {
-	InterruptionInformation vectoring{VREGCACHE_TRY(vcpu.cache.read<Reg::kIdtVectoringInformation>(vmcs))};
 	if (!vectoring.valid())
 		return {};
 	vcpu.event = {};
@@ -242,9 +241,13 @@ inline Result<void> restore_nmi_blocking(Vcpu& vcpu, const LoadedVmcs& vmcs)
 VRC_TRACEABLE Result<Next> handle_ept_violation(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	constexpr u64 kWrite = 1u << 1, kNmiUnblockedByIret = 1u << 12;
-	u64 qualification = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs));
-	u64 address = VREGCACHE_TRY(vcpu.cache.read<Reg::kGuestPhysicalAddress>(vmcs));
-	VREGCACHE_TRY(requeue_interrupted_event(vcpu, vmcs));
+	u64 qualification, address;
+	u32 vectoring;
+	Result<void> read = vcpu.cache.read_all<Reg::kExitQualification, Reg::kGuestPhysicalAddress,
+						Reg::kIdtVectoringInformation>(vmcs, qualification, address, vectoring);
+	if (!read.ok()) [[unlikely]]
+		return read.error();
+	VREGCACHE_TRY(requeue_interrupted_event(vcpu, vmcs, {vectoring}));
 	if ((qualification & kNmiUnblockedByIret) && !vcpu.event.pending())
 		VREGCACHE_TRY(restore_nmi_blocking(vcpu, vmcs));
 
@@ -269,7 +272,8 @@ VRC_TRACEABLE Result<Next> handle_exception_or_nmi(Vcpu& vcpu, const LoadedVmcs&
 	InterruptionInformation what{VREGCACHE_TRY(vcpu.cache.read<Reg::kExitInterruptionInformation>(vmcs))};
 	if (what.is_nmi())
 		return Next::kResume;
-	VREGCACHE_TRY(requeue_interrupted_event(vcpu, vmcs));
+	InterruptionInformation vectoring{VREGCACHE_TRY(vcpu.cache.read<Reg::kIdtVectoringInformation>(vmcs))};
+	VREGCACHE_TRY(requeue_interrupted_event(vcpu, vmcs, vectoring));
 	if (what.vector() == vector::kMachineCheck)
 		return Next::kResume;
 	if ((what.word & InterruptionInformation::kNmiUnblockedByIret) && !vcpu.event.pending() &&
@@ -312,7 +316,7 @@ inline Result<bool> exit_may_sleep(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReaso
 	case ExitReason::kEptViolation:
 		return true;
 	case ExitReason::kIo:
-		return IoQualification{VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs))}.string();
+		return IoQualification{VREGCACHE_TRY(read_qualification_and_more(vcpu, vmcs))}.string();
 	case ExitReason::kControlRegister:
 		// PAE paging may come into force, whose page-directory pointers are loaded from guest memory.
 		return !VREGCACHE_TRY(in_long_mode(vcpu, vmcs));

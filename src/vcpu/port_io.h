@@ -315,18 +315,20 @@ inline Result<Next> complete_io(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	if (!vcpu.io.active)
 		return Next::kResume;
-	const PortIo io = vcpu.io;
 	vcpu.io.active = false;
 	// Userspace has sent the vCPU elsewhere: the instruction is not to be completed.
-	if (VREGCACHE_TRY(vcpu.cache.read<Reg::kRip>(vmcs)) != io.rip)
+	if (VREGCACHE_TRY(vcpu.cache.read<Reg::kRip>(vmcs)) != vcpu.io.rip)
 		return Next::kResume;
-	if (io.string)
+	if (vcpu.io.string) {
+		const PortIo io = vcpu.io;
 		return complete_string_io(vcpu, vmcs, io);
-	if (io.in) {
+	}
+	if (vcpu.io.in) {
+		const u8 size = vcpu.io.size;
 		u64 value = 0;
-		__builtin_memcpy(&value, vcpu.io_data, io.size);
+		__builtin_memcpy(&value, vcpu.io_data, size);
 		// A 32-bit destination clears the upper half; smaller ones leave the rest alone.
-		u64 kept = io.size == 4 ? 0 : vcpu.gpr()[Gpr::kRax] & ~((u64{1} << 8 * io.size) - 1);
+		u64 kept = size == 4 ? 0 : vcpu.gpr()[Gpr::kRax] & ~((u64{1} << 8 * size) - 1);
 		vcpu.gpr()[Gpr::kRax] = kept | value;
 	}
 	VREGCACHE_TRY(skip_instruction(vcpu, vmcs));

@@ -142,7 +142,8 @@ inline Result<Next> handle_exit_and_trace(Vcpu& vcpu, const LoadedVmcs& vmcs, Ex
 inline Result<Next> run_burst(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason& sleeping_exit, bool& sleeps)
 {
 	for (;;) {
-		Exit exit;
+		// Kernels that clear what the stack brings need not clear this.
+		[[gnu::uninitialized]] Exit exit;
 		{
 			EntryScope scope;
 			if (!scope.may_enter()) [[unlikely]] {

@@ -213,6 +213,19 @@ inline Result<bool> advance_rip(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	return (blocking & kBlockingByMovSs) != 0;
 }
 
+// For an instruction that will be carried out and that has a qualification: reads it, and what skip_instruction() will want.
+inline Result<u64> read_qualification_and_more(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	u64 qualification, rip, flags;
+	u32 length, blocking;
+	Result<void> read = vcpu.cache.read_all<Reg::kExitQualification, Reg::kRip, Reg::kExitInstructionLength,
+						Reg::kInterruptibility, Reg::kRflags>(vmcs, qualification, rip, length,
+										      blocking, flags);
+	if (!read.ok()) [[unlikely]]
+		return read.error();
+	return qualification;
+}
+
 VREGCACHE_OUT_OF_LINE Result<void> skip_instruction_with_care(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	bool mov_ss_before = VREGCACHE_TRY(advance_rip(vcpu, vmcs));

@@ -99,8 +99,6 @@ inline long report_vmcs_error(const Vcpu& vcpu, Error error)
 inline Result<long> state_ioctl(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned int command, unsigned long argument)
 {
 	switch (command) {
-	case KVM_RUN:
-		return argument ? Result<long>(long{-EINVAL}) : run_vcpu(vcpu, vmcs);
 	case KVM_GET_REGS:
 		return get_regs(vcpu, vmcs, argument);
 	case KVM_SET_REGS:
@@ -128,6 +126,21 @@ inline Result<long> state_ioctl(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned int
 	default:
 		return long{-ENOTTY};
 	}
+}
+
+// The one that is fast, by itself.
+inline long run_ioctl(Vcpu& vcpu, unsigned long argument)
+{
+	if (argument)
+		return -EINVAL;
+	Result<long> result = 0L;
+	{
+		VcpuResidence residence(vcpu);
+		if (residence.error())
+			return residence.error();
+		result = run_vcpu(vcpu, residence.vmcs());
+	}
+	return result.ok() ? result.value() : report_vmcs_error(vcpu, result.error());
 }
 
 }  // namespace
@@ -192,6 +205,8 @@ extern "C" void vrc_vcpu_destroy(struct vrc_vcpu* handle, vrc_bool release_id)
 extern "C" long vrc_vcpu_ioctl(struct vrc_vcpu* handle, unsigned int command, unsigned long argument)
 {
 	Vcpu& vcpu = vcpu_of(handle);
+	if (command == KVM_RUN) [[likely]]
+		return run_ioctl(vcpu, argument);
 	switch (command) {
 	// These need no VMCS.
 	case KVM_SET_CPUID2:
