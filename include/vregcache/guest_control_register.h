@@ -19,7 +19,7 @@ struct ControlRegisterShare {
 // Bits that decide the paging mode, or with it whether PDPTEs are loaded (SDM Vol. 3A, 4.1.1 and 4.4.1): the host must
 // see each change.  CR4.PGE is none of them: its change loads PDPTEs in a mode that the host knows, the processor does
 // that by itself where EPT is on, and VM-exit saves what it loaded.
-constexpr u64 kCr0HostMustFollow = 1u << 0 | 1u << 29 | 1u << 30 | 1u << 31;              // PE, NW, CD, PG
+constexpr u64 kCr0HostMustFollow = 1u << 0 | 1u << 29 | 1u << 30 | 1u << 31;            // PE, NW, CD, PG
 constexpr u64 kCr4HostMustFollow = 1u << 4 | 1u << 5 | 1u << 12 | 1u << 17 | 1u << 20;  // PSE, PAE, LA57, PCIDE, SMEP
 
 // @kMayBeGuestOwned: no other bit is ever the guest's, whatever the share says at run time.  So a read of other bits alone

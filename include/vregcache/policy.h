@@ -12,6 +12,7 @@ namespace vregcache {
 
 enum class Operation : u8 { kBind, kRead, kWrite, kWriteBack, kVmExit, kVmEntryFailed, kReload, kWatchingChanged };
 
+// clang-format off
 template <class C>
 concept ContextPolicy = requires(const C& context, Operation operation) {
 	// Complains when the calling context may not use the cache.  The operation goes on: it is a check, not a lock.
@@ -22,7 +23,8 @@ concept ContextPolicy = requires(const C& context, Operation operation) {
 
 template <class O>
 concept CacheObserver = requires(O& observer, Reg reg, RegSet set, u64 value, u32 number) {
-	// While it says true, the observer hears of every read that memory serves, and no register is quick.
+	// While it says true, the observer hears of every read that memory serves, because no register is quick.  A change
+	// takes effect at the next VM-exit, or with Cache::watching_changed().
 	{ observer.watches_hits() } -> std::same_as<bool>;
 	observer.hit(reg);                // a read was served from memory
 	observer.miss(reg, value);        // a read took its value from the VMCS
@@ -30,6 +32,7 @@ concept CacheObserver = requires(O& observer, Reg reg, RegSet set, u64 value, u3
 	observer.invalidate(set);         // these registers are in the VMCS only
 	observer.no_register(number);     // somebody asked for a register of a number that no register has
 };
+// clang-format on
 
 struct AnyContext {
 	static constexpr bool kChecksEveryRead = false;

@@ -32,7 +32,7 @@ class EitherWay : public CacheFixture, public testing::WithParamInterface<bool> 
 	}
 };
 
-#define EITHER_WAY(fixture)                                        \
+#define EITHER_WAY(fixture)                                      \
 	INSTANTIATE_TEST_SUITE_P(Hits, fixture, testing::Bool(), \
 				 [](const auto& info) { return info.param ? "Watched" : "Quick"; })
 

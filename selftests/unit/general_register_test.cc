@@ -135,10 +135,8 @@ TEST_P(GeneralRegister, RipMovesOnAndWrapsWhereItIsEip)
 		u64 to_32bit;
 		bool asks;
 	} const cases[] = {
-		{0x1000, 0x100f, 0x100f, false},
-		{0xfffffff0, 0xffffffff, 0xffffffff, false},
-		{0xfffffff1, 0x100000000, 0, true},
-		{0xffffffff80000000, 0xffffffff8000000f, 0xffffffff8000000f, false},
+		{0x1000, 0x100f, 0x100f, false},    {0xfffffff0, 0xffffffff, 0xffffffff, false},
+		{0xfffffff1, 0x100000000, 0, true}, {0xffffffff80000000, 0xffffffff8000000f, 0xffffffff8000000f, false},
 		{0xfffffffffffffff8, 7, 7, true},
 	};
 	for (const auto& one : cases) {

@@ -43,8 +43,7 @@ class GuestControlRegisterTest : public CacheFixture {
 	void write(ControlRegisterShare share, u64 value) { M::Guest::write(cache_, loaded_, share, value); }
 };
 
-using Both =
-	testing::Types<Merged<Cr0, Reg::kCr0, Reg::kCr0ReadShadow>, Merged<Cr4, Reg::kCr4, Reg::kCr4ReadShadow>>;
+using Both = testing::Types<Merged<Cr0, Reg::kCr0, Reg::kCr0ReadShadow>, Merged<Cr4, Reg::kCr4, Reg::kCr4ReadShadow>>;
 
 class MergedName {
  public:
@@ -95,9 +94,7 @@ TYPED_TEST(GuestControlRegisterTest, ReadOfSomeBitsHasThoseAndTouchesOnlyTheFiel
 TYPED_TEST(GuestControlRegisterTest, BitsThatAreNeverTheGuestsAreKnownAfterVmExit)
 {
 	this->set_fields(0x11, 0x22);
-	auto read = [&] {
-		return TypeParam::Guest::template read_host_owned<0x31>(this->cache_, this->loaded_);
-	};
+	auto read = [&] { return TypeParam::Guest::template read_host_owned<0x31>(this->cache_, this->loaded_); };
 	EXPECT_EQ(read().value(), 0x20u);
 	EXPECT_EQ(this->cpu_.log(), this->one_vmread(TypeParam::kShadow));
 	this->guest_runs(0x33);

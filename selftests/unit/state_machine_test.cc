@@ -179,7 +179,8 @@ class Model {
 	// What somebody who looks at the cache's VMCS finds there, or would.
 	u64 value_in_vmcs(const World& world, u8 place) const
 	{
-		return real_value(place, world.owner == kNoVmcs ? Number{0} : world.registers[place].field[world.owner]);
+		return real_value(place,
+				  world.owner == kNoVmcs ? Number{0} : world.registers[place].field[world.owner]);
 	}
 
 	bool writable(u8 place) const { return is_writable(setup_.registers[place]); }
@@ -498,8 +499,8 @@ class Search {
 	{
 		for (u8 place = 0; place < setup_.registers.size(); place++) {
 			for (Action action :
-			     {Action::kRead, Action::kReadFails, Action::kWriteSame, Action::kWriteOther, Action::kReload,
-			      Action::kReadUntraced, Action::kTestAndMark})
+			     {Action::kRead, Action::kReadFails, Action::kWriteSame, Action::kWriteOther,
+			      Action::kReload, Action::kReadUntraced, Action::kTestAndMark})
 				alphabet_.push_back({action, place});
 		}
 		for (u8 nth = 1; nth <= setup_.registers.size(); nth++)
@@ -783,8 +784,8 @@ template <Reg... kRegs>
 void search_at_run_time(Setup setup, Search::Extent expected)
 {
 	setup.registers = {kRegs...};
-	run_and_count(Search(setup, {{read_at_run_time, write_at_run_time, read_untraced<kRegs>,
-				      test_and_mark<kRegs>}...}),
+	run_and_count(Search(setup,
+			     {{read_at_run_time, write_at_run_time, read_untraced<kRegs>, test_and_mark<kRegs>}...}),
 		      expected);
 }
 
