@@ -342,5 +342,31 @@ TEST_F(Events, BlockingThatContradictsFlagsIsReconciled)
 	}
 }
 
+// A single step is pending while STI blocks; then BTF has only branches trap, and none may be pending.
+TEST_F(Events, BlockingThatContradictsDebugctlIsReconciled)
+{
+	halt(1);
+	guest_.then(exit_for(reason::kExternalInterrupt, 0, [](GuestState& guest) {
+		guest.set(kGuestRflags, kFlagsFixed | kFlagIf | kFlagTf);
+		guest.set(kGuestInterruptibilityState, kStiBlocks);
+		guest.set(kGuestPendingDebugExceptions, kPendingSingleStep);
+	}));
+	host_.signal_pending = [this] { return guest_.script_is_done(); };
+	EXPECT_EQ(machine_.run_vcpu(), -EINTR);
+	host_.signal_pending = {};
+	struct {
+		kvm_msrs header;
+		kvm_msr_entry entry;
+	} msrs = {};
+	msrs.header.nmsrs = 1;
+	msrs.entry.index = msr::kDebugctl;
+	msrs.entry.data = kBtf;
+	EXPECT_EQ(machine_.ioctl(KVM_SET_MSRS, msrs), 1);
+	halt(1);
+	EXPECT_EQ(guest_.at_entry(guest_.entry_count() - 1, kGuestInterruptibilityState), kStiBlocks);
+	EXPECT_EQ(guest_.at_entry(guest_.entry_count() - 1, kGuestPendingDebugExceptions), 0u);
+	EXPECT_EQ(guest_.at_entry(guest_.entry_count() - 1, kGuestIa32Debugctl), kBtf);
+}
+
 }  // namespace
 }  // namespace vregcache::test

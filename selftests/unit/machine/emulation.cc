@@ -261,6 +261,7 @@ INSTRUCTION(vmptrld)
 		if (region[0] != (hardware().cpu().msr[msr::kVmxBasic] & 0x7fffffff)) {
 			error = vregcache::Error::kVmFailInvalid;
 		} else {
+			hardware().vmptrlds++;
 			state.active_on = hardware().current;
 			hardware().cpu().vmx.load(vmcs);
 		}
@@ -270,7 +271,7 @@ INSTRUCTION(vmptrld)
 
 INSTRUCTION(invept)
 {
-	hardware().invept_count++;
+	hardware().invepts++;
 	finish_vmx(frame, vmx_root());
 }
 

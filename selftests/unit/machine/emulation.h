@@ -83,7 +83,8 @@ struct Hardware {
 	unsigned current = 0;
 	std::map<VmcsId, VmcsState> vmcs_state;
 	std::map<std::pair<u32, u32>, CpuidLeaf> cpuid;
-	u64 invept_count = 0;
+	u32 vmptrlds = 0;
+	u32 invepts = 0;
 };
 
 // The one that the module runs on now.

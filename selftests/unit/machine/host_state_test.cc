@@ -87,6 +87,18 @@ TEST_F(HostState, GuestHasItsOwnWhileItRuns)
 	machine_.run_to_hlt();
 }
 
+// SWAPGS changes it without an exit.
+TEST_F(HostState, KernelGsBaseIsTheGuestsOwnBehindSwapgs)
+{
+	guest_.then(hlt_exit([this](GuestState&) { cpu().msr[msr::kKernelGsBase] = 0x4444; }));
+	EXPECT_EQ(machine_.run_vcpu(), 0);
+	EXPECT_NE(cpu().msr[msr::kKernelGsBase], 0x4444u);
+	guest_.at_each_entry = [this] { EXPECT_EQ(cpu().msr[msr::kKernelGsBase], 0x4444u); };
+	guest_.then(rdmsr_exit(msr::kKernelGsBase));
+	machine_.run_to_hlt();
+	EXPECT_EQ(machine_.regs().rax, 0x4444u);
+}
+
 // What the kernel or a context switch has changed is written, and once; the checks of the guest's VM-entry see whether it is
 // right.
 TEST_F(HostState, ChangeIsFollowed)
@@ -140,6 +152,39 @@ TEST_F(HostState, PreemptionWithoutAMoveCostsNoAccess)
 	machine_.run_to_hlt();
 	EXPECT_TRUE(moved_);
 	EXPECT_EQ(difference(guest_.accesses_before_entry(guest_.entry_count() - 1), {{kExitReason}, {}}), "");
+}
+
+TEST_F(HostState, VmcsThatIsCurrentIsNotLoadedAgain)
+{
+	machine_.run_to_hlt();
+	u32 before = machine_.hardware.vmptrlds;
+	machine_.run_to_hlt();
+	machine_.regs();
+	EXPECT_EQ(machine_.hardware.vmptrlds, before);
+}
+
+// Two vCPUs take turns on a CPU: each turn loads a VMCS, and no field is touched for it.
+TEST_F(HostState, OtherVcpuInBetweenCostsOneLoadAndNoAccess)
+{
+	vrc_host_vcpu host_vcpu;
+	alignas(4096) static u8 pages[VRC_RUN_PAGES * 4096] = {};
+	ASSERT_EQ(vrc_vcpu_create(machine_.vm, 1, &host_vcpu, pages, &host_vcpu.machine), 0);
+	ASSERT_EQ(vrc_vcpu_set_up(host_vcpu.machine), 0);
+	std::size_t last = 0;
+	for (u32 turn = 0; turn < 4; turn++) {
+		u32 before = machine_.hardware.vmptrlds;
+		machine_.run_to_hlt();
+		last = guest_.entry_count() - 1;
+		guest_.then(hlt_exit());
+		EXPECT_EQ(vrc_vcpu_ioctl(host_vcpu.machine, KVM_RUN, 0), 0);
+		EXPECT_EQ(machine_.hardware.vmptrlds, before + 2);
+	}
+	// What comes before an entry is what came after the other one's exit, and of the same kind.
+	AccessList hlt = {{kExitReason, kGuestRip, kExitInstructionLength, kGuestInterruptibilityState, kGuestRflags},
+			  {kGuestRip}};
+	EXPECT_EQ(difference(guest_.accesses_before_entry(last), hlt), "");
+	EXPECT_EQ(difference(guest_.accesses_before_entry(last + 1), hlt), "");
+	vrc_vcpu_destroy(host_vcpu.machine, false);
 }
 
 TEST_F(HostState, NmiAndMachineCheckReachTheHost)
