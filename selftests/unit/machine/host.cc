@@ -241,19 +241,18 @@ void vrc_host_set_cr4_vmxe(vrc_bool on)
 	cr4 = on ? cr4 | cr4::kVmxe : cr4 & ~cr4::kVmxe;
 }
 
-unsigned int vrc_host_entry_begin(unsigned long* cr4)
+long vrc_host_entry_begin()
 {
 	if (!host().fpu_owner)
 		host().complain("VM-entry without the guest's FPU registers");
 	if (host().interrupts_off)
 		host().complain("VM-entry begins, and interrupts are off already");
 	if (host().signal_pending && host().signal_pending())
-		return VRC_ENTER_NOT_BUT_TAKE_SIGNAL;
+		return -EINTR;
 	if (host().need_resched && host().need_resched())
-		return VRC_ENTER_NOT_BUT_RESCHEDULE;
+		return -EAGAIN;
 	host().interrupts_off++;
-	*cr4 = hardware().cpu().cr4;
-	return VRC_ENTER;
+	return static_cast<long>(hardware().cpu().cr4);
 }
 
 void vrc_host_entry_end()
