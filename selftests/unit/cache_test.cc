@@ -232,6 +232,84 @@ TEST_P(Invariant2, VmExitFindsOutWhetherHitsAreWatched)
 	EXPECT_EQ(cache_.quick(), GetParam() ? RegSet() : registers_changed_by(ChangedBy::kHost));
 }
 
+TEST_P(Invariant2, ReadOfSeveralReadsWhatIsMissingInTheOrderGiven)
+{
+	ASSERT_TRUE(cache_.read<Reg::kRflags>(loaded_).ok());
+	cache_.write<Reg::kRsp>(loaded_, u64{0x1000});
+	forget_records();
+	u32 length = 0;
+	u64 rflags = 0, rip = 0, rsp = 0;
+	auto read = [&] {
+		return cache_.read_all<Reg::kExitInstructionLength, Reg::kRflags, Reg::kRsp, Reg::kRip>(loaded_, length,
+													rflags, rsp,
+													rip);
+	};
+	ASSERT_TRUE(read().ok());
+	EXPECT_EQ(length, field(Reg::kExitInstructionLength));
+	EXPECT_EQ(rflags, field(Reg::kRflags));
+	EXPECT_EQ(rsp, 0x1000u);
+	EXPECT_EQ(rip, field(Reg::kRip));
+	ASSERT_EQ(cpu_.log().size(), 2u);
+	EXPECT_EQ(cpu_.log()[0], one_vmread(Reg::kExitInstructionLength)[0]);
+	EXPECT_EQ(cpu_.log()[1], one_vmread(Reg::kRip)[0]);
+	EXPECT_EQ(cache_.context().checks(), std::vector<Operation>{Operation::kRead});
+	std::vector<Event> events = {miss_event(Reg::kExitInstructionLength, length)};
+	if (GetParam()) {
+		events.push_back(hit_event(Reg::kRflags));
+		events.push_back(hit_event(Reg::kRsp));
+	}
+	events.push_back(miss_event(Reg::kRip, rip));
+	EXPECT_EQ(cache_.observer().events(), events);
+	RegSet all = {Reg::kExitInstructionLength, Reg::kRflags, Reg::kRsp, Reg::kRip};
+	EXPECT_EQ(cache_.available(), all);
+	EXPECT_EQ(cache_.quick(), GetParam() ? RegSet() : all);
+	EXPECT_EQ(cache_.dirty(), RegSet(Reg::kRsp));
+
+	// Then all are there, whichever VMCS is current.
+	cpu_.unload();
+	cpu_.clear_log();
+	length = 0;
+	ASSERT_TRUE(read().ok());
+	EXPECT_EQ(length, field(Reg::kExitInstructionLength));
+	EXPECT_TRUE(cpu_.log().empty());
+}
+
+TEST_P(Invariant2, ReadOfSeveralThatFailsKeepsWhatWasReadBefore)
+{
+	constexpr RegSet kInOrder[] = {{}, {Reg::kRip}, {Reg::kRip, Reg::kRsp}};
+	u64 rip = 0, rsp = 0, rflags = 0;
+	auto read = [&] { return cache_.read_all<Reg::kRip, Reg::kRsp, Reg::kRflags>(loaded_, rip, rsp, rflags); };
+	for (u32 nth = 1; nth <= 3; nth++) {
+		ASSERT_TRUE(cache_.vm_exit(pinned_).ok());
+		cpu_.fail_nth_access(nth, Error::kVmFailValid);
+		EXPECT_EQ(read().error(), Error::kVmFailValid);
+		EXPECT_EQ(cache_.available(), kInOrder[nth - 1]);
+	}
+	ASSERT_TRUE(cache_.vm_exit(pinned_).ok());
+	cpu_.load(kVmcsB);
+	cpu_.clear_log();
+	EXPECT_EQ(read().error(), Error::kNotCurrent);
+	EXPECT_TRUE(cpu_.log().empty());
+	EXPECT_TRUE(cache_.available().empty());
+}
+
+TEST_P(Invariant2, PeekLooksAtMemoryAlone)
+{
+	for (const TypedRegister& typed : all_typed_registers()) {
+		EXPECT_EQ(cache_.peek(typed.reg), 0u);
+		ASSERT_TRUE(typed.read(cache_, loaded_).ok());
+		ASSERT_NE(field(typed.reg), 0u);
+		forget_records();
+		EXPECT_EQ(cache_.peek(typed.reg), field(typed.reg));
+		EXPECT_TRUE(cpu_.log().empty());
+		EXPECT_TRUE(cache_.observer().events().empty());
+		EXPECT_TRUE(cache_.context().checks().empty());
+		// What memory still holds of a register that is not available is nobody's business.
+		cache_.mark_for_reload(loaded_, typed.reg);
+		EXPECT_EQ(cache_.peek(typed.reg), 0u);
+	}
+}
+
 // What code between host and guest may use.
 TEST_P(Invariant2, UntracedReadIsARead)
 {

@@ -167,6 +167,14 @@ TEST_F(InterruptTest, DuringAnUntracedReadFindsTheRegisterMissingOrRight)
 	EXPECT_LT(interrupts_.available_count, interrupts_.count);
 }
 
+TEST_F(InterruptTest, DuringAReadOfSeveralFindsTheRegisterMissingOrRight)
+{
+	u64 rsp = 0, rip = 0;
+	interrupt_everywhere([&] { std::ignore = cache_.read_all<Reg::kRsp, Reg::kRip>(loaded_, rsp, rip); });
+	expect_that_all_was_well();
+	EXPECT_LT(interrupts_.available_count, interrupts_.count);
+}
+
 TEST_F(InterruptTest, DuringATestAndMarkFindsTheRegisterMissingOrRight)
 {
 	u64 value = kInVmcs;
