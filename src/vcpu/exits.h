@@ -104,7 +104,7 @@ inline Result<bool> load_control_register(Vcpu& vcpu, const LoadedVmcs& vmcs, u8
 VRC_TRACEABLE Result<Next> handle_control_register(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	using Type = ControlRegisterQualification::Type;
-	ControlRegisterQualification access{VREGCACHE_TRY(read_qualification_and_more(vcpu, vmcs))};
+	ControlRegisterQualification access{VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs))};
 	bool allowed = true;
 	switch (access.type()) {
 	case Type::kMovTo: {

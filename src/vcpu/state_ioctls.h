@@ -102,6 +102,24 @@ inline SegmentState from_kvm(const kvm_segment& segment)
 	return state;
 }
 
+// As from_kvm(), but bits that KVM's structure has not stay as they are, if the others do and memory has them: an unusable
+// segment may have any, and a set of what was got is to change nothing.
+inline Result<SegmentState> from_kvm(Vcpu& vcpu, const LoadedVmcs& vmcs, Segment segment, const kvm_segment& kvm)
+{
+	SegmentState state = from_kvm(kvm);
+	const Reg rights = segment_register(segment, SegmentPart::kAccessRights);
+	if (!vcpu.cache.is_available(rights))
+		return state;
+	SegmentState now = state;
+	now.access_rights = static_cast<u32>(VREGCACHE_TRY(vcpu.cache.read(vmcs, rights)));
+	return from_kvm(to_kvm(now)) == state ? now : state;
+}
+
+inline bool has_pae_paging(const kvm_sregs& sregs)
+{
+	return (sregs.cr0 & cr0::kPg) && (sregs.cr4 & cr4::kPae) && !(sregs.efer & efer::kLma);
+}
+
 struct NamedSegment {
 	Segment segment;
 	kvm_segment kvm_sregs::*member;
@@ -130,6 +148,12 @@ inline Result<long> get_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long 
 	sregs.cr8 = vcpu.cr8;
 	sregs.efer = VREGCACHE_TRY(cache.read<Reg::kEfer>(vmcs));
 	sregs.apic_base = vcpu.apic_base;
+	// Not told, but a set loads them anew from memory, and then knows whether they have changed.
+	if (has_pae_paging(sregs)) {
+		u64 entry;
+		VREGCACHE_TRY((cache.read_all<Reg::kPdpte0, Reg::kPdpte1, Reg::kPdpte2, Reg::kPdpte3>(vmcs, entry, entry,
+												     entry, entry)));
+	}
 	if (PendingInterrupt interrupt = pending_interrupt(vcpu); interrupt.there)
 		sregs.interrupt_bitmap[interrupt.vector / 64] = u64{1} << interrupt.vector % 64;
 	return long{copy_to_user(argument, sregs)};
@@ -175,12 +199,13 @@ inline Result<long> set_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long 
 		return long{error};
 	if (!are_valid(vcpu, sregs))
 		return long{-EINVAL};
-	bool pae = (sregs.cr0 & cr0::kPg) && (sregs.cr4 & cr4::kPae) && !(sregs.efer & efer::kLma);
-	if (pae && !VREGCACHE_TRY(load_pdptes(vcpu, vmcs, sregs.cr3)))
+	if (has_pae_paging(sregs) && !VREGCACHE_TRY(load_pdptes(vcpu, vmcs, sregs.cr3)))
 		return long{-EINVAL};
 	auto& cache = vcpu.cache;
-	for (const NamedSegment& named : kSregsSegments)
-		VREGCACHE_TRY(write_segment(cache, vmcs, named.segment, from_kvm(sregs.*named.member)));
+	for (const NamedSegment& named : kSregsSegments) {
+		SegmentState state = VREGCACHE_TRY(from_kvm(vcpu, vmcs, named.segment, sregs.*named.member));
+		VREGCACHE_TRY(write_segment(cache, vmcs, named.segment, state));
+	}
 	cache.write<Reg::kGdtrBase>(vmcs, u64{sregs.gdt.base});
 	cache.write<Reg::kGdtrLimit>(vmcs, u32{sregs.gdt.limit});
 	cache.write<Reg::kIdtrBase>(vmcs, u64{sregs.idt.base});

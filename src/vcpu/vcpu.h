@@ -80,7 +80,11 @@ struct Vcpu {
 inline Vcpu& vcpu_of(vrc_vcpu* vcpu) { return *reinterpret_cast<Vcpu*>(vcpu); }
 
 // CR0 and CR4: what VMX demands of them, less what unrestricted guest waives (SDM Vol. 3C, 24.8).
-inline ControlRegisterShare cr0_share() { return {kCr0GuestOwned, g_vmx.cr0_fixed0 & ~(cr0::kPe | cr0::kPg)}; }
+// VM-entry leaves CD and NW alone (SDM Vol. 3C, 27.3.2.1), and Linux runs with both clear.
+inline ControlRegisterShare cr0_share()
+{
+	return {kCr0GuestOwned, g_vmx.cr0_fixed0 & ~(cr0::kPe | cr0::kPg), cr0::kCd | cr0::kNw};
+}
 
 inline ControlRegisterShare cr4_share()
 {
