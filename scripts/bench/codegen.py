@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The code of a hit and of a miss: the cache's, the same semantics written the way KVM has them in C, and an eager policy."""
+
+import dataclasses
+
+from bench import disassembly
+from vm.paths import BUILD
+
+# The hit path of RIP, on a kernel with -O2 and without lockdep.
+HIT_LIMIT = 3
+REGISTERS = {"rip": "RIP", "rflags": "RFLAGS", "cs_base": "CS base"}
+_NOT_SET = ("vrc_count_hits",)
+
+
+def object_file(kernel):
+    return BUILD / kernel.release / "selftests/codegen/codegen.ko"
+
+
+def measure(code):
+    """Paths by what they are: {"rip": {"cache": {"hit": ..., "miss": ...}, "kvm_way": ...}}, and the eager policy's."""
+    registers = {}
+    for register in REGISTERS:
+        registers[register] = {
+            way: {what: dataclasses.asdict(code.path(f"codegen_{way}_read_{register}", vmreads=what == "miss", zero=_NOT_SET))
+                  for what in ("hit", "miss")}
+            for way in ("cache", "kvm_way")}
+    eager = {what: dataclasses.asdict(code.path(f"codegen_eager_{what}", vmreads=what == "vm_exit"))
+             for what in ("read_rip", "vm_exit", "vm_entry")}
+    return {"registers": registers, "eager": eager}
+
+
+def hit_of_rip(code):
+    return code.path("codegen_cache_read_rip", vmreads=0, zero=_NOT_SET)
+
+
+def lines(found, table):
+    rows = []
+    for register, title in REGISTERS.items():
+        for what in ("hit", "miss"):
+            ours, theirs = (found["registers"][register][way][what] for way in ("cache", "kvm_way"))
+            rows.append([title, what, *(f"{path['instructions']} in {path['bytes']}" for path in (ours, theirs))])
+    eager = found["eager"]
+    rows.append(["any", "eager load", "-", "-", f"{eager['read_rip']['instructions']} in {eager['read_rip']['bytes']}"])
+    return table(["register", "", "cache", "KVM's way in C", "eager"], [row + [""] * (5 - len(row)) for row in rows]) + [
+        "",
+        "Instructions in bytes, on the shortest path in the disassembly, without the function's own frame (ftrace's call,",
+        "return).  A miss: with its calls, to a VMREAD that succeeds.",
+        f"Eager, besides: {eager['vm_exit']['vmreads']} VMREADs in {eager['vm_exit']['instructions']} instructions at each "
+        f"VM-exit, {eager['vm_entry']['vmwrites']} VMWRITEs in {eager['vm_entry']['instructions']} at each VM-entry.",
+    ]

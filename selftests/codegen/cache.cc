@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0
+// The cache as the module has it.
+#include <vregcache/cache.h>
+#include <vregcache/vmx_layout.h>
+
+#include "../../src/vmx/raw_vmx.h"
+
+using RegisterCache = vregcache::Cache<vregcache::VmxLayout, RawVmx, vregcache::AnyContext, Counters>;
+using vregcache::Reg;
+
+namespace {
+
+// What a caller does with an error is not the cache's, but that it looks for one is.
+template <Reg kReg>
+[[gnu::always_inline]] inline u64 read(RegisterCache& cache, const LoadedVmcs& vmcs)
+{
+	return cache.read<kReg>(vmcs).value_or(~u64{0});
+}
+
+constexpr Reg kCsBase = vregcache::segment_register(vregcache::Segment::kCs, vregcache::SegmentPart::kBase);
+
+}  // namespace
+
+extern "C" {
+u64 codegen_cache_read_rip(RegisterCache& cache, const LoadedVmcs& vmcs);
+u64 codegen_cache_read_rflags(RegisterCache& cache, const LoadedVmcs& vmcs);
+u64 codegen_cache_read_cs_base(RegisterCache& cache, const LoadedVmcs& vmcs);
+}
+
+u64 codegen_cache_read_rip(RegisterCache& cache, const LoadedVmcs& vmcs) { return read<Reg::kRip>(cache, vmcs); }
+
+u64 codegen_cache_read_rflags(RegisterCache& cache, const LoadedVmcs& vmcs) { return read<Reg::kRflags>(cache, vmcs); }
+
+u64 codegen_cache_read_cs_base(RegisterCache& cache, const LoadedVmcs& vmcs) { return read<kCsBase>(cache, vmcs); }

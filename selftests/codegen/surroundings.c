@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What the code under observation refers to, so that it links. None of it ever runs. */
+#include <linux/module.h>
+#include <linux/percpu.h>
+
+#include "../../src/glue/trace.c"
+
+DEFINE_PER_CPU(vrc_u64, vrc_current_vmcs);
+vrc_bool vrc_count_hits;
+
+void vrc_host_global_lock(void)
+{
+}
+
+void vrc_host_global_unlock(void)
+{
+}
+
+void vrc_host_warn_no_register(unsigned int number)
+{
+}
+
+void codegen_kvm_way_failed(unsigned long field);
+void codegen_kvm_way_failed(unsigned long field)
+{
+}
+
+static int __init codegen_init(void)
+{
+	return -ENODEV;
+}
+module_init(codegen_init);
+
+MODULE_DESCRIPTION("Code to be read in its disassembly");
+MODULE_LICENSE("GPL");
