@@ -3,7 +3,6 @@
 
 import dataclasses
 
-from bench import disassembly
 from vm.paths import BUILD
 
 # The hit path of RIP, on a kernel with -O2 and without lockdep.
