@@ -56,7 +56,7 @@
 
 #define VRC_REGISTERS(X) VRC_LOWER_REGISTERS(X), VRC_SEGMENT_REGISTERS(X)
 
-#define VRC_REGISTER(X, number, name, reg) X(number, 1UL << number, name, Reg::reg)
+#define VRC_REGISTER(X, number, name, reg) X(number, 1UL << (number), name, Reg::reg)
 /* Its four parts are one hexadecimal digit, and the zeros behind it say which. */
 #define VRC_SEGMENT(X, a, b, c, d, zeros, name, segment)						\
 	X(a, 0x1##zeros, name.selector, segment_register(Segment::segment, SegmentPart::kSelector)),	\

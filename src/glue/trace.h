@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Trace events, /sys/kernel/tracing/events/vregcache.  They show what memory has anyway: none of them reads a VMCS field.
+ * Trace events, /sys/kernel/tracing/events/vregcache.  They show what memory has anyway: none reads a VMCS field.
  * A value whose register is not in the event's "available" is 0 and means nothing.
  */
 #undef TRACE_SYSTEM

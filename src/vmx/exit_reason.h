@@ -53,7 +53,9 @@ struct ExitReasonName {
 	const char* name;
 };
 
+// clang-format off
 #define VRC_ROW(number, name, constant) {number, ExitReason::constant, #name}
+// clang-format on
 constexpr ExitReasonName kExitReasonNames[] = {VRC_EXIT_REASONS(VRC_ROW)};
 #undef VRC_ROW
 

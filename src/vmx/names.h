@@ -20,7 +20,9 @@ consteval bool every_register_has_its_name()
 	using vregcache::Segment;
 	using vregcache::segment_register;
 	using vregcache::SegmentPart;
+// clang-format off
 #define VRC_ROW(number, mask, name, reg) {reg, number, mask}
+	// clang-format on
 	constexpr RegisterName kNames[] = {VRC_REGISTERS(VRC_ROW)};
 #undef VRC_ROW
 	vregcache::RegSet named;
@@ -42,12 +44,11 @@ consteval bool every_group_is_one()
 	using vregcache::SegmentPart;
 	auto lower = [](vregcache::RegSet set) { return set.bits(); };
 	auto segments = [](Segment first, Segment last) {
-		return vregcache::RegSet::range(segment_register(first, SegmentPart::kSelector),
-						segment_register(last, SegmentPart::kAccessRights))
-			       .bits() >> 32;
+		Reg from = segment_register(first, SegmentPart::kSelector);
+		return vregcache::RegSet::range(from, segment_register(last, SegmentPart::kAccessRights)).bits() >> 32;
 	};
 	auto segment = [segments](Segment which) { return segments(which, which); };
-	const unsigned long long kGroups[] = {
+	const unsigned long long groups[] = {
 		lower(vregcache::VmxLayout::exit_information()),
 		lower(vregcache::RegSet::range(Reg::kPdpte0, Reg::kPdpte3)),
 		segments(Segment::kEs, Segment::kTr),
@@ -63,9 +64,9 @@ consteval bool every_group_is_one()
 #define VRC_MASK(mask, name) mask
 	constexpr unsigned long long kNamed[] = {VRC_LOWER_GROUPS(VRC_MASK), VRC_SEGMENT_GROUPS(VRC_MASK)};
 #undef VRC_MASK
-	static_assert(sizeof(kGroups) == sizeof(kNamed));
+	static_assert(sizeof(groups) == sizeof(kNamed));
 	for (unsigned i = 0; i < sizeof(kNamed) / sizeof(kNamed[0]); i++) {
-		if (kGroups[i] != kNamed[i])
+		if (groups[i] != kNamed[i])
 			return false;
 	}
 	return true;

@@ -10,17 +10,16 @@
 #include "static_key.h"
 #include "types.h"
 
-extern "C" {
-extern tracepoint __tracepoint_vm_entry;
-extern tracepoint __tracepoint_vm_exit;
-extern tracepoint __tracepoint_miss;
-extern tracepoint __tracepoint_write_back;
-extern tracepoint __tracepoint_invalidate;
-extern tracepoint __tracepoint_vmcs_load;
-}
+// By the names that the kernel's macros give them.
+extern tracepoint g_vm_entry asm("__tracepoint_vm_entry");
+extern tracepoint g_vm_exit asm("__tracepoint_vm_exit");
+extern tracepoint g_miss asm("__tracepoint_miss");
+extern tracepoint g_write_back asm("__tracepoint_write_back");
+extern tracepoint g_invalidate asm("__tracepoint_invalidate");
+extern tracepoint g_vmcs_load asm("__tracepoint_vmcs_load");
 
 // A function that stays one, under its own name, for who traces functions.
-#define VRC_TRACEABLE [[gnu::noinline, gnu::noclone]]
+#define VRC_TRACEABLE [[maybe_unused, gnu::noinline, gnu::noclone]]
 
 namespace {
 
@@ -47,25 +46,25 @@ enum class ExitEnd : u8 {
 // The vCPU is given by reference, so that its number is read behind the key.
 [[gnu::always_inline]] inline void trace_miss(const u32& vcpu, vregcache::Reg reg, u64 value)
 {
-	if (is_traced<__tracepoint_miss>()) [[unlikely]]
+	if (is_traced<g_miss>()) [[unlikely]]
 		VRC_CALL_ASIDE(vrc_trace_miss, vcpu, index(reg), value);
 }
 
 [[gnu::always_inline]] inline void trace_write_back(const u32& vcpu, vregcache::Reg reg, u64 value)
 {
-	if (is_traced<__tracepoint_write_back>()) [[unlikely]]
+	if (is_traced<g_write_back>()) [[unlikely]]
 		VRC_CALL_ASIDE(vrc_trace_write_back, vcpu, index(reg), value);
 }
 
 [[gnu::always_inline]] inline void trace_invalidate(const u32& vcpu, vregcache::RegSet set)
 {
-	if (is_traced<__tracepoint_invalidate>()) [[unlikely]]
+	if (is_traced<g_invalidate>()) [[unlikely]]
 		VRC_CALL_ASIDE(vrc_trace_invalidate, vcpu, set.bits(), 0);
 }
 
 [[gnu::always_inline]] inline void trace_vmcs_load(const u32& vcpu, const VmcsId& vmcs, unsigned from)
 {
-	if (is_traced<__tracepoint_vmcs_load>()) [[unlikely]]
+	if (is_traced<g_vmcs_load>()) [[unlikely]]
 		VRC_CALL_ASIDE(vrc_trace_vmcs_load, vcpu, vmcs, from);
 }
 
@@ -88,7 +87,7 @@ VREGCACHE_COLD void tell_vm_entry(const Vcpu& vcpu)
 template <class Vcpu>
 [[gnu::always_inline]] inline void trace_vm_entry(const Vcpu& vcpu)
 {
-	if (is_traced<__tracepoint_vm_entry>()) [[unlikely]]
+	if (is_traced<g_vm_entry>()) [[unlikely]]
 		tell_vm_entry(vcpu);
 }
 
@@ -117,7 +116,7 @@ VREGCACHE_COLD void tell_vm_exit(const Vcpu& vcpu, u32 reason, ExitEnd next)
 template <class Vcpu, class EndOf>
 [[gnu::always_inline]] inline void trace_vm_exit(const Vcpu& vcpu, u32 reason, EndOf end_of)
 {
-	if (is_traced<__tracepoint_vm_exit>()) [[unlikely]]
+	if (is_traced<g_vm_exit>()) [[unlikely]]
 		tell_vm_exit(vcpu, reason, end_of());
 }
 
