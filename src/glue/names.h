@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The names that people see of registers and of exit reasons, in trace events (C) and in the tables (C++).  Only macros:
- * a trace event's format needs literals.  src/vmx/names.h checks that each is the name of what C++ has under that number.
+ * The names that people see of registers and of exit reasons, in trace events (C) and in the tables (C++).  Only
+ * macros: a trace event's format needs literals.  src/vmx/names.h checks that each is the name of what C++ has under
+ * that number.
  */
 #ifndef VREGCACHE_GLUE_NAMES_H
 #define VREGCACHE_GLUE_NAMES_H
 
 /*
- * X(number, mask, name, register) for each of enum class Reg, with commas in between.  The mask is the register's bit in
- * its half of a set: libtraceevent cannot tell bit 63 from a sign, so a set is printed in halves.
+ * X(number, mask, name, register) for each of enum class Reg, with commas in between.  The mask is the register's bit
+ * in its half of a set: libtraceevent cannot tell bit 63 from a sign, so a set is printed in halves.
  */
 #define VRC_LOWER_REGISTERS(X)							\
 	VRC_REGISTER(X, 0, rip, kRip),						\
@@ -58,11 +59,13 @@
 
 #define VRC_REGISTER(X, number, name, reg) X(number, 1UL << (number), name, Reg::reg)
 /* Its four parts are one hexadecimal digit, and the zeros behind it say which. */
+/* NOLINTBEGIN(bugprone-macro-parentheses): names are no expressions. */
 #define VRC_SEGMENT(X, a, b, c, d, zeros, name, segment)						\
 	X(a, 0x1##zeros, name.selector, segment_register(Segment::segment, SegmentPart::kSelector)),	\
 	X(b, 0x2##zeros, name.base, segment_register(Segment::segment, SegmentPart::kBase)),		\
 	X(c, 0x4##zeros, name.limit, segment_register(Segment::segment, SegmentPart::kLimit)),		\
 	X(d, 0x8##zeros, name.access_rights, segment_register(Segment::segment, SegmentPart::kAccessRights))
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 /* X(mask, name) for groups of registers that come and go together: the larger before those that it holds. */
 #define VRC_LOWER_GROUPS(X)				\
