@@ -105,10 +105,6 @@ void Host::trace(bool on) const
 
 void vrc_trace_vm_entry(const vrc_trace_entry* entry) { host().traced_entries.push_back(*entry); }
 void vrc_trace_vm_exit(const vrc_trace_exit* exit) { host().traced_exits.push_back(*exit); }
-void vrc_trace_miss(vrc_u32, vrc_u32, vrc_u64) { host().traced_others++; }
-void vrc_trace_write_back(vrc_u32, vrc_u32, vrc_u64) { host().traced_others++; }
-void vrc_trace_invalidate(vrc_u32, vrc_u64) { host().traced_others++; }
-void vrc_trace_vmcs_load(vrc_u32, vrc_u64, int) { host().traced_others++; }
 
 // ---- memory ----
 

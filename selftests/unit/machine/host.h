@@ -59,7 +59,6 @@ class Host {
 	u32 machine_checks_handled = 0;
 	std::vector<vrc_trace_entry> traced_entries;
 	std::vector<vrc_trace_exit> traced_exits;
-	u32 traced_others = 0;
 	u64 blocks_in_use = 0;
 	std::map<u64, void*> pages;  // by physical address, which is never used again
 
