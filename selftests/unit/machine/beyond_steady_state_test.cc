@@ -194,6 +194,32 @@ TEST_F(BeyondSteadyState, InterruptedNmiIsDeliveredAgain)
 	EXPECT_EQ(then_has(kGuestInterruptibilityState), 0u);
 }
 
+// An exception that comes in the middle of it goes first, and the interrupt waits for its window.
+TEST_F(BeyondSteadyState, InterruptThatAnExceptionOvertakesWaits)
+{
+	constexpr u32 kAlignmentCheck = exception_event(17) | kEventHasErrorCode;
+	Step step = exit_for(reason::kExceptionOrNmi, 0, [](GuestState& guest) {
+		guest.set(kGuestRflags, kFlagsFixed | kFlagIf);
+		guest.set(kExitInterruptionErrorCode, 0);
+	});
+	step.interruption = kAlignmentCheck;
+	step.idt_vectoring = interrupt_event(0x31);
+	guest_.then(step);
+	guest_.then(interrupt_window_exit());
+	guest_.then(hlt_exit());
+	entry_ = 4;
+	EXPECT_EQ(machine_.run_vcpu(), 0);
+	EXPECT_EQ(accesses_are({{kExitReason, kExitInterruptionInformation, kExitInterruptionErrorCode,
+				 kIdtVectoringInformation},
+				{kVmEntryInterruptionInformation, kVmEntryExceptionErrorCode,
+				 kPrimaryProcessorBasedControls}}),
+		  "");
+	EXPECT_EQ(then_injects(), kAlignmentCheck);
+	EXPECT_TRUE(then_has(kPrimaryProcessorBasedControls) & kInterruptWindowExiting);
+	entry_ = 5;
+	EXPECT_EQ(then_injects(), interrupt_event(0x31));
+}
+
 // ---- IRET that faults has unblocked NMIs and will execute again ----
 
 TEST_F(BeyondSteadyState, FaultOfIretBlocksNmisAgain)
