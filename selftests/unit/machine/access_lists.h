@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// Which fields are to be read and written, and how often: a test states the list, so that an access more or less names the
-// field.
+// Which fields are to be read and written, and how often: a test states the list, so that an access more or less names
+// the field.
 #pragma once
 
 #include <initializer_list>

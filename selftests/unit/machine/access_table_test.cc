@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 // What each kind of VM-exit costs in the steady state: no single-stepping, no blocking by STI or MOV SS, no event in
-// delivery.  Each row states which fields are read and written between the VM-exit and the next VM-entry, and no other may
-// be; and how many that may be at most, so that a longer list is not stated lightly.  What KVM does is measured on Linux 6.12
-// with a guest in 64-bit mode; its reading of the PML index is not counted here.
+// delivery.  Each row states which fields are read and written between the VM-exit and the next VM-entry, and no other
+// may be; and how many that may be at most, so that a longer list is not stated lightly.  What KVM does is measured on
+// Linux 6.12 with a guest in 64-bit mode; its reading of the PML index is not counted here.
 #include <vmx/architecture.h>
 
 #include "exits.h"
@@ -21,8 +21,8 @@ struct Row {
 	[[maybe_unused]] friend void PrintTo(const Row& row, std::ostream* out) { *out << row.name; }
 };
 
-// What an instruction that is carried out for the guest always costs: where it is, how long it is, whether it ends blocking
-// by STI or MOV SS, and whether it is single-stepped.
+// What an instruction that is carried out for the guest always costs: where it is, how long it is, whether it ends
+// blocking by STI or MOV SS, and whether it is single-stepped.
 AccessList instruction()
 {
 	return {{kExitReason, kGuestRip, kExitInstructionLength, kGuestInterruptibilityState, kGuestRflags},

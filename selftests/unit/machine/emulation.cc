@@ -374,8 +374,8 @@ Hardware* g_hardware;
 
 void set_gs_base(u64 base) { syscall(SYS_arch_prctl, ARCH_SET_GS, base); }
 
-// The capabilities of a CPU with everything that the module asks for (SDM Vol. 3D, Appendix A): for controls, bits 31:0 are
-// those that must be 1, bits 63:32 those that may be.
+// The capabilities of a CPU with everything that the module asks for (SDM Vol. 3D, Appendix A): for controls, bits 31:0
+// are those that must be 1, bits 63:32 those that may be.
 void add_vmx_msrs(std::map<u32, u64>& msr)
 {
 	auto controls = [](u32 must_be_one, u32 may_be_one) { return u64{may_be_one} << 32 | must_be_one; };

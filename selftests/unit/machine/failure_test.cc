@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// VM-entries that fail, and VMREADs and VMWRITEs that fail: userspace gets an errno or a reason, the log a line, and what
-// userspace has set reaches the guest when it runs again.
+// VM-entries that fail, and VMREADs and VMWRITEs that fail: userspace gets an errno or a reason, the log a line, and
+// what userspace has set reaches the guest when it runs again.
 #include <vmx/architecture.h>
 
 #include "exits.h"
@@ -89,7 +89,8 @@ TEST_P(FailedAccess, BeforeVmEntryLosesNothing)
 		// So that what the first of all VM-entries needs is done.
 		machine.run_to_hlt();
 		set_much(machine);
-		// What VM-exit is to load has changed, too; the checks of the guest's VM-entry see whether it was written.
+		// What VM-exit is to load has changed, too; the checks of the guest's VM-entry see whether it was
+		// written.
 		machine.hardware.cpu().cr3 = 0x77000;
 		machine.hardware.cpu().cr4 ^= cr4::kSmap;
 		machine.hardware.cpu().msr[msr::kFsBase] = 0x7f0000007000;
@@ -110,7 +111,8 @@ TEST_P(FailedAccess, BeforeVmEntryLosesNothing)
 		if (HasFailure())
 			break;
 	}
-	// CR3, FS base, GDTR base, IDTR limit, RIP, RSP, RFLAGS, DR7, CR0 and CR4 with their shadows, the interrupt, three of the host's.
+	// CR3, FS base, GDTR base, IDTR limit, RIP, RSP, RFLAGS, DR7, CR0 and CR4 with their shadows, the interrupt,
+	// three of the host's.
 	EXPECT_GE(nth, 16u);
 }
 

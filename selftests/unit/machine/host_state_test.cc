@@ -99,8 +99,8 @@ TEST_F(HostState, KernelGsBaseIsTheGuestsOwnBehindSwapgs)
 	EXPECT_EQ(machine_.regs().rax, 0x4444u);
 }
 
-// What the kernel or a context switch has changed is written, and once; the checks of the guest's VM-entry see whether it is
-// right.
+// What the kernel or a context switch has changed is written, and once; the checks of the guest's VM-entry see whether
+// it is right.
 TEST_F(HostState, ChangeIsFollowed)
 {
 	auto accesses = [this] {

@@ -2,10 +2,10 @@
 // Privileged instructions as calls.  The assembler prefers a macro to an instruction of the same name, so a source that
 // comes behind this file is assembled with each of these instructions replaced, and needs no change.
 //
-// The calls go to emulation.cc.  Each has two slots on the stack: an operand that goes in is in the lower one, VMWRITE's
-// value and what comes out in the upper one, and of an operand in memory both have the address.  No other register
-// changes, and flags only as the instruction changes them, so the constraints of the inline assembly hold.  Code that
-// uses a red zone cannot be called in the middle of: -mno-red-zone.
+// The calls go to emulation.cc.  Each has two slots on the stack: an operand that goes in is in the lower one,
+// VMWRITE's value and what comes out in the upper one, and of an operand in memory both have the address.  No other
+// register changes, and flags only as the instruction changes them, so the constraints of the inline assembly hold. 
+// Code that uses a red zone cannot be called in the middle of: -mno-red-zone.
 #pragma once
 
 // clang-format off

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// Random exits and random ioctls between them.  Whatever comes, the checks of VM-entry pass (the guest makes them at each),
-// no event is lost or made up, and nothing is done where the kernel would not allow it (the host sees to that).
+// Random exits and random ioctls between them.  Whatever comes, the checks of VM-entry pass (the guest makes them at
+// each), no event is lost or made up, and nothing is done where the kernel would not allow it (the host sees to that).
 #include <vmx/architecture.h>
 
 #include <random>
@@ -24,7 +24,8 @@ class Chance {
 };
 
 // Flags, blocking and pending debug exceptions as a CPU may leave them (SDM Vol. 3C, 25.4.2): STI blocks only where
-// interrupts are enabled, never together with MOV SS, and a single step that is due is pending while one of them blocks.
+// interrupts are enabled, never together with MOV SS, and a single step that is due is pending while one of them
+// blocks.
 void leave_consistent_state(Chance& chance, GuestState& guest, bool may_block)
 {
 	u64 flags = kFlagsFixed | (chance.one_in(2) ? kFlagIf : 0) | (chance.one_in(4) ? kFlagTf : 0) |
