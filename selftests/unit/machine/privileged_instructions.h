@@ -4,7 +4,7 @@
 //
 // The calls go to emulation.cc.  Each has two slots on the stack: an operand that goes in is in the lower one,
 // VMWRITE's value and what comes out in the upper one, and of an operand in memory both have the address.  No other
-// register changes, and flags only as the instruction changes them, so the constraints of the inline assembly hold. 
+// register changes, and flags only as the instruction changes them, so the constraints of the inline assembly hold.
 // Code that uses a red zone cannot be called in the middle of: -mno-red-zone.
 #pragma once
 
