@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 // Random exits and random ioctls between them.  Whatever comes, the checks of VM-entry pass (the guest makes them at
-// each), no event is lost or made up, and nothing is done where the kernel would not allow it (the host sees to that).
+// each), no interrupt is lost or made up, and nothing is done where the kernel would not allow it (the host sees to
+// that).
 #include <vmx/architecture.h>
 
 #include <random>
