@@ -479,7 +479,13 @@ TEST_F(accesses, set_sregs_of_what_was_got)
 
 TEST_F(accesses, set_sregs_with_segments_that_the_guest_made_unusable)
 {
+	struct kvm_sregs sregs;
+
 	RETURN_IF_SKIPPED();
+	/* An unusable segment's other bits are whatever the CPU leaves there. */
+	vcpu_get_sregs(&self->vcpu, &sregs);
+	sregs.ldt = (struct kvm_segment) { .unusable = 1, .present = 1, .type = 2 };
+	vcpu_set_sregs(&self->vcpu, &sregs);
 	vm_load(&self->vm, GUEST_CODE, null_selectors);
 	ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
 	set_what_was_got("unusable");
