@@ -108,8 +108,7 @@ Disassembly of section .text:
       1b:\tjmp    20 <slow+0x20>\t1c: R_X86_64_PLT32\t__x86_return_thunk-0x4
       20:\tvmread %rax,%rax
       23:\tjmp    28 <slow+0x28>\t24: R_X86_64_PLT32\t__x86_return_thunk-0x4
-      30:\txor    %eax,%eax
-      32:\tjmp    37 <slow+0x37>\t33: R_X86_64_PLT32\t__x86_return_thunk-0x4
+      30:\tjmp    35 <slow+0x35>\t31: R_X86_64_PLT32\t__x86_return_thunk-0x4
 
 0000000000000040 <probe>:
       40:\tcall   45 <probe+0x5>\t41: R_X86_64_PLT32\t__fentry__-0x4

@@ -48,12 +48,15 @@
 /* To here from the setting of a timer the guest is running again, on a software CPU too. */
 #define TIMER_NS	100000
 
+/* An instruction of a guest's. */
+#define GUEST_LABEL(name) extern const uint8_t guest_##name[]
+
 /*
  * A guest that executes one instruction R12 times. The ticks around it go to
  * where R13 points. R14 is a page that nobody has touched yet.
  */
 #define ROW_GUEST(name, before, instruction, after)				\
-	extern const uint8_t guest_##name##_at[];				\
+	GUEST_LABEL(name##_at);							\
 	GUEST_ASM(name, 64,							\
 		"1:	rdtsc\n"						\
 		"	mov %eax, %esi\n"					\
@@ -86,7 +89,8 @@ ROW_GUEST(wbinvd, "", "	wbinvd\n", "");
 ROW_GUEST(ept, "", "	mov %r12, (%r14)\n", "	add $4096, %r14\n");
 
 /* Has a timer set, and waits for its interrupt, which shows as a gap between two RDTSCs. */
-extern const uint8_t guest_interrupt_set[], guest_interrupt_done[];
+GUEST_LABEL(interrupt_set);
+GUEST_LABEL(interrupt_done);
 GUEST_ASM(interrupt, 64,
 	/* The VMX-enabled Bochs takes no such exit while the guest's own interrupts are off. */
 	"	sti\n"
