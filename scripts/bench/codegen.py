@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The code of a hit and of a miss: the cache's, the same semantics written the way KVM has them in C, and an eager policy."""
+"""The code of a hit and of a miss: the cache's, the same semantics the way KVM has them in C, and an eager policy."""
 
 import dataclasses
 
@@ -15,16 +15,18 @@ def object_file(kernel):
     return BUILD / kernel.release / "selftests/codegen/codegen.ko"
 
 
+def _path(code, function, vmreads):
+    return dataclasses.asdict(code.path(function, vmreads=vmreads, zero=_NOT_SET))
+
+
 def measure(code):
     """Paths by what they are: {"rip": {"cache": {"hit": ..., "miss": ...}, "kvm_way": ...}}, and the eager policy's."""
     registers = {}
     for register in REGISTERS:
         registers[register] = {
-            way: {what: dataclasses.asdict(code.path(f"codegen_{way}_read_{register}", vmreads=what == "miss", zero=_NOT_SET))
-                  for what in ("hit", "miss")}
+            way: {what: _path(code, f"codegen_{way}_read_{register}", what == "miss") for what in ("hit", "miss")}
             for way in ("cache", "kvm_way")}
-    eager = {what: dataclasses.asdict(code.path(f"codegen_eager_{what}", vmreads=what == "vm_exit"))
-             for what in ("read_rip", "vm_exit", "vm_entry")}
+    eager = {what: _path(code, f"codegen_eager_{what}", what == "vm_exit") for what in ("read_rip", "vm_exit", "vm_entry")}
     return {"registers": registers, "eager": eager}
 
 
@@ -40,10 +42,11 @@ def lines(found, table):
             rows.append([title, what, *(f"{path['instructions']} in {path['bytes']}" for path in (ours, theirs))])
     eager = found["eager"]
     rows.append(["any", "eager load", "-", "-", f"{eager['read_rip']['instructions']} in {eager['read_rip']['bytes']}"])
-    return table(["register", "", "cache", "KVM's way in C", "eager"], [row + [""] * (5 - len(row)) for row in rows]) + [
+    heading = ["register", "", "cache", "KVM's way in C", "eager"]
+    return table(heading, [row + [""] * (len(heading) - len(row)) for row in rows]) + [
         "",
-        "Instructions in bytes, on the shortest path in the disassembly, without the function's own frame (ftrace's call,",
-        "return).  A miss: with its calls, to a VMREAD that succeeds.",
-        f"Eager, besides: {eager['vm_exit']['vmreads']} VMREADs in {eager['vm_exit']['instructions']} instructions at each "
-        f"VM-exit, {eager['vm_entry']['vmwrites']} VMWRITEs in {eager['vm_entry']['instructions']} at each VM-entry.",
+        "Instructions in bytes, on the shortest path in the disassembly, without the function's own frame (ftrace's",
+        "call, return).  A miss: with its calls, to a VMREAD that succeeds.",
+        f"Eager, besides: {eager['vm_exit']['vmreads']} VMREADs in {eager['vm_exit']['instructions']} instructions at "
+        f"each VM-exit, {eager['vm_entry']['vmwrites']} VMWRITEs in {eager['vm_entry']['instructions']} at each VM-entry.",
     ]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Counts instructions along a path through functions, in their disassembly.
 
-The path is the shortest one that does what is asked for: that reads a VMCS field and succeeds (a miss), or that reads none
-(a hit).  What is known decides branches: constants in registers, success of VMREAD, variables that are zero.
+The path is the shortest one that does what is asked for: that reads a VMCS field and succeeds (a miss), or that reads
+none (a hit).  What is known decides branches: constants in registers, success of VMREAD, variables that are zero.
 """
 
 import dataclasses
@@ -18,6 +18,7 @@ _SUM = re.compile(r"^(.*?)([+-]0x[0-9a-f]+)?$")
 
 RETURN = "__x86_return_thunk"
 _LONGEST = 2000
+_PREFIXES = ("rep", "repz", "lock", "bnd", "notrack", "cs", "ds", "data16")
 
 
 @dataclasses.dataclass
@@ -58,7 +59,7 @@ class Object:
                 if previous:
                     previous.size = address - previous.address
                 words = found[2].split("#")[0].split(None, 1)
-                while words and words[0] in ("rep", "repz", "lock", "bnd", "notrack", "cs", "ds", "data16") and len(words) > 1:
+                while len(words) > 1 and words[0] in _PREFIXES:
                     words = words[1].split(None, 1)
                 if not words:
                     continue
@@ -69,8 +70,9 @@ class Object:
                 operands = _operands(words[1].strip()) if len(words) > 1 else []
                 previous = Instruction(section, address, 0, words[0], operands, symbol, addend)
                 self._at[section, address] = previous
-        self._static_calls = {name.removeprefix("__SCT__"): self._target(self._at[where])
-                              for name, where in self.functions.items() if name.startswith("__SCT__") and where in self._at}
+        self._static_calls = {
+            name.removeprefix("__SCT__"): self._target(self._at[where])
+            for name, where in self.functions.items() if name.startswith("__SCT__") and where in self._at}
 
     def _target(self, instruction):
         """Where a call or jump goes: (section, address), or the name of what is not in this object."""
@@ -99,7 +101,7 @@ class Object:
                 if steps > 200000:
                     raise RuntimeError(f"{function}: too many paths")
                 instruction = self._at.get(where)
-                if instruction is None or path.instructions > _LONGEST or (best and path.instructions > best.instructions):
+                if instruction is None or path.instructions > (best.instructions if best else _LONGEST):
                     break
                 after = (where[0], where[1] + instruction.size)
                 name = instruction.mnemonic
@@ -150,7 +152,8 @@ class Object:
 
 def read(path):
     """OSError: there is no such file, or it is none that objdump reads."""
-    done = subprocess.run(["objdump", "-drw", "--no-show-raw-insn", path], stdout=subprocess.PIPE, text=True, check=False)
+    command = ["objdump", "-drw", "--no-show-raw-insn", path]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise OSError(f"objdump fails on {path}")
     return Object(done.stdout.splitlines())

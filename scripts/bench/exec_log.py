@@ -6,9 +6,9 @@ QEMU TCG, with one instruction a translation block, writes one line an instructi
     Trace 0: 0x7f1c080021c0 [0000000000000000/ffffffff8101c3a0/00203005/ff000201] name
           ^CPU                CS base         PC               flags
 
-The CPU's flags say who executes.  vmx_on_svm emulates VMX in SVM host mode, and Linux runs in SVM guest mode as its guest:
-what has not that flag is not Linux's, and is never counted.  The guest of Linux's hypervisor has the flag too, but it
-runs between VM-entry and VM-exit, and what is counted lies between VM-exit and VM-entry.
+The CPU's flags say who executes.  vmx_on_svm emulates VMX in SVM host mode, and Linux runs in SVM guest mode as its
+guest: what has not that flag is not Linux's, and is never counted.  The guest of Linux's hypervisor has the flag too, but
+it runs between VM-entry and VM-exit, and what is counted lies between VM-exit and VM-entry.
 """
 
 import bisect
@@ -27,7 +27,7 @@ class Places:
 
     def __init__(self):
         self._ranges = []
-        # PC -> "exit", "entry", "vmread" or "vmwrite"; "interrupt" and "handled" begin and end what handles an interrupt.
+        # PC -> "exit", "entry", "vmread" or "vmwrite"; "interrupt" begins what handles an interrupt, "handled" ends it.
         self.marks = {}
 
     def add(self, start, size, owner):
@@ -133,7 +133,7 @@ def summary(values):
 
 
 def of_row(crossings, instruction, others):
-    """Those of one row: by the guest's instruction that exits; where that is 0, those that none of the others caused."""
+    """Those of one row: by the guest's instruction that exits; where that is 0, those that no other one caused."""
     if instruction:
         return [crossing for crossing in crossings if crossing.guest_pc == instruction]
     return [crossing for crossing in crossings if crossing.guest_pc not in others]

@@ -42,7 +42,7 @@ def net(ticks):
 
 
 def measure(machine, kernel, tests, rounds, only, say):
-    """Returns (rows, ticks, problems).  rows: {device: {name: row()}}, of a machine whose instructions can be logged."""
+    """Returns (rows, ticks, problems).  rows: {device: {name: row()}}, where instructions can be logged."""
     work = BUILD / "run" / f"bench.{os.getpid()}"
     work.mkdir(parents=True)
     options = f"-n {rounds}" + (f" -r {only}" if only else "")

@@ -26,7 +26,7 @@ KINDS = (
     ExitKind("mov_cr0", "MOV to CR0, same paging mode", 7, 3),
     ExitKind("wbinvd", "WBINVD"),
     ExitKind("ept", "EPT violation", 4, 0),
-    # 650 is half of a sum with the host's handler in it, which is not the hypervisor's: see own_target().
+    # 650 is half of a sum with the host's handler in it, which is not the hypervisor's: see target().
     ExitKind("interrupt", "external interrupt", 2, 0, 650),
 )
 
@@ -41,15 +41,15 @@ def own(row):
 
 
 def target(kind, kvm):
-    """How many of its own instructions an exit may take.  Of an external interrupt: half of KVM's in the same run, because
-    the host's handler is in the sum of either, and which interrupt it is decides what it takes."""
+    """How many of its own instructions an exit may take.  Of an external interrupt: half of KVM's in the same run,
+    because the host's handler is in the sum of either, and which interrupt it is decides what that takes."""
     if kind.name == "interrupt":
         return own(kvm) // 2 if kvm else None
     return kind.instructions
 
 
 def verdicts(rows):
-    """rows: {"vregcache": {kind: row}, "kvm": ...}.  Yields (kind, what, found, limit) for each figure that has a limit."""
+    """rows: {"vregcache": {kind: row}, "kvm": ...}.  Yields (kind, what, found, limit) where there is a limit."""
     for kind in KINDS:
         row = rows.get("vregcache", {}).get(kind.name)
         if not row:

@@ -25,7 +25,8 @@ def _spread(summary):
 
 
 def instructions(rows):
-    heading = ["exit", "by", "exits", "instructions", "module", "kernel", "handler", "userspace", "REP", "VMREADs", "VMWRITEs"]
+    heading = ["exit", "by", "exits", "instructions", "module", "kernel", "handler", "userspace", "REP", "VMREADs",
+               "VMWRITEs"]
     lines = []
     for kind in limits.KINDS:
         for who, name in _NAMES.items():
@@ -39,9 +40,9 @@ def instructions(rows):
                 _spread(row["vmreads"]), _spread(row["vmwrites"])])
     return table(heading, lines) + [
         "",
-        "Medians (in brackets from least to most, if not all alike), from VM-exit to the instruction of VM-entry.  module: in",
-        "vregcache.ko, or in kvm.ko and kvm-intel.ko; handler: the host's, of interrupts that came; REP: what repeated",
-        "instructions went round, not among the instructions.",
+        "Medians (in brackets from least to most, if not all alike), from VM-exit to the instruction of VM-entry.  module:",
+        "in vregcache.ko, or in kvm.ko and kvm-intel.ko; handler: the host's, of interrupts that came; REP: how often",
+        "repeated instructions went round again, not among the instructions.",
     ]
 
 
@@ -51,9 +52,9 @@ def targets(rows):
     for kind, what, found, limit in limits.verdicts(rows):
         kvm = rows.get("kvm", {}).get(kind.name)
         theirs = (limits.own(kvm) if what == "instructions" else limits.median(kvm, what)) if kvm else None
-        lines.append([
-            kind.title, WHAT[what], found, limit, "met" if found <= limit else "NOT MET", "-" if theirs is None else theirs,
-            f"{found / theirs:.2f}" if theirs else "-"])
+        verdict = "met" if found <= limit else "NOT MET"
+        lines.append([kind.title, WHAT[what], found, limit, verdict, "-" if theirs is None else theirs,
+                      f"{found / theirs:.2f}" if theirs else "-"])
     return table(heading, lines) + [
         "",
         "External interrupt: without the host's handler, against half of what KVM takes without it.",
@@ -76,11 +77,11 @@ def ticks(all_ticks, one_an_instruction, logged):
                 line += [instructions_logged, found["host"]["median"] - instructions_logged]
             lines.append(line)
     if one_an_instruction:
-        notes = ["This machine's TSC ticks once an instruction, and once each time that a repeated one goes round; the guest's",
-                 "instruction that exits and the exit itself are two more."]
+        notes = ["This machine's TSC ticks once an instruction, and once each time that a repeated one goes round; the",
+                 "guest's instruction that exits and the exit itself are two more."]
         if logged:
             notes.append("logged: instructions and repetitions in QEMU's log, on another CPU model.")
     else:
-        notes = ["TSC cycles, the transitions included: what they are worth depends on the machine, and there is no log of",
-                 "instructions here."]
+        notes = ["TSC cycles, the transitions included: what they are worth depends on the machine, and there is no log",
+                 "of instructions here."]
     return table(heading, lines) + ["", *notes]

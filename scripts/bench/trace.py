@@ -120,7 +120,7 @@ class Tracer:
         self._on_row(self._device, name, found, time.monotonic() - began)
 
     def _read(self, counter, ended):
-        # QEMU closes the file some time after it has stopped writing, so its end is no sign: that nothing more comes is.
+        # QEMU closes the file some time after it has stopped writing, so not its end is the sign, but that nothing comes.
         pipe = os.open(self._pipe, os.O_RDWR | os.O_NONBLOCK)
         try:
             while True:

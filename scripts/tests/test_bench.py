@@ -89,7 +89,8 @@ class Code(unittest.TestCase):
              "  1 .rodata       00000010  0000000000000000  0000000000000000  00000080  2**4",
              "                  CONTENTS, ALLOC, LOAD, READONLY, DATA"],
             ["0000000000000020 g       .text\t0000000000000000 .hidden vmx_vmexit"],
-            ["Disassembly of section .text:", "      10:\tvmread %rax,(%rbx)", "      18:\tvmresume ", "      1c:\tmov    %rax,%rbx"])
+            ["Disassembly of section .text:", "      10:\tvmread %rax,(%rbx)", "      18:\tvmresume ",
+             "      1c:\tmov    %rax,%rbx"])
         self.assertEqual(module.sections, {".text": 0x40})
         self.assertEqual(module.marks, {(".text", 0x20): "exit", (".text", 0x10): "vmread", (".text", 0x18): "entry"})
 
@@ -156,8 +157,9 @@ def _row(total, handler=0, vmreads=5, vmwrites=1):
     def same(value):
         return {"median": value, "min": value, "max": value}
 
-    return {"exits": 3, "total": same(total), "module": same(total - handler), "kernel": same(handler), "userspace": same(0),
-            "handler": same(handler), "repetitions": same(0), "vmreads": same(vmreads), "vmwrites": same(vmwrites)}
+    return {"exits": 3, "total": same(total), "module": same(total - handler), "kernel": same(handler),
+            "userspace": same(0), "handler": same(handler), "repetitions": same(0), "vmreads": same(vmreads),
+            "vmwrites": same(vmwrites)}
 
 
 class Limits(unittest.TestCase):
@@ -180,7 +182,8 @@ class Limits(unittest.TestCase):
 
 class Parts(unittest.TestCase):
     def test_median(self):
-        runs = [{"run_type": "iteration", "run_name": "hit", "cpu_time": time, "iterations": 9} for time in (3.0, 1.0, 2.0)]
+        runs = [{"run_type": "iteration", "run_name": "hit", "cpu_time": time, "iterations": 9}
+                for time in (3.0, 1.0, 2.0)]
         found, = parts.parse({"benchmarks": [*runs, {"run_type": "aggregate", "run_name": "hit", "cpu_time": 7.0}]})
         self.assertEqual((found["ns"], found["min"], found["max"]), (2.0, 1.0, 3.0))
 

@@ -47,8 +47,9 @@ class Bochs:
         return f"Bochs, {self.cpus} CPU{'s' if self.cpus > 1 else ''}"
 
     def version(self):
-        """What its banner says."""
-        done = subprocess.run([self.binary, "--help"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        """What its banner says, which it prints before it finds that this is no configuration."""
+        done = subprocess.run([self.binary, "-q", "-f", "/nonexistent"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, errors="replace", check=False)
         found = re.search(r"Bochs x86 Emulator \S+", done.stdout)
         return found[0] if found else "Bochs"
 

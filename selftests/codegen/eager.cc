@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// Without a cache: every register is read at each VM-exit and written at each VM-entry, and an access is a load or a store.
+// Without a cache: every register is read at each VM-exit and written at each VM-entry, and an access is a load or a
+// store.
 #include <vregcache/result.h>
 #include <vregcache/vmx_layout.h>
 
