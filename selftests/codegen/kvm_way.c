@@ -11,8 +11,8 @@
 #include <linux/preempt.h>
 #include <linux/static_call.h>
 #include <linux/types.h>
-#include <asm/asm.h>
 
+#include "kvm_way.h"
 
 #define FIELD_RSP	0x681c
 #define FIELD_RIP	0x681e
@@ -38,22 +38,6 @@ struct kvm_way_vcpu {
 	bool handling_nmi;
 };
 
-void codegen_kvm_way_failed(unsigned long field);
-
-static __always_inline unsigned long way_vmread(unsigned long field)
-{
-	unsigned long value;
-
-	asm goto("1: vmread %[field], %[value]\n\t"
-		 "jna %l[failed]\n\t"
-		 _ASM_EXTABLE(1b, %l[failed])
-		 : [value] "=r" (value) : [field] "r" (field) : "cc" : failed);
-	return value;
-failed:
-	codegen_kvm_way_failed(field);
-	return 0;
-}
-
 static __always_inline bool way_is_available(struct kvm_way_vcpu *vcpu, int reg)
 {
 	lockdep_assert(in_task() || READ_ONCE(vcpu->handling_nmi));
@@ -65,7 +49,6 @@ static __always_inline void way_mark_available(struct kvm_way_vcpu *vcpu, int re
 	__set_bit(reg, &vcpu->available);
 }
 
-void codegen_kvm_way_cache(struct kvm_way_vcpu *vcpu, int reg);
 void codegen_kvm_way_cache(struct kvm_way_vcpu *vcpu, int reg)
 {
 	way_mark_available(vcpu, reg);
@@ -94,7 +77,6 @@ void codegen_kvm_way_cache(struct kvm_way_vcpu *vcpu, int reg)
 	}
 }
 
-unsigned long codegen_kvm_way_rflags(struct kvm_way_vcpu *vcpu);
 unsigned long codegen_kvm_way_rflags(struct kvm_way_vcpu *vcpu)
 {
 	if (!way_is_available(vcpu, WAY_RFLAGS)) {
@@ -104,7 +86,6 @@ unsigned long codegen_kvm_way_rflags(struct kvm_way_vcpu *vcpu)
 	return vcpu->rflags;
 }
 
-unsigned long codegen_kvm_way_segment_base(struct kvm_way_vcpu *vcpu, int segment);
 unsigned long codegen_kvm_way_segment_base(struct kvm_way_vcpu *vcpu, int segment)
 {
 	u32 part = 1U << (segment * WAY_PARTS + WAY_BASE);
@@ -124,10 +105,6 @@ unsigned long codegen_kvm_way_segment_base(struct kvm_way_vcpu *vcpu, int segmen
 DEFINE_STATIC_CALL(codegen_cache_call, codegen_kvm_way_cache);
 DEFINE_STATIC_CALL(codegen_rflags_call, codegen_kvm_way_rflags);
 DEFINE_STATIC_CALL(codegen_segment_base_call, codegen_kvm_way_segment_base);
-
-unsigned long codegen_kvm_way_read_rip(struct kvm_way_vcpu *vcpu);
-unsigned long codegen_kvm_way_read_rflags(struct kvm_way_vcpu *vcpu);
-unsigned long codegen_kvm_way_read_cs_base(struct kvm_way_vcpu *vcpu);
 
 static __always_inline unsigned long way_read(struct kvm_way_vcpu *vcpu, int reg)
 {

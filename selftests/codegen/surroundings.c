@@ -4,6 +4,7 @@
 #include <linux/percpu.h>
 
 #include "../../src/glue/trace.c"
+#include "kvm_way.h"
 
 DEFINE_PER_CPU(vrc_u64, vrc_current_vmcs);
 vrc_bool vrc_count_hits;
@@ -20,7 +21,6 @@ void vrc_host_warn_no_register(unsigned int number)
 {
 }
 
-void codegen_kvm_way_failed(unsigned long field);
 void codegen_kvm_way_failed(unsigned long field)
 {
 }
