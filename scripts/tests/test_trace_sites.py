@@ -105,6 +105,10 @@ class Sites(unittest.TestCase):
         source += entry("g_nop", "g_out", "x").replace("__tracepoint_x", "another_key")
         self.assert_wrong(source, "vrc_trace_miss is called from g")
 
+    def test_what_follows_a_call_that_does_not_return(self):
+        wrong, _ = self.check(GOOD + function("g", "call __stack_chk_fail; call vrc_trace_miss"))
+        self.assertEqual(wrong, [])
+
     def test_landing_of_a_fault(self):
         source = GOOD + function("g", "1: mov (%rdi), %rax; ret; g_fixup: call vrc_trace_miss; ret")
         source += '.section __ex_table, "a"\n.long 1b - .\n.long g_fixup - .\n.long 1\n'
