@@ -32,14 +32,18 @@ static FILE *open_table(const char *mode)
 
 static void parse_line(const char *text, struct counter *counter)
 {
-	char hits[24];
+	char hits[24], *end;
 	int fields = sscanf(text, "%47s %lu %23s %lu %lu %lu", counter->reason, &counter->exits, hits, &counter->vmreads,
 			    &counter->vmwrites, &counter->eager);
 
 	errno = 0;
 	counter->hits_are_counted = strcmp(hits, "-") != 0;
 	counter->hits = 0;
-	if (fields != 6 || (counter->hits_are_counted && sscanf(hits, "%lu", &counter->hits) != 1))
+	if (fields == 6 && counter->hits_are_counted) {
+		counter->hits = strtoull(hits, &end, 10);
+		fields -= end == hits || *end;
+	}
+	if (fields != 6)
 		die("%s: not a line of the table: %s", counters_path(), text);
 }
 

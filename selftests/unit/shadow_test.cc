@@ -10,14 +10,15 @@ namespace vregcache::test {
 namespace {
 
 constexpr VmcsId kVmcs{0xa000};
+constexpr u32 kTscOffsetEncoding = decltype(kTscOffset)::kEncoding;
 using Loaded = LoadedVmcs<ModelAccess>;
 
 class ShadowTest : public testing::Test {
  protected:
 	ShadowTest() { cpu_.load(kVmcs); }
 
-	std::size_t vmwrites() const { return cpu_.count(AccessKind::kVmwrite, kTscOffset.kEncoding); }
-	u64 field() { return memory_.peek(kVmcs, kTscOffset.kEncoding); }
+	std::size_t vmwrites() const { return cpu_.count(AccessKind::kVmwrite, kTscOffsetEncoding); }
+	u64 field() { return memory_.peek(kVmcs, kTscOffsetEncoding); }
 
 	ModelMemory memory_;
 	ModelCpu cpu_{memory_};
@@ -57,7 +58,7 @@ TEST_F(ShadowTest, NothingIsEverRead)
 	ASSERT_TRUE(shadow_.set(loaded_, u64{1}).ok());
 	shadow_.forget();
 	ASSERT_TRUE(shadow_.set(loaded_, u64{1}).ok());
-	EXPECT_EQ(cpu_.count(AccessKind::kVmread, kTscOffset.kEncoding), 0u);
+	EXPECT_EQ(cpu_.count(AccessKind::kVmread, kTscOffsetEncoding), 0u);
 }
 
 TEST_F(ShadowTest, AFailedWriteLeavesTheFieldUnknown)
@@ -83,7 +84,7 @@ TEST_F(ShadowTest, AWriteWithoutACurrentVmcsIsAnError)
 TEST_F(ShadowTest, WhatIsForgottenIsWrittenAgain)
 {
 	ASSERT_TRUE(shadow_.set(loaded_, u64{1}).ok());
-	memory_.poke(kVmcs, kTscOffset.kEncoding, 7);
+	memory_.poke(kVmcs, kTscOffsetEncoding, 7);
 	ASSERT_TRUE(shadow_.set(loaded_, u64{1}).ok());
 	EXPECT_EQ(field(), 7u);
 	shadow_.forget();

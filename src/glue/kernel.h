@@ -86,8 +86,8 @@ void vrc_host_set_cr4_vmxe(vrc_bool on);
 /*
  * Turns interrupts off for a VM-entry, between vrc_host_fpu_enter() and vrc_host_fpu_leave(), and sees to it that the
  * guest's FPU registers are in the CPU.  Returns CR4 as the kernel means it to be.
- * Below zero: the task has something else to do first, and interrupts are on.  -EINTR: it has a signal.  -EAGAIN: it ought
- * to call vrc_host_reschedule().
+ * Below zero: the task has something else to do first, and interrupts are on.  -EINTR: it has a signal.  -EAGAIN: it
+ * ought to call vrc_host_reschedule().
  */
 long vrc_host_entry_begin(void);
 /* Turns interrupts on after it. */

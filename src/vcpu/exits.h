@@ -243,8 +243,9 @@ VRC_TRACEABLE Result<Next> handle_ept_violation(Vcpu& vcpu, const LoadedVmcs& vm
 	constexpr u64 kWrite = 1u << 1, kNmiUnblockedByIret = 1u << 12;
 	u64 qualification, address;
 	u32 vectoring;
-	Result<void> read = vcpu.cache.read_all<Reg::kExitQualification, Reg::kGuestPhysicalAddress,
-						Reg::kIdtVectoringInformation>(vmcs, qualification, address, vectoring);
+	Result<void> read =
+		vcpu.cache.read_all<Reg::kExitQualification, Reg::kGuestPhysicalAddress, Reg::kIdtVectoringInformation>(
+			vmcs, qualification, address, vectoring);
 	if (!read.ok()) [[unlikely]]
 		return read.error();
 	VREGCACHE_TRY(requeue_interrupted_event(vcpu, vmcs, {vectoring}));

@@ -12,7 +12,7 @@ namespace {
 // How one VM-entry ended.
 struct Exit {
 	bool failed;  // the guest did not run
-	u64 failure;       // then: the exit reason with bit 31, or the VM-instruction error
+	u64 failure;  // then: the exit reason with bit 31, or the VM-instruction error
 	ExitReason reason;
 };
 

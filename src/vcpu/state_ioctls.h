@@ -151,8 +151,8 @@ inline Result<long> get_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long 
 	// Not told, but a set loads them anew from memory, and then knows whether they have changed.
 	if (has_pae_paging(sregs)) {
 		u64 entry;
-		VREGCACHE_TRY((cache.read_all<Reg::kPdpte0, Reg::kPdpte1, Reg::kPdpte2, Reg::kPdpte3>(vmcs, entry, entry,
-												     entry, entry)));
+		VREGCACHE_TRY((cache.read_all<Reg::kPdpte0, Reg::kPdpte1, Reg::kPdpte2, Reg::kPdpte3>(
+			vmcs, entry, entry, entry, entry)));
 	}
 	if (PendingInterrupt interrupt = pending_interrupt(vcpu); interrupt.there)
 		sregs.interrupt_bitmap[interrupt.vector / 64] = u64{1} << interrupt.vector % 64;

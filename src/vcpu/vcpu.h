@@ -259,12 +259,13 @@ inline Result<void> skip_instruction(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	using namespace interruptibility;
 	u64 rip, flags;
 	u32 length, blocking;
-	Result<void> read = vcpu.cache.read_all<Reg::kRip, Reg::kExitInstructionLength, Reg::kInterruptibility, Reg::kRflags>(
-		vmcs, rip, length, blocking, flags);
+	Result<void> read =
+		vcpu.cache.read_all<Reg::kRip, Reg::kExitInstructionLength, Reg::kInterruptibility, Reg::kRflags>(
+			vmcs, rip, length, blocking, flags);
 	if (!read.ok()) [[unlikely]]
 		return read;
-	bool extraordinary = (flags & (rflags::kTf | rflags::kRf)) || (blocking & (kBlockingBySti | kBlockingByMovSs)) ||
-			     (rip ^ (rip + length)) >> 32;
+	bool extraordinary = (flags & (rflags::kTf | rflags::kRf)) ||
+			     (blocking & (kBlockingBySti | kBlockingByMovSs)) || (rip ^ (rip + length)) >> 32;
 	if (extraordinary) [[unlikely]]
 		return skip_instruction_with_care(vcpu, vmcs);
 	vcpu.cache.write<Reg::kRip>(vmcs, rip + length);

@@ -32,7 +32,8 @@ class ResidentSwitch {
 	bool guest_is_in() const { return guest_is_in_; }
 
 	// Interrupts off, the vCPU's VMCS current.
-	[[gnu::always_inline]] Result<void> to_guest(const PinnedVmcs& vmcs, HostShadows& shadows, const GuestMsrs& guest)
+	[[gnu::always_inline]] Result<void> to_guest(const PinnedVmcs& vmcs, HostShadows& shadows,
+						     const GuestMsrs& guest)
 	{
 		return guest_is_in_ ? Result<void>() : bring_guest(vmcs, shadows, guest);
 	}
