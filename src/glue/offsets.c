@@ -4,6 +4,7 @@
 #include <linux/kbuild.h>
 #include <linux/stddef.h>
 #include <linux/tracepoint-defs.h>
+#include <asm/desc_defs.h>
 #include <asm/extable_fixup_types.h>
 #include <asm/segment.h>
 
@@ -13,6 +14,8 @@ int main(void)
 	DEFINE(VRC_KERNEL_CS, __KERNEL_CS);
 	DEFINE(VRC_KERNEL_DS, __KERNEL_DS);
 	DEFINE(VRC_TSS_SELECTOR, GDT_ENTRY_TSS * 8);
+	DEFINE(VRC_GDT_LIMIT, GDT_SIZE - 1);
+	DEFINE(VRC_IDT_LIMIT, IDT_ENTRIES * sizeof(gate_desc) - 1);
 	DEFINE(VRC_TRACEPOINT_KEY, offsetof(struct tracepoint, key));
 	DEFINE(VRC_STATIC_KEY_ENABLED, offsetof(struct static_key, enabled));
 	return 0;

@@ -214,8 +214,9 @@ inline void remember_host_constants(PerCpu& cpu)
 	cpu.sfmask = rdmsr(msr::kSfmask);
 	if (g_vmx.facts.rdtscp)
 		cpu.tsc_aux = rdmsr(msr::kTscAux);
-	cpu.gdtr = read_gdtr();
-	cpu.idtr = read_idtr();
+	// Not the limits that are there now: an earlier user of VMX may have left those of a VM-exit.
+	cpu.gdtr = {VRC_GDT_LIMIT, read_gdtr().base};
+	cpu.idtr = {VRC_IDT_LIMIT, read_idtr().base};
 }
 
 }  // namespace
