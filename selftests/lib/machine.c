@@ -2,6 +2,7 @@
 #include <cpuid.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "machine.h"
@@ -16,9 +17,13 @@ int machine_is_tcg(void)
 
 int machine_is_bochs(void)
 {
+	const char *told = getenv("VRC_MACHINE");
 	char vendor[64] = "";
-	FILE *file = fopen("/sys/class/dmi/id/bios_vendor", "r");
+	FILE *file;
 
+	if (told)
+		return !strcmp(told, "bochs");
+	file = fopen("/sys/class/dmi/id/bios_vendor", "r");
 	if (file) {
 		if (!fgets(vendor, sizeof(vendor), file))
 			vendor[0] = 0;
