@@ -61,7 +61,7 @@ inline Result<void> set_up_vmcs(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	VREGCACHE_TRY(vcpu.cache.bind(vmcs, vcpu.vmcs.id()));
 	VREGCACHE_TRY(write_controls(vmcs, vcpu.controls, vcpu.vm->memory.ept_pointer(), vcpu.vm->tsc_offset));
-	VREGCACHE_TRY(write_host_state(vmcs));
+	VREGCACHE_TRY(write_host_state(vmcs, vcpu.frame));
 	return reset_registers(vcpu, vmcs);
 }
 

@@ -18,9 +18,6 @@
 #define FRAME_GPR(number)	((number) * 8)
 #define FRAME_HOST_RSP		256
 
-/* VMCS encoding (SDM Vol. 3D, Appendix B) */
-#define HOST_RSP_FIELD		0x6c14
-
 	.section .noinstr.text, "ax"
 
 /*
@@ -38,14 +35,11 @@ SYM_FUNC_START(vrc_vmx_enter)
 	push	%rbx
 	push	%rdi
 
-	/* VM-exit loads RSP with what it is now; nearly always the VMCS has that value already. */
-	cmp	%rsp, FRAME_HOST_RSP(%rdi)
-	je	.Lhost_rsp_known
-	mov	$HOST_RSP_FIELD, %eax
-	vmwrite	%rsp, %rax
-	jbe	.Lfail_host_rsp
+	/*
+	 * VM-exit loads RSP with the address of the frame, always the same, and finds the stack there. The stack itself in
+	 * HOST_RSP would cost a VMWRITE whenever it is another one: with randomize_kstack_offset, in nearly every system call.
+	 */
 	mov	%rsp, FRAME_HOST_RSP(%rdi)
-.Lhost_rsp_known:
 
 	/* MOV leaves this comparison's flags alone until the branch. */
 	test	%sil, %sil
@@ -81,26 +75,28 @@ SYM_FUNC_START(vrc_vmx_enter)
 	vmresume
 	jbe	.Lfail
 
-	/* VM-exit comes here, with RSP as at VM-entry and RFLAGS clear. */
+	/*
+	 * VM-exit comes here, with RSP at the frame and RFLAGS clear. NMI and #MC, which alone may come now, have stacks of
+	 * their own; the unwinder, which knows that the frame is no stack, ends here.
+	 */
 SYM_INNER_LABEL(vrc_vmx_exit, SYM_L_GLOBAL)
 	ANNOTATE_NOENDBR
-	push	%rdi
-	mov	8(%rsp), %rdi
-	mov	%rax, FRAME_GPR(0)(%rdi)
-	mov	%rcx, FRAME_GPR(1)(%rdi)
-	mov	%rdx, FRAME_GPR(2)(%rdi)
-	mov	%rbx, FRAME_GPR(3)(%rdi)
-	mov	%rbp, FRAME_GPR(5)(%rdi)
-	mov	%rsi, FRAME_GPR(6)(%rdi)
-	popq	FRAME_GPR(7)(%rdi)
-	mov	%r8, FRAME_GPR(8)(%rdi)
-	mov	%r9, FRAME_GPR(9)(%rdi)
-	mov	%r10, FRAME_GPR(10)(%rdi)
-	mov	%r11, FRAME_GPR(11)(%rdi)
-	mov	%r12, FRAME_GPR(12)(%rdi)
-	mov	%r13, FRAME_GPR(13)(%rdi)
-	mov	%r14, FRAME_GPR(14)(%rdi)
-	mov	%r15, FRAME_GPR(15)(%rdi)
+	mov	%rax, FRAME_GPR(0)(%rsp)
+	mov	%rcx, FRAME_GPR(1)(%rsp)
+	mov	%rdx, FRAME_GPR(2)(%rsp)
+	mov	%rbx, FRAME_GPR(3)(%rsp)
+	mov	%rbp, FRAME_GPR(5)(%rsp)
+	mov	%rsi, FRAME_GPR(6)(%rsp)
+	mov	%rdi, FRAME_GPR(7)(%rsp)
+	mov	%r8, FRAME_GPR(8)(%rsp)
+	mov	%r9, FRAME_GPR(9)(%rsp)
+	mov	%r10, FRAME_GPR(10)(%rsp)
+	mov	%r11, FRAME_GPR(11)(%rsp)
+	mov	%r12, FRAME_GPR(12)(%rsp)
+	mov	%r13, FRAME_GPR(13)(%rsp)
+	mov	%r14, FRAME_GPR(14)(%rsp)
+	mov	%r15, FRAME_GPR(15)(%rsp)
+	mov	FRAME_HOST_RSP(%rsp), %rsp
 
 	xor	%eax, %eax
 .Lout:
@@ -131,9 +127,6 @@ SYM_INNER_LABEL(vrc_vmx_exit, SYM_L_GLOBAL)
 	pop	%rbp
 	RET
 
-.Lfail_host_rsp:
-	mov	$3, %eax
-	jmp	.Lout
 	/* VMfail leaves the guest's values in the registers; they are still in the frame. */
 .Lfail:
 	mov	$1, %eax

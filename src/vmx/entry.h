@@ -8,10 +8,10 @@
 
 namespace {
 
-// Known to entry.S by offset.
+// Known to entry.S by offset.  HOST_RSP of the VMCS is its address.
 struct EntryFrame {
 	vregcache::GprFile gpr;
-	u64 host_rsp = 0;  // what HOST_RSP of the VMCS holds
+	u64 host_rsp = 0;  // the stack to go on with after VM-exit
 };
 static_assert(__builtin_offsetof(EntryFrame, gpr) == 0);
 static_assert(__builtin_offsetof(EntryFrame, host_rsp) == 256);

@@ -44,7 +44,7 @@ inline Result<void> write_controls(const LoadedVmcs& vmcs, ControlShadows& contr
 }
 
 // Host state that is the same on every CPU.
-inline Result<void> write_host_state(const LoadedVmcs& vmcs)
+inline Result<void> write_host_state(const LoadedVmcs& vmcs, const EntryFrame& frame)
 {
 	VRC_WRITE(vmcs, kHostCr0, read_cr0());
 	VRC_WRITE(vmcs, kHostCsSelector, VRC_KERNEL_CS);
@@ -60,6 +60,7 @@ inline Result<void> write_host_state(const LoadedVmcs& vmcs)
 	VRC_WRITE(vmcs, kHostIa32SysenterEip, rdmsr(msr::kSysenterEip));
 	VRC_WRITE(vmcs, kHostIa32Pat, rdmsr(msr::kPat));
 	VRC_WRITE(vmcs, kHostIa32Efer, rdmsr(msr::kEfer));
+	VRC_WRITE(vmcs, kHostRsp, reinterpret_cast<u64>(&frame));
 	VRC_WRITE(vmcs, kHostRip, reinterpret_cast<u64>(vrc_vmx_exit));
 	return {};
 }
