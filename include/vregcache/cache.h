@@ -14,7 +14,7 @@
 // value that claims to be.  A failed VMREAD or VMWRITE changes no bit, and the caller sees it.
 //
 // A third bit, quick, is no state of a register but a short cut: it is available, and nobody wants to hear of its reads
-// (policy.h).  A read of a quick register is three instructions, every other read is one call.  A register becomes quick
+// (policy.h).  A read() of a quick register is three instructions, any other is a call.  A register becomes quick
 // after it became available, and ceases to be before.
 //
 // The cycle is: write_back(), VM-entry, VM-exit, vm_exit(), reads and writes, write_back(), ...

@@ -105,7 +105,7 @@ class Object:
                     break
                 after = (where[0], where[1] + instruction.size)
                 name = instruction.mnemonic
-                if instruction.symbol == "__fentry__":
+                if instruction.symbol == "__fentry__" or name == "endbr64":
                     where = after
                     continue
                 if name.startswith("ret") or (name == "jmp" and instruction.symbol == RETURN):

@@ -36,6 +36,9 @@ TEST_P(Untraced, OperationsCallNothing)
 	ASSERT_TRUE(assembly.compiled);
 	EXPECT_NE(assembly.text.find("vmread"), std::string::npos);
 	EXPECT_EQ(assembly.text.find("\tcall"), std::string::npos) << assembly.text;
+	// Nor is there a call at their end, which is a jump to something that is no label of their own.
+	for (std::size_t at = 0; (at = assembly.text.find("\tjmp\t", at)) != std::string::npos; at++)
+		EXPECT_EQ(assembly.text.substr(at, 7), "\tjmp\t.L") << assembly.text;
 }
 
 // Without this the test above could pass for not knowing a call.

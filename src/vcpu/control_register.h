@@ -82,18 +82,21 @@ inline Result<bool> load_cr0(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)
 	if (!is_valid_cr0(value))
 		return false;
 	value = (value & cr0::kDefined) | cr0::kEt;
-	u64 old = VREGCACHE_TRY(host_owned_cr0<cr0::kPg>(vcpu, vmcs));
-	if ((old ^ value) & cr0::kPg) {
+	constexpr u64 kLoadsPdptes = cr0::kPg | cr0::kCd | cr0::kNw;
+	u64 changed = (VREGCACHE_TRY(host_owned_cr0<kLoadsPdptes>(vcpu, vmcs)) ^ value) & kLoadsPdptes;
+	if (changed) {
 		u64 features = VREGCACHE_TRY(vcpu.cache.read<Reg::kEfer>(vmcs));
 		u64 control = VREGCACHE_TRY(host_owned_cr4<cr4::kPae>(vcpu, vmcs));
 		bool paging = value & cr0::kPg;
 		if (features & efer::kLme) {
-			u64 cs = VREGCACHE_TRY(
-				vcpu.cache.read(vmcs, segment_register(Segment::kCs, SegmentPart::kAccessRights)));
-			// SDM Vol. 3A, 4.1.2: PAE is needed, and a 64-bit code segment is allowed on neither side.
-			if ((paging && !(control & cr4::kPae)) || (cs & vregcache::access_rights::kLong))
-				return false;
-			VREGCACHE_TRY(set_long_mode(vcpu, vmcs, paging));
+			if (changed & cr0::kPg) {
+				u64 cs = VREGCACHE_TRY(vcpu.cache.read(
+					vmcs, segment_register(Segment::kCs, SegmentPart::kAccessRights)));
+				// SDM Vol. 3A, 4.1.2: PAE is needed, and a 64-bit code segment is allowed on neither side.
+				if ((paging && !(control & cr4::kPae)) || (cs & vregcache::access_rights::kLong))
+					return false;
+				VREGCACHE_TRY(set_long_mode(vcpu, vmcs, paging));
+			}
 		} else if (paging && (control & cr4::kPae) && !VREGCACHE_TRY(load_pdptes(vcpu, vmcs))) {
 			return false;
 		}

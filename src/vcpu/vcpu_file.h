@@ -61,6 +61,8 @@ inline Result<void> set_up_vmcs(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	VREGCACHE_TRY(vcpu.cache.bind(vmcs, vcpu.vmcs.id()));
 	VREGCACHE_TRY(write_controls(vmcs, vcpu.controls, vcpu.vm->memory.ept_pointer(), vcpu.vm->tsc_offset));
+	VRC_WRITE(vmcs, kCr0GuestHostMask, GuestCr0::guest_host_mask(cr0_share()));
+	VRC_WRITE(vmcs, kCr4GuestHostMask, GuestCr4::guest_host_mask(cr4_share()));
 	VREGCACHE_TRY(write_host_state(vmcs, vcpu.frame));
 	return reset_registers(vcpu, vmcs);
 }

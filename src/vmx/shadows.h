@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// What the VMCS has of the fields that are no registers and that change now and then.  Fields that are written once, when
-// the vCPU is made, need no shadow; and VM-entry interruption information can have none, because VM-exit clears its bit 31.
+// What the VMCS has of its controls, and of other fields that are no registers and that change now and then.  VM-entry
+// interruption information can have no shadow, because VM-exit clears its bit 31.
 #pragma once
 
 #include <vregcache/shadow.h>

@@ -28,10 +28,12 @@ namespace {
 // clang-format off
 #define VRC_CALL_ASIDE(function, first, second, third)                                                 \
 	({                                                                                             \
+		/* Keeps the call behind the function's own stack frame, where it has one. */          \
+		register u64 stack asm("rsp");                                                         \
 		asm volatile("push %%rdi\n\tpush %%rsi\n\tpush %%rdx\n\t"                             \
 			     "push %[a]\n\tpush %[b]\n\tpush %[c]\n\tpop %%rdx\n\tpop %%rsi\n\tpop %%rdi\n\t" \
 			     "call " #function "\n\tpop %%rdx\n\tpop %%rsi\n\tpop %%rdi"            \
-			     : : [a] "r"(static_cast<u64>(first)), [b] "r"(static_cast<u64>(second)),  \
+			     : "+r"(stack) : [a] "r"(static_cast<u64>(first)), [b] "r"(static_cast<u64>(second)),  \
 				 [c] "r"(static_cast<u64>(third)) : "memory");                         \
 	})
 // clang-format on

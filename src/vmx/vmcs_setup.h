@@ -37,8 +37,6 @@ inline Result<void> write_controls(const LoadedVmcs& vmcs, ControlShadows& contr
 	VRC_WRITE(vmcs, kVmExitMsrLoadCount, 0);
 	VRC_WRITE(vmcs, kVmEntryMsrLoadCount, 0);
 	VRC_WRITE(vmcs, kVmEntryInterruptionInformation, 0);
-	VRC_WRITE(vmcs, kCr0GuestHostMask, ~kCr0GuestOwned);
-	VRC_WRITE(vmcs, kCr4GuestHostMask, ~kCr4GuestOwned);
 	VRC_WRITE(vmcs, kVmcsLinkPointer, ~u64{0});
 	return {};
 }
