@@ -12,6 +12,7 @@ it runs between VM-entry and VM-exit, and what is counted lies between VM-exit a
 """
 
 import bisect
+import collections
 import dataclasses
 import re
 
@@ -29,6 +30,8 @@ class Places:
         self._ranges = []
         # PC -> "exit", "entry", "vmread" or "vmwrite"; "interrupt" begins what handles an interrupt, "handled" ends it.
         self.marks = {}
+        # Where functions begin, sorted, and their names; empty unless somebody wants to know.
+        self.functions = []
 
     def add(self, start, size, owner):
         bisect.insort(self._ranges, (start, start + size, owner))
@@ -42,6 +45,12 @@ class Places:
             if start <= pc < end:
                 return owner
         return KERNEL
+
+    def function(self, pc):
+        if pc < _FIRST_KERNEL_ADDRESS:
+            return USER
+        at = bisect.bisect_right(self.functions, (pc, "\U0010ffff"))
+        return self.functions[at - 1][1] if at else KERNEL
 
 
 @dataclasses.dataclass
@@ -60,6 +69,8 @@ class Crossing:
     repetitions: int = 0
     vmreads: int = 0
     vmwrites: int = 0
+    # By function, if those are known.
+    functions: dict = dataclasses.field(default_factory=collections.Counter)
 
     @property
     def total(self):
@@ -75,6 +86,7 @@ class Counter:
         self._cpu = b"%d" % cpu
         self._rest = b""
         self._owners = {}
+        self._functions = {}
         # None: before the first VM-exit.  In the guest: its last PC.
         self._guest_pc = None
         self._inside = None
@@ -104,6 +116,12 @@ class Counter:
             owner = self._owners[pc] = self._places.owner(int(pc, 16))
         return owner
 
+    def _function(self, pc):
+        name = self._functions.get(pc)
+        if name is None:
+            name = self._functions[pc] = self._places.function(int(pc, 16))
+        return name
+
     def _close(self):
         crossing = Crossing(int(self._guest_pc, 16) if self._guest_pc else None)
         counts = {USER: 0, KERNEL: 0, MODULE: 0, EMULATOR: 0}
@@ -115,6 +133,8 @@ class Counter:
                 continue
             previous = pc
             counts[self._owner(pc)] += 1
+            if self._places.functions:
+                crossing.functions[self._owner(pc), self._function(pc)] += 1
             mark = self._marks.get(pc)
             crossing.vmreads += mark == "vmread"
             crossing.vmwrites += mark == "vmwrite"

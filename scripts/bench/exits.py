@@ -31,7 +31,12 @@ def row(crossings):
     """What is known of one exit kind."""
     columns = {name: [getattr(crossing, name) for crossing in crossings]
                for name in ("total", "module", "kernel", "userspace", "handler", "repetitions", "vmreads", "vmwrites")}
-    return {"exits": len(crossings)} | {name: exec_log.summary(values) for name, values in columns.items()}
+    found = {"exits": len(crossings)} | {name: exec_log.summary(values) for name, values in columns.items()}
+    middle = sorted(crossings, key=lambda crossing: crossing.total)[(len(crossings) - 1) // 2]
+    if middle.functions:
+        found["functions"] = [{"in": owner, "function": name, "instructions": count}
+                              for (owner, name), count in middle.functions.most_common()]
+    return found
 
 
 def net(ticks):
@@ -41,7 +46,7 @@ def net(ticks):
         found["host"] = {key: found[key] - nothing - found["own"] for key in ("median", "min", "max")}
 
 
-def measure(machine, kernel, tests, rounds, only, say):
+def measure(machine, kernel, tests, rounds, only, profile, say):
     """Returns (rows, ticks, problems).  rows: {device: {name: row()}}, where instructions can be logged."""
     work = BUILD / "run" / f"bench.{os.getpid()}"
     work.mkdir(parents=True)
@@ -55,7 +60,7 @@ def measure(machine, kernel, tests, rounds, only, say):
                 say(f"{DEVICES.get(device, device)} {name}: {len(crossings)} exits, {seconds:.1f} s")
 
         tracer = Tracer(machine, work, modules, on_row)
-        options += " -c /dev/ttyS1"
+        options += " -c /dev/ttyS1" + (" -f" if profile else "")
     settings = {
         "VRC_MODE": "command", "VRC_MODULES": "/modules", "VRC_MACHINE": machine.accelerator,
         "VRC_INSMOD_ARGS": machine.insmod_args, "VRC_COMMAND": f"cd bench && ./exits.sh {options}",

@@ -46,6 +46,17 @@ def instructions(rows):
     ]
 
 
+def profiles(rows):
+    """Yields (title, lines) where functions were counted."""
+    for kind in limits.KINDS:
+        for who, name in _NAMES.items():
+            functions = rows.get(who, {}).get(kind.name, {}).get("functions")
+            if functions:
+                yield f"{kind.title}, {name}: instructions by function", table(
+                    ["function", "in", "instructions"],
+                    [[found["function"], found["in"], found["instructions"]] for found in functions])
+
+
 def targets(rows):
     heading = ["exit", "what", "vregcache", "at most", "", "KVM here", "vregcache / KVM"]
     lines = []

@@ -31,6 +31,7 @@ class Tracer:
         self._device = ""
         self._sections = []
         self._symbols = {}
+        self._functions = []
         self._row = None
         self.rows = {}
         self.error = None
@@ -67,11 +68,13 @@ class Tracer:
         """True when the guest waits for an answer."""
         match words:
             case ["device", path]:
-                self._device, self._sections, self._symbols = path, [], {}
+                self._device, self._sections, self._symbols, self._functions = path, [], {}, []
             case ["section", module, name, address]:
                 self._sections.append((module, name, int(address, 16)))
             case ["symbol", name, address]:
                 self._symbols[name] = int(address, 16)
+            case ["function", name, address]:
+                self._functions.append((int(address, 16), name))
             case ["row", name, cpu, instruction, *others]:
                 self._begin(name, int(cpu), int(instruction, 16), [int(other, 16) for other in others])
                 return True
@@ -95,6 +98,7 @@ class Tracer:
                     places.marks[address + offset] = mark
         for name, address in self._symbols.items():
             places.marks[address] = "handled" if name == "native_irq_return_iret" else "interrupt"
+        places.functions = sorted(self._functions)
         return places
 
     def _begin(self, name, cpu, instruction, others):

@@ -4,7 +4,7 @@
  * costs. Each keeps the ticks of the TSC that passed around the instruction
  * that exits.
  *
- *   exits [-n ROUNDS] [-r ROW] [-c TTY]
+ *   exits [-n ROUNDS] [-r ROW] [-c TTY] [-f]
  *
  * On TTY, if there is one, somebody is told before the rounds of a row begin
  * and after they have ended, and is waited for:
@@ -12,6 +12,7 @@
  *   device PATH                     what KVM_RUN is asked of
  *   section MODULE NAME ADDRESS     where the kernel's modules are
  *   symbol NAME ADDRESS             where the kernel handles interrupts
+ *   function NAME ADDRESS           with -f: where each function begins
  *   row NAME CPU ADDRESS...         of the guest's instruction that exits; or
  *                                   0 where none does, then those of the
  *                                   instructions that exit for other reasons
@@ -25,6 +26,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -203,20 +205,22 @@ static void tell_sections(const char *module)
 }
 
 /* Interrupts, and how the kernel's handlers of them end. */
-static void tell_symbols(void)
+static void tell_symbols(bool functions)
 {
 	static const char * const names[] = {
 		"asm_common_interrupt", "asm_sysvec_", "asm_exc_nmi", "native_irq_return_iret",
 	};
-	char line[256], address[32], name[128];
+	char line[256], address[32], type, name[128];
 	FILE *file = fopen("/proc/kallsyms", "r");
 	size_t i;
 
 	if (!file)
 		die("/proc/kallsyms");
 	while (fgets(line, sizeof(line), file)) {
-		if (sscanf(line, "%31s %*c %127s", address, name) != 2)
+		if (sscanf(line, "%31s %c %127s", address, &type, name) != 3)
 			continue;
+		if (functions && strchr("tTwW", type))
+			tell("function %s %s", name, address);
 		for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 			if (!strncmp(name, names[i], strlen(names[i])))
 				tell("symbol %s %s", name, address);
@@ -336,16 +340,19 @@ static void measure(const struct row *row, int cpu, int timer)
 int main(int argc, char **argv)
 {
 	const char *only = NULL;
+	bool functions = false;
 	int option, timer;
 	size_t i;
 
-	while ((option = getopt(argc, argv, "n:c:r:")) != -1) {
+	while ((option = getopt(argc, argv, "n:c:r:f")) != -1) {
 		if (option == 'n')
 			rounds = atoi(optarg);
 		else if (option == 'c')
 			open_control(optarg);
 		else if (option == 'r')
 			only = optarg;
+		else if (option == 'f')
+			functions = true;
 		else
 			return 2;
 	}
@@ -362,7 +369,7 @@ int main(int argc, char **argv)
 	tell_sections("vregcache");
 	tell_sections("kvm");
 	tell_sections("kvm_intel");
-	tell_symbols();
+	tell_symbols(functions);
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		if (!only || !strcmp(only, rows[i].name))
 			measure(&rows[i], 0, timer);
