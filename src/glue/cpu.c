@@ -212,9 +212,19 @@ void vrc_host_handle_machine_check(void)
 #endif
 }
 
-void vrc_host_invalidate_tss_limit(void)
+/* A task that may use ports needs the whole TSS. */
+static noinline void reload_tss(void)
 {
 	invalidate_tss_limit();
+}
+
+void vrc_host_invalidate_tss_limit(void)
+{
+	/* The kernel's own function, less its check that preemption is off, which in line is most of it. */
+	if (unlikely(test_thread_flag(TIF_IO_BITMAP)))
+		reload_tss();
+	else
+		this_cpu_write(__tss_limit_invalid, true);
 }
 
 void vrc_host_load_selectors(vrc_u16 ds, vrc_u16 es, vrc_u16 fs, vrc_u16 gs)

@@ -122,6 +122,7 @@ static struct vrc_host_vcpu *vcpu_allocate(struct vrc_host_vm *vm)
 	kref_get(&vm->references);
 	vcpu->vm = vm;
 	mutex_init(&vcpu->lock);
+	vrc_residence_init(vcpu);
 	vcpu->run = vmalloc_user(VRC_RUN_PAGES * PAGE_SIZE);
 	if (!vcpu->run || !fpu_alloc_guest_fpstate(&vcpu->fpu)) {
 		vcpu_free(vcpu, true);

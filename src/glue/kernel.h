@@ -182,8 +182,11 @@ int vrc_vcpu_raw_vmclear(struct vrc_vcpu *vcpu);
 
 /* Is this CPU in VMX operation?  -EAGAIN: no, it is going down, and the task will leave it.  -EIO: no, and for good. */
 int vrc_cpu_state(void);
-/* From the scheduler's notifiers; they never touch the register cache. */
-void vrc_vcpu_sched_in(struct vrc_vcpu *vcpu);
+/*
+ * From the scheduler's notifiers, and where a task begins and ends its work with the vCPU; preemption off. They never
+ * touch the register cache. What vrc_cpu_state() says: not 0, and there is no VMCS to work with here.
+ */
+int vrc_vcpu_sched_in(struct vrc_vcpu *vcpu);
 void vrc_vcpu_sched_out(struct vrc_vcpu *vcpu);
 
 /*

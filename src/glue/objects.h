@@ -33,6 +33,8 @@ struct vrc_host_vcpu *vrc_vcpu_of_file(struct file *file);
 /* Of what the machine has allocated, and not given back. */
 void vrc_memory_in_use(long *pages, long *blocks);
 
+void vrc_residence_init(struct vrc_host_vcpu *vcpu);
+
 int vrc_device_register(void);
 void vrc_device_unregister(void);
 void vrc_debugfs_register(void);

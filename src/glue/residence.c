@@ -24,14 +24,19 @@ static struct preempt_ops notifier_operations = {
 	.sched_out = sched_out,
 };
 
+void vrc_residence_init(struct vrc_host_vcpu *vcpu)
+{
+	preempt_notifier_init(&vcpu->notifier, &notifier_operations);
+}
+
 int vrc_host_vcpu_get(struct vrc_host_vcpu *vcpu)
 {
 	int error;
 
 	for (;;) {
 		preempt_disable();
-		error = vrc_cpu_state();
-		if (!error)
+		error = vrc_vcpu_sched_in(vcpu->machine);
+		if (likely(!error))
 			break;
 		preempt_enable();
 		if (error != -EAGAIN)
@@ -41,9 +46,7 @@ int vrc_host_vcpu_get(struct vrc_host_vcpu *vcpu)
 		/* Who sleeps wakes up on another CPU. */
 		usleep_range(100, 1000);
 	}
-	preempt_notifier_init(&vcpu->notifier, &notifier_operations);
 	preempt_notifier_register(&vcpu->notifier);
-	vrc_vcpu_sched_in(vcpu->machine);
 	preempt_enable();
 	return 0;
 }

@@ -300,22 +300,31 @@ class VcpuResidence {
 
 }  // namespace
 
-extern "C" void vrc_vcpu_sched_in(struct vrc_vcpu* handle)
+namespace {
+
+VREGCACHE_COLD int load_vmcs(Vcpu& vcpu)
 {
-	Vcpu& vcpu = vcpu_of(handle);
 	Result<bool> moved = vcpu.vmcs.load();
 	// After a reboot has begun no CPU is in VMX operation; every access fails with kNotCurrent.
-	if (!moved.ok() || !moved.value())
-		return;
-	if (!write_host_cpu_state(LoadedVmcs(vcpu.access()), vcpu.host_shadows).ok() && !vrc_cpu_state())
+	if (!moved.ok())
+		return vrc_cpu_state();
+	if (moved.value() && !write_host_cpu_state(LoadedVmcs(vcpu.access()), vcpu.host_shadows).ok() &&
+	    !vrc_cpu_state())
 		vrc_host_warn("a VMCS that was just loaded refuses VMWRITE");
+	return 0;
+}
+
+}  // namespace
+
+// A VMCS is current only on a CPU that is in VMX operation: who ends that clears each VMCS first.
+extern "C" int vrc_vcpu_sched_in(struct vrc_vcpu* handle)
+{
+	Vcpu& vcpu = vcpu_of(handle);
+	return current_vmcs() == vcpu.vmcs.id() ? 0 : load_vmcs(vcpu);
 }
 
 extern "C" void vrc_vcpu_sched_out(struct vrc_vcpu* handle)
 {
 	Vcpu& vcpu = vcpu_of(handle);
-	if (!vcpu.resident.guest_is_in())
-		return;
-	InterruptsOff interrupts_off;
 	vcpu.resident.to_host(vcpu.msrs);
 }

@@ -29,8 +29,6 @@ struct SwitchedMsr {
 
 class ResidentSwitch {
  public:
-	bool guest_is_in() const { return guest_is_in_; }
-
 	// Interrupts off, the vCPU's VMCS current.
 	[[gnu::always_inline]] Result<void> to_guest(const PinnedVmcs& vmcs, HostShadows& shadows,
 						     const GuestMsrs& guest)
@@ -38,7 +36,8 @@ class ResidentSwitch {
 		return guest_is_in_ ? Result<void>() : bring_guest(vmcs, shadows, guest);
 	}
 
-	// Interrupts off; from the scheduler's notifier too.
+	// Preemption off; from the scheduler's notifier too.  Interrupts may come in between, because their handlers run in the
+	// kernel from beginning to end, and use nothing of this.
 	void to_host(GuestMsrs& guest)
 	{
 		if (!guest_is_in_)
@@ -47,7 +46,7 @@ class ResidentSwitch {
 		// SWAPGS of the guest changes it without an exit.
 		guest.kernel_gs_base = rdmsr(msr::kKernelGsBase);
 
-		const PerCpu& host = this_cpu();
+		const PerCpu& host = *host_;
 		load(msr::kStar, guest.star, host.star);
 		load(msr::kLstar, guest.lstar, host.lstar);
 		load(msr::kCstar, guest.cstar, host.cstar);
@@ -99,6 +98,7 @@ class ResidentSwitch {
 		VREGCACHE_TRY(shadows.fs_base.set(vmcs, fs_base_));
 
 		const PerCpu& host = this_cpu();
+		host_ = &host;
 		load(msr::kStar, host.star, guest.star);
 		load(msr::kLstar, host.lstar, guest.lstar);
 		load(msr::kCstar, host.cstar, guest.cstar);
@@ -118,6 +118,7 @@ class ResidentSwitch {
 	}
 
 	bool guest_is_in_ = false;
+	const PerCpu* host_ = nullptr;  // the CPU where it is
 	u16 fs_ = 0;
 	u16 gs_ = 0;
 	u16 ds_ = 0;

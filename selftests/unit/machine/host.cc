@@ -343,10 +343,9 @@ void vrc_host_fpu_image_changed(vrc_host_vcpu*) {}
 
 int vrc_host_vcpu_get(vrc_host_vcpu* vcpu)
 {
-	if (int error = vrc_cpu_state())
+	if (int error = vrc_vcpu_sched_in(vcpu->machine))
 		return error;
 	vcpu->resident = true;
-	vrc_vcpu_sched_in(vcpu->machine);
 	return 0;
 }
 
