@@ -84,11 +84,22 @@ class Cache {
 	{
 		context_.check(Operation::kRead);
 		constexpr RegSet kSet(kRegs...);
+		const Access access = vmcs.access();
 		if (!available_.contains(kSet)) [[likely]]
-			VREGCACHE_TRY(check_current(vmcs.access()));
+			VREGCACHE_TRY(check_current(access));
 		Error error = Error::kNone;
-		if (!(read_one<kRegs>(vmcs.access(), values, error) && ...)) [[unlikely]]
+		if ((available_ & kSet).empty()) [[likely]] {
+			// The usual case: what is common to all is done once.
+			RegSet read;
+			if (!(read_missing<kRegs>(access, values, read, error) && ...)) [[unlikely]]
+				return keep_some<kRegs...>(read, error);
+			compiler_barrier();
+			available_ |= kSet;
+			(observer_.miss(kRegs, value_[index(kRegs)]), ...);
+		} else if (!(read_one<kRegs>(access, values, error) && ...)) {
 			return error;
+		}
+		compiler_barrier();
 		if (!observer_.watches_hits()) [[likely]]
 			quick_ |= kSet;
 		return {};
@@ -282,6 +293,31 @@ class Cache {
 		return true;
 	}
 
+	// One that is not available, and is not made so yet.  Those of @read have their values in memory.
+	template <Reg kReg>
+	[[gnu::always_inline]] bool read_missing(const Access& access, Value<kReg>& value, RegSet& read, Error& error)
+	{
+		Result<u64> field = access.vmread(Layout::encoding(kReg));
+		if (!field.ok()) [[unlikely]] {
+			error = field.error();
+			return false;
+		}
+		value_[index(kReg)] = field.value();
+		value = static_cast<Value<kReg>>(field.value());
+		read |= kReg;
+		return true;
+	}
+
+	// Of several registers only those of @read could be read.
+	template <Reg... kRegs>
+	VREGCACHE_COLD Error keep_some(RegSet read, Error error)
+	{
+		compiler_barrier();
+		available_ |= read;
+		((read.contains(kRegs) ? observer_.miss(kRegs, value_[index(kRegs)]) : void()), ...);
+		return error;
+	}
+
 	// One copy of each for all registers: they are called in many places.
 	VREGCACHE_OUT_OF_LINE Result<u64> read_slowly(Access access, Reg reg)
 	{
@@ -330,14 +366,12 @@ class Cache {
 		observer_.invalidate(set);
 	}
 
-	// Of the registers that are available, these stay so.
+	// Of the registers that are available, these stay so: available before and after, they may be quick in between.
 	[[gnu::always_inline]] void keep(RegSet left)
 	{
-		quick_ = quick_ & left;
+		quick_ = observer_.watches_hits() ? RegSet() : left;
 		compiler_barrier();
 		available_ = left;
-		compiler_barrier();
-		quick_ = observer_.watches_hits() ? RegSet() : left;
 	}
 
 	RegSet quick_;

@@ -37,6 +37,12 @@ inline Result<Next> handle_nothing_to_do(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	return Next::kResume;
 }
 
+// INVD and WBINVD: guest memory is write-back, and coherent.
+VRC_TRACEABLE Result<Next> handle_cache_flush(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	return handle_nothing_to_do(vcpu, vmcs);
+}
+
 VRC_TRACEABLE Result<Next> handle_invalid_opcode(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	VREGCACHE_TRY(raise_invalid_opcode(vcpu, vmcs));
@@ -348,7 +354,7 @@ VRC_TRACEABLE Result<Next> handle_exit(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitR
 		return handle_hlt(vcpu, vmcs);
 	case ExitReason::kInvd:
 	case ExitReason::kWbinvd:
-		return handle_nothing_to_do(vcpu, vmcs);
+		return handle_cache_flush(vcpu, vmcs);
 	case ExitReason::kRdpmc:
 		return handle_general_protection(vcpu, vmcs);
 	case ExitReason::kVmcall:

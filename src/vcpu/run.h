@@ -193,11 +193,15 @@ inline Result<Next> run_until_userspace(Vcpu& vcpu, const LoadedVmcs& vmcs)
 // What kvm_run tells at every return.
 inline Result<void> report_state(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
-	vcpu.run->if_flag = (VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs)) & rflags::kIf) != 0;
-	vcpu.run->cr8 = vcpu.cr8;
-	vcpu.run->apic_base = vcpu.apic_base;
-	bool ready = !vcpu.waiting.interrupt && !vcpu.event.pending() && VREGCACHE_TRY(can_take_interrupt(vcpu, vmcs));
-	vcpu.run->ready_for_interrupt_injection = ready;
+	bool enabled = VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs)) & rflags::kIf;
+	bool ready = enabled && !vcpu.waiting.interrupt && !vcpu.event.pending() &&
+		     VREGCACHE_TRY(can_take_interrupt(vcpu, vmcs));
+	kvm_run* run = vcpu.run;
+	u64 task_priority = vcpu.cr8, apic_base = vcpu.apic_base;
+	run->if_flag = enabled;
+	run->cr8 = task_priority;
+	run->apic_base = apic_base;
+	run->ready_for_interrupt_injection = ready;
 	return {};
 }
 
