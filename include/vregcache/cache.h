@@ -84,24 +84,13 @@ class Cache {
 	{
 		context_.check(Operation::kRead);
 		constexpr RegSet kSet(kRegs...);
-		const Access access = vmcs.access();
-		if (!available_.contains(kSet)) [[likely]]
-			VREGCACHE_TRY(check_current(access));
-		Error error = Error::kNone;
-		if ((available_ & kSet).empty()) [[likely]] {
-			// The usual case: what is common to all is done once.
-			RegSet read;
-			if (!(read_missing<kRegs>(access, values, read, error) && ...)) [[unlikely]]
-				return keep_some<kRegs...>(read, error);
-			compiler_barrier();
-			available_ |= kSet;
-			(observer_.miss(kRegs, value_[index(kRegs)]), ...);
-		} else if (!(read_one<kRegs>(access, values, error) && ...)) {
-			return error;
+		if (!quick_.contains(kSet)) {
+			if ((available_ & kSet).empty()) [[likely]]
+				VREGCACHE_TRY(read_missing<kRegs...>(vmcs.access()));
+			else
+				VREGCACHE_TRY(read_rest<kRegs...>(vmcs.access()));
 		}
-		compiler_barrier();
-		if (!observer_.watches_hits()) [[likely]]
-			quick_ |= kSet;
+		((values = static_cast<Value<kRegs>>(value_[index(kRegs)])), ...);
 		return {};
 	}
 
@@ -273,29 +262,28 @@ class Cache {
 			context_.check(Operation::kRead);
 	}
 
-	template <Reg kReg>
-	[[gnu::always_inline]] bool read_one(const Access& access, Value<kReg>& value, Error& error)
+	// None of them is available: what is common to all is done once.
+	template <Reg... kRegs>
+	[[gnu::always_inline]] Result<void> read_missing(const Access access)
 	{
-		if (available_.contains(kReg)) [[unlikely]] {
-			if (observer_.watches_hits())
-				observer_.hit(kReg);
-		} else {
-			Result<u64> read = access.vmread(Layout::encoding(kReg));
-			if (!read.ok()) [[unlikely]] {
-				error = read.error();
-				return false;
-			}
-			store(kReg, read.value());
-			compiler_barrier();
-			observer_.miss(kReg, read.value());
-		}
-		value = static_cast<Value<kReg>>(value_[index(kReg)]);
-		return true;
+		constexpr RegSet kSet(kRegs...);
+		VREGCACHE_TRY(check_current(access));
+		RegSet read;
+		Error error = Error::kNone;
+		if (!(read_field<kRegs>(access, read, error) && ...)) [[unlikely]]
+			return keep_some<kRegs...>(read, error);
+		compiler_barrier();
+		available_ |= kSet;
+		compiler_barrier();
+		(observer_.miss(kRegs, value_[index(kRegs)]), ...);
+		if (!observer_.watches_hits()) [[likely]]
+			quick_ |= kSet;
+		return {};
 	}
 
-	// One that is not available, and is not made so yet.  Those of @read have their values in memory.
+	// Its value comes to memory, and it is not available yet.
 	template <Reg kReg>
-	[[gnu::always_inline]] bool read_missing(const Access& access, Value<kReg>& value, RegSet& read, Error& error)
+	[[gnu::always_inline]] bool read_field(const Access& access, RegSet& read, Error& error)
 	{
 		Result<u64> field = access.vmread(Layout::encoding(kReg));
 		if (!field.ok()) [[unlikely]] {
@@ -303,7 +291,6 @@ class Cache {
 			return false;
 		}
 		value_[index(kReg)] = field.value();
-		value = static_cast<Value<kReg>>(field.value());
 		read |= kReg;
 		return true;
 	}
@@ -316,6 +303,40 @@ class Cache {
 		available_ |= read;
 		((read.contains(kRegs) ? observer_.miss(kRegs, value_[index(kRegs)]) : void()), ...);
 		return error;
+	}
+
+	// Some are available, or somebody wants to hear of hits.
+	template <Reg... kRegs>
+	VREGCACHE_OUT_OF_LINE Result<void> read_rest(Access access)
+	{
+		constexpr RegSet kSet(kRegs...);
+		if (!available_.contains(kSet))
+			VREGCACHE_TRY(check_current(access));
+		Error error = Error::kNone;
+		if (!(read_one<kRegs>(access, error) && ...))
+			return error;
+		if (!observer_.watches_hits())
+			quick_ |= kSet;
+		return {};
+	}
+
+	template <Reg kReg>
+	[[gnu::always_inline]] bool read_one(const Access& access, Error& error)
+	{
+		if (available_.contains(kReg)) {
+			if (observer_.watches_hits())
+				observer_.hit(kReg);
+			return true;
+		}
+		Result<u64> field = access.vmread(Layout::encoding(kReg));
+		if (!field.ok()) {
+			error = field.error();
+			return false;
+		}
+		store(kReg, field.value());
+		compiler_barrier();
+		observer_.miss(kReg, field.value());
+		return true;
 	}
 
 	// One copy of each for all registers: they are called in many places.
