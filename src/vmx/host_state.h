@@ -36,8 +36,8 @@ class ResidentSwitch {
 		return guest_is_in_ ? Result<void>() : bring_guest(vmcs, shadows, guest);
 	}
 
-	// Preemption off; from the scheduler's notifier too.  Interrupts may come in between, because their handlers run in the
-	// kernel from beginning to end, and use nothing of this.
+	// Preemption off; from the scheduler's notifier too.  Interrupts may come in between: their handlers stay in the kernel,
+	// which uses nothing of this, and no other task runs.
 	void to_host(GuestMsrs& guest)
 	{
 		if (!guest_is_in_)
