@@ -84,7 +84,7 @@ class Cache {
 	{
 		context_.check(Operation::kRead);
 		constexpr RegSet kSet(kRegs...);
-		if (!quick_.contains(kSet)) {
+		if (!quick_.contains(kSet) || observer_.watches_hits()) {
 			if ((available_ & kSet).empty()) [[likely]]
 				VREGCACHE_TRY(read_missing<kRegs...>(vmcs.access()));
 			else
