@@ -180,11 +180,6 @@ void vrc_host_set_cr4_vmxe(vrc_bool on)
 		cr4_clear_bits(X86_CR4_VMXE);
 }
 
-void vrc_host_reschedule(void)
-{
-	cond_resched();
-}
-
 void vrc_host_prediction_barrier(void)
 {
 	indirect_branch_prediction_barrier();

@@ -2,6 +2,7 @@
 /* A vCPU on a CPU: the scheduler's notifiers, and the FPU. */
 #include <linux/delay.h>
 #include <linux/preempt.h>
+#include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <asm/fpu/api.h>
 #include <asm/fpu/types.h>
@@ -75,6 +76,13 @@ void vrc_host_fpu_leave(struct vrc_host_vcpu *vcpu)
 #define NEED_RESCHED _TIF_NEED_RESCHED
 #endif
 #define SIGNAL_PENDING (_TIF_SIGPENDING | _TIF_NOTIFY_SIGNAL)
+
+/* cond_resched() does nothing where the kernel is preemptible, and such a kernel may put up with a lazy flag until the tick. */
+void vrc_host_reschedule(void)
+{
+	if (read_thread_flags() & NEED_RESCHED)
+		schedule();
+}
 
 /* The last look is with interrupts off: what comes later comes by an interrupt, which ends the guest's run. */
 long vrc_host_entry_begin(void)

@@ -70,6 +70,12 @@ class EntryScope {
 	long host_cr4_;
 };
 
+inline Result<void> exit_reason(Vcpu& vcpu, const PinnedVmcs& vmcs, u32& reason)
+{
+	VREGCACHE_TRY(vcpu.cache.vm_exit(vmcs));
+	return vcpu.cache.read_all<Reg::kExitReason>(vmcs, reason);
+}
+
 inline Result<void> enter_once(Vcpu& vcpu, const EntryScope& scope, Exit& exit)
 {
 	PinnedVmcs vmcs = scope.vmcs(vcpu);
@@ -83,9 +89,14 @@ inline Result<void> enter_once(Vcpu& vcpu, const EntryScope& scope, Exit& exit)
 	if (result != EntryResult::kExited)
 		return entry_failed(vcpu, vmcs, result, exit);
 
-	VREGCACHE_TRY(vcpu.cache.vm_exit(vmcs));
-	u32 reason;
-	VREGCACHE_TRY(vcpu.cache.read_all<Reg::kExitReason>(vmcs, reason));
+	u32 reason = 0;
+	Result<void> told = exit_reason(vcpu, vmcs, reason);
+	// Without a reason it is taken for a VM-entry that succeeded: the event was delivered, and there is no second VMLAUNCH.
+	if (!(reason & kEntryFailure)) [[likely]] {
+		vcpu.vmcs.set_launched();
+		vcpu.event.information = {};
+	}
+	VREGCACHE_TRY(told);
 	vcpu.cache.observer().begin_exit(reason & kBasicExitReasonMask);
 	if (reason & kEntryFailure) {
 		vcpu.cache.vm_entry_failure_exit(vmcs);
@@ -99,8 +110,6 @@ inline Result<void> enter_once(Vcpu& vcpu, const EntryScope& scope, Exit& exit)
 		exit.failure = reason;
 		return {};
 	}
-	vcpu.vmcs.set_launched();
-	vcpu.event.information = {};
 	exit.failed = false;
 	exit.reason = static_cast<ExitReason>(reason & kBasicExitReasonMask);
 	if (exit.reason == ExitReason::kExceptionOrNmi) {
