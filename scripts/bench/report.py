@@ -68,7 +68,7 @@ def targets(rows):
                       f"{found / theirs:.2f}" if theirs else "-"])
     return table(heading, lines) + [
         "",
-        "External interrupt: without the host's handler, against half of what KVM takes without it.",
+        "External interrupt (without the host's handler), HLT and OUT: against half of what KVM takes here.",
     ]
 
 
