@@ -271,7 +271,7 @@ class Cache {
 		RegSet read;
 		Error error = Error::kNone;
 		if (!(read_field<kRegs>(access, read, error) && ...)) [[unlikely]]
-			return keep_some<kRegs...>(read, error);
+			return keep_some(read, error);
 		compiler_barrier();
 		available_ |= kSet;
 		compiler_barrier();
@@ -296,12 +296,12 @@ class Cache {
 	}
 
 	// Of several registers only those of @read could be read.
-	template <Reg... kRegs>
 	VREGCACHE_COLD Error keep_some(RegSet read, Error error)
 	{
 		compiler_barrier();
 		available_ |= read;
-		((read.contains(kRegs) ? observer_.miss(kRegs, value_[index(kRegs)]) : void()), ...);
+		for (; !read.empty(); read -= read.first())
+			observer_.miss(read.first(), value_[index(read.first())]);
 		return error;
 	}
 
@@ -313,30 +313,16 @@ class Cache {
 		if (!available_.contains(kSet))
 			VREGCACHE_TRY(check_current(access));
 		Error error = Error::kNone;
-		if (!(read_one<kRegs>(access, error) && ...))
+		auto read_one = [&](Reg reg) {
+			if (!available_.contains(reg) || observer_.watches_hits())
+				error = read_slowly(access, reg).error();
+			return error == Error::kNone;
+		};
+		if (!(read_one(kRegs) && ...))
 			return error;
 		if (!observer_.watches_hits())
 			quick_ |= kSet;
 		return {};
-	}
-
-	template <Reg kReg>
-	[[gnu::always_inline]] bool read_one(const Access& access, Error& error)
-	{
-		if (available_.contains(kReg)) {
-			if (observer_.watches_hits())
-				observer_.hit(kReg);
-			return true;
-		}
-		Result<u64> field = access.vmread(Layout::encoding(kReg));
-		if (!field.ok()) {
-			error = field.error();
-			return false;
-		}
-		store(kReg, field.value());
-		compiler_barrier();
-		observer_.miss(kReg, field.value());
-		return true;
 	}
 
 	// One copy of each for all registers: they are called in many places.

@@ -77,7 +77,7 @@ void vrc_host_fpu_leave(struct vrc_host_vcpu *vcpu)
 #endif
 #define SIGNAL_PENDING (_TIF_SIGPENDING | _TIF_NOTIFY_SIGNAL)
 
-/* cond_resched() does nothing where the kernel is preemptible, and such a kernel may put up with a lazy flag until the tick. */
+/* Where the kernel is preemptible cond_resched() does nothing, and a lazy flag waits for the tick. */
 void vrc_host_reschedule(void)
 {
 	if (read_thread_flags() & NEED_RESCHED)

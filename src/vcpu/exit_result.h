@@ -14,7 +14,7 @@ enum class Next : u8 {
 };
 
 // An instruction that the module does not carry out: userspace gets what it needs to find out which.
-VREGCACHE_COLD Result<Next> give_up(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason)
+[[maybe_unused]] VREGCACHE_COLD Result<Next> give_up(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason)
 {
 	vcpu.run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
 	vcpu.run->internal.suberror = KVM_INTERNAL_ERROR_EMULATION;
