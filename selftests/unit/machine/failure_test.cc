@@ -116,6 +116,22 @@ TEST_P(FailedAccess, BeforeVmEntryLosesNothing)
 	EXPECT_GE(nth, 16u);
 }
 
+// The reason of the first of all VM-exits cannot be read.  The guest ran all the same: the interrupt was delivered, and the
+// VMCS is launched.
+TEST_P(FailedAccess, ReasonOfTheFirstVmExitLeavesNoEventToDeliverAgain)
+{
+	Machine machine;
+	kvm_interrupt interrupt = {kVector};
+	ASSERT_EQ(machine.ioctl(KVM_INTERRUPT, interrupt), 0);
+	machine.hardware.cpu().vmx.fail_field(decltype(kExitReason)::kEncoding, GetParam());
+	machine.guest.then(cpuid_exit());
+	expect_errno_and_one_line(machine, machine.run_vcpu(), "exit reason");
+	machine.hardware.cpu().vmx.stop_failing();
+	EXPECT_EQ(machine.guest.at_entry(0, kVmEntryInterruptionInformation), interrupt_event(kVector));
+	machine.run_to_hlt();
+	EXPECT_FALSE(machine.guest.at_entry(1, kVmEntryInterruptionInformation) & kEventValid);
+}
+
 // Each access between a VM-exit and the next VM-entry fails in its turn.
 TEST_P(FailedAccess, BehindVmExitIsReported)
 {
