@@ -41,7 +41,7 @@ class Cache {
 	// Error::kDirty: a register still has a value for the VMCS that it belongs to.
 	Result<void> bind(const Loaded&, VmcsId vmcs)
 	{
-		context_.check(Operation::kBind);
+		context_.check(Operation::kBind, kNoReg);
 		if (vmcs == vmcs_)
 			return {};
 		if (vmcs_ != VmcsId::kNone && !dirty_.empty())
@@ -57,7 +57,6 @@ class Cache {
 		requires(is_register(kReg))
 	[[gnu::always_inline]] Result<Value<kReg>> read(const Loaded& vmcs)
 	{
-		check_read();
 		if (!quick_.contains(kReg)) [[unlikely]] {
 			u64 value = VREGCACHE_TRY(read_slowly(vmcs.access(), kReg));
 			return static_cast<Value<kReg>>(value);
@@ -68,9 +67,10 @@ class Cache {
 	// The same for a register whose number is only known at run time.  Error::kNoRegister: there is none of it.
 	[[gnu::always_inline]] Result<u64> read(const Loaded& vmcs, Reg reg)
 	{
-		check_read();
-		if (!is_register(reg)) [[unlikely]]
+		if (!is_register(reg)) [[unlikely]] {
+			context_.check(Operation::kRead, kNoReg);
 			return no_register(index(reg));
+		}
 		if (!quick_.contains(reg)) [[unlikely]]
 			return read_slowly(vmcs.access(), reg);
 		return value_[index(reg)];
@@ -82,10 +82,9 @@ class Cache {
 		requires(is_register(kRegs) && ...)
 	[[gnu::always_inline]] Result<void> read_all(const Loaded& vmcs, Value<kRegs>&... values)
 	{
-		context_.check(Operation::kRead);
 		constexpr RegSet kSet(kRegs...);
-		if (!quick_.contains(kSet) || observer_.watches_hits()) {
-			if ((available_ & kSet).empty()) [[likely]]
+		if (!quick_.contains(kSet)) {
+			if ((available_ & kSet).empty() && !observer_.watches_reads()) [[likely]]
 				VREGCACHE_TRY(read_missing<kRegs...>(vmcs.access()));
 			else
 				VREGCACHE_TRY(read_rest<kRegs...>(vmcs.access()));
@@ -99,7 +98,6 @@ class Cache {
 		requires(is_register(kReg) && Layout::writable(kReg))
 	[[gnu::always_inline]] void write(const Loaded&, V value)
 	{
-		context_.check(Operation::kWrite);
 		if (!quick_.contains(kReg)) [[unlikely]] {
 			write_slowly(kReg, value);
 		} else if (value_[index(kReg)] != value) {
@@ -113,9 +111,10 @@ class Cache {
 	// The value is cut to the width of the field.
 	Result<void> write(const Loaded&, Reg reg, u64 value)
 	{
-		context_.check(Operation::kWrite);
-		if (!is_register(reg) || !Layout::writable(reg)) [[unlikely]]
+		if (!is_register(reg) || !Layout::writable(reg)) [[unlikely]] {
+			context_.check(Operation::kWrite, kNoReg);
 			return no_register(index(reg));
+		}
 		write_slowly(reg, value & width_mask(reg));
 		return {};
 	}
@@ -124,7 +123,7 @@ class Cache {
 	// VMCS's value: for whoever knows that the VMCS has a newer one.
 	void mark_for_reload(const Loaded&, RegSet set)
 	{
-		context_.check(Operation::kReload);
+		context_.check(Operation::kReload, kNoReg);
 		dirty_ -= set;
 		compiler_barrier();
 		forget(set);
@@ -134,7 +133,7 @@ class Cache {
 	// reached stay dirty, and VM-entry must not follow.
 	Result<void> write_back(const Pinned& vmcs)
 	{
-		context_.check(Operation::kWriteBack);
+		context_.check(Operation::kWriteBack, kNoReg);
 		if (dirty_.empty())
 			return {};
 		VREGCACHE_TRY(check_current(vmcs.access()));
@@ -152,19 +151,16 @@ class Cache {
 	// Error::kDirty: a register was set after write_back(), so the guest ran without it.  It stays dirty.
 	[[gnu::always_inline]] Result<void> vm_exit(const Pinned&)
 	{
-		context_.check(Operation::kVmExit);
-		if (dirty_.empty()) [[likely]] {
-			forget(Layout::lazy());
-			return {};
-		}
-		forget(Layout::lazy() - dirty_);
-		return Error::kDirty;
+		context_.check(Operation::kVmExit, kNoReg);
+		Result<void> result = vm_exit_untraced();
+		observer_.invalidate(Layout::lazy() - dirty_);
+		return result;
 	}
 
 	// VMLAUNCH or VMRESUME failed and the guest did not run (VMfail): the guest state in memory is as good as before.
 	void vm_entry_failed(const Pinned&)
 	{
-		context_.check(Operation::kVmEntryFailed);
+		context_.check(Operation::kVmEntryFailed, kNoReg);
 		forget(Layout::exit_information());
 	}
 
@@ -172,7 +168,7 @@ class Cache {
 	// writes no IDT-vectoring information (SDM Vol. 3C, 27.8), so none is read: no event was being delivered.
 	void vm_entry_failure_exit(const Pinned&)
 	{
-		context_.check(Operation::kVmEntryFailed);
+		context_.check(Operation::kVmEntryFailed, kNoReg);
 		forget(Layout::exit_information());
 		fill(Reg::kIdtVectoringInformation, 0);
 		fill(Reg::kIdtVectoringErrorCode, 0);
@@ -185,8 +181,11 @@ class Cache {
 		return Error::kNoRegister;
 	}
 
-	// The next two are for code between host and guest, which nothing may trace or probe: all of it is inlined, no context
-	// is checked, no observer hears of it, and the register does not become quick.
+	// The next three are for code between host and guest, which nothing may trace or probe: all of it is inlined, no context
+	// is checked, no observer hears of it, and no register becomes quick.
+
+	// As vm_exit().
+	[[gnu::always_inline]] Result<void> vm_exit_untraced(const Pinned&) { return vm_exit_untraced(); }
 
 	// As read().
 	template <Reg kReg>
@@ -212,10 +211,10 @@ class Cache {
 		return false;
 	}
 
-	// The observer's watches_hits() may have changed.  Whatever forgets a register, vm_exit() above all, finds out as well.
+	// The observer's watches_reads() may have changed.  Whatever forgets a register, vm_exit() above all, finds out as well.
 	[[gnu::always_inline]] void watching_changed(const Loaded&)
 	{
-		context_.check(Operation::kWatchingChanged);
+		context_.check(Operation::kWatchingChanged, kNoReg);
 		keep(available_);
 	}
 
@@ -232,6 +231,9 @@ class Cache {
 	Context& context() { return context_; }
 
  private:
+	// For tests and planted faults: they define it, the library does not.
+	friend struct CacheTestAccess;
+
 	static constexpr u64 width_mask(Reg reg)
 	{
 		switch (field_width(Layout::encoding(reg))) {
@@ -256,13 +258,7 @@ class Cache {
 		return {};
 	}
 
-	[[gnu::always_inline]] void check_read() const
-	{
-		if constexpr (Context::kChecksEveryRead)
-			context_.check(Operation::kRead);
-	}
-
-	// None of them is available: what is common to all is done once.
+	// None of them is available, and nobody watches: what is common to all is done once.
 	template <Reg... kRegs>
 	[[gnu::always_inline]] Result<void> read_missing(const Access access)
 	{
@@ -276,8 +272,7 @@ class Cache {
 		available_ |= kSet;
 		compiler_barrier();
 		(observer_.miss(kRegs, value_[index(kRegs)]), ...);
-		if (!observer_.watches_hits()) [[likely]]
-			quick_ |= kSet;
+		quick_ |= kSet;
 		return {};
 	}
 
@@ -305,22 +300,18 @@ class Cache {
 		return error;
 	}
 
-	// Some are available, or somebody wants to hear of hits.
+	// Some are available, or somebody watches.
 	template <Reg... kRegs>
 	VREGCACHE_OUT_OF_LINE Result<void> read_rest(Access access)
 	{
 		constexpr RegSet kSet(kRegs...);
+		constexpr Reg kOrder[] = {kRegs...};
+		context_.check(Operation::kRead, kOrder[0]);
 		if (!available_.contains(kSet))
 			VREGCACHE_TRY(check_current(access));
-		Error error = Error::kNone;
-		auto read_one = [&](Reg reg) {
-			if (!available_.contains(reg) || observer_.watches_hits())
-				error = read_slowly(access, reg).error();
-			return error == Error::kNone;
-		};
-		if (!(read_one(kRegs) && ...))
-			return error;
-		if (!observer_.watches_hits())
+		for (Reg reg : kOrder)
+			VREGCACHE_TRY(read_checked(access, reg));
+		if (!observer_.watches_reads())
 			quick_ |= kSet;
 		return {};
 	}
@@ -328,8 +319,12 @@ class Cache {
 	// One copy of each for all registers: they are called in many places.
 	VREGCACHE_OUT_OF_LINE Result<u64> read_slowly(Access access, Reg reg)
 	{
-		if constexpr (!Context::kChecksEveryRead)
-			context_.check(Operation::kRead);
+		context_.check(Operation::kRead, reg);
+		return read_checked(access, reg);
+	}
+
+	[[gnu::always_inline]] Result<u64> read_checked(const Access& access, Reg reg)
+	{
 		if (!available_.contains(reg)) {
 			VREGCACHE_TRY(check_current(access));
 			u64 value = VREGCACHE_TRY(access.vmread(Layout::encoding(reg)));
@@ -337,13 +332,14 @@ class Cache {
 			observer_.miss(reg, value);
 			return value;
 		}
-		if (observer_.watches_hits())
+		if (observer_.watches_reads())
 			observer_.hit(reg);
 		return value_[index(reg)];
 	}
 
 	VREGCACHE_OUT_OF_LINE void write_slowly(Reg reg, u64 value)
 	{
+		context_.check(Operation::kWrite, reg);
 		if (available_.contains(reg) && value_[index(reg)] == value)
 			return;
 		fill(reg, value);
@@ -363,8 +359,18 @@ class Cache {
 	{
 		store(reg, value);
 		compiler_barrier();
-		if (!observer_.watches_hits())
+		if (!observer_.watches_reads())
 			quick_ |= reg;
+	}
+
+	[[gnu::always_inline]] Result<void> vm_exit_untraced()
+	{
+		if (dirty_.empty()) [[likely]] {
+			keep(available_ - Layout::lazy());
+			return {};
+		}
+		keep(available_ - (Layout::lazy() - dirty_));
+		return Error::kDirty;
 	}
 
 	[[gnu::always_inline]] void forget(RegSet set)
@@ -376,7 +382,7 @@ class Cache {
 	// Of the registers that are available, these stay so: available before and after, they may be quick in between.
 	[[gnu::always_inline]] void keep(RegSet left)
 	{
-		quick_ = observer_.watches_hits() ? RegSet() : left;
+		quick_ = observer_.watches_reads() ? RegSet() : left;
 		compiler_barrier();
 		available_ = left;
 	}

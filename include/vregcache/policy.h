@@ -4,28 +4,29 @@
 #pragma once
 
 #include <concepts>
-#include <type_traits>
 
 #include "register.h"
 
 namespace vregcache {
 
+// In place of a register.
+inline constexpr Reg kNoReg = Reg::kEnd;
+
 enum class Operation : u8 { kBind, kRead, kWrite, kWriteBack, kVmExit, kVmEntryFailed, kReload, kWatchingChanged };
 
 // clang-format off
 template <class C>
-concept ContextPolicy = requires(const C& context, Operation operation) {
+concept ContextPolicy = requires(const C& context, Operation operation, Reg reg) {
 	// Complains when the calling context may not use the cache.  The operation goes on: it is a check, not a lock.
-	context.check(operation);
-	// Are reads of quick registers checked too?  It costs them their quickness, so only a debugging kernel wants it.
-	{ std::bool_constant<C::kChecksEveryRead>() };
+	// Accesses to quick registers are not checked: who wants all of them has the observer watch reads.
+	context.check(operation, reg);  // kNoReg: the operation is about no register, or about several
 };
 
 template <class O>
 concept CacheObserver = requires(O& observer, Reg reg, RegSet set, u64 value, u32 number) {
-	// While it says true, the observer hears of every read that memory serves, because no register is quick.  A change
-	// takes effect at the next VM-exit, or with Cache::watching_changed().
-	{ observer.watches_hits() } -> std::same_as<bool>;
+	// While it says true no register is quick, so that each access is checked for its context and the observer hears of
+	// every read that memory serves.  A change takes effect at the next VM-exit, or with Cache::watching_changed().
+	{ observer.watches_reads() } -> std::same_as<bool>;
 	observer.hit(reg);                // a read was served from memory
 	observer.miss(reg, value);        // a read took its value from the VMCS
 	observer.write_back(reg, value);  // a dirty register was stored into the VMCS
@@ -35,12 +36,11 @@ concept CacheObserver = requires(O& observer, Reg reg, RegSet set, u64 value, u3
 // clang-format on
 
 struct AnyContext {
-	static constexpr bool kChecksEveryRead = false;
-	VREGCACHE_INLINE void check(Operation) const {}
+	VREGCACHE_INLINE void check(Operation, Reg) const {}
 };
 
 struct NoObserver {
-	VREGCACHE_INLINE bool watches_hits() const { return false; }
+	VREGCACHE_INLINE bool watches_reads() const { return false; }
 	VREGCACHE_INLINE void hit(Reg) {}
 	VREGCACHE_INLINE void miss(Reg, u64) {}
 	VREGCACHE_INLINE void write_back(Reg, u64) {}

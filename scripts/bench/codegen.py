@@ -8,7 +8,7 @@ from vm.paths import BUILD
 # The hit path of RIP, on a kernel with -O2 and without lockdep.
 HIT_LIMIT = 3
 REGISTERS = {"rip": "RIP", "rflags": "RFLAGS", "cs_base": "CS base"}
-_NOT_SET = ("vrc_count_hits",)
+_NOT_SET = ("vrc_watched_reads",)
 
 
 def object_file(kernel):

@@ -7,7 +7,7 @@
 #include "kvm_way.h"
 
 DEFINE_PER_CPU(vrc_u64, vrc_current_vmcs);
-vrc_bool vrc_count_hits;
+vrc_u8 vrc_watched_reads;
 
 void vrc_host_global_lock(void)
 {

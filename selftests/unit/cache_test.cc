@@ -19,7 +19,7 @@ constexpr Error kAccessErrors[] = {Error::kVmFailInvalid, Error::kVmFailValid, E
 
 class EitherWay : public CacheFixture, public testing::WithParamInterface<bool> {
  protected:
-	EitherWay() { cache_.observer().watch_hits(GetParam()); }
+	EitherWay() { cache_.observer().watch_reads(GetParam()); }
 
 	// At the end of each test too.
 	~EitherWay() override
@@ -204,30 +204,30 @@ TEST_P(Invariant2, QuickRegistersAreThoseOfAvailableOnesWhoseReadsNobodyWatches)
 
 TEST_P(Invariant2, WatchingTakesTheQuicknessAwayAndItsEndGivesItBack)
 {
-	cache_.observer().watch_hits(false);
+	cache_.observer().watch_reads(false);
 	read_all_registers();
 	EXPECT_EQ(cache_.quick(), RegSet::all());
-	cache_.observer().watch_hits(true);
+	cache_.observer().watch_reads(true);
 	cache_.watching_changed(loaded_);
 	EXPECT_TRUE(cache_.quick().empty());
 	EXPECT_EQ(cache_.available(), RegSet::all());
 	read_all_registers();
 	cache_.write<Reg::kRip>(loaded_, u64{1});
 	EXPECT_TRUE(cache_.quick().empty());
-	cache_.observer().watch_hits(false);
+	cache_.observer().watch_reads(false);
 	cache_.watching_changed(loaded_);
 	EXPECT_EQ(cache_.quick(), RegSet::all());
-	cache_.observer().watch_hits(GetParam());
+	cache_.observer().watch_reads(GetParam());
 	cache_.watching_changed(loaded_);
 }
 
 // What is not quick for no reason becomes so as soon as anything is forgotten.
 TEST_P(Invariant2, VmExitFindsOutWhetherHitsAreWatched)
 {
-	cache_.observer().watch_hits(!GetParam());
+	cache_.observer().watch_reads(!GetParam());
 	read_all_registers();
 	ASSERT_TRUE(cache_.read_untraced<Reg::kEfer>(loaded_).ok());
-	cache_.observer().watch_hits(GetParam());
+	cache_.observer().watch_reads(GetParam());
 	ASSERT_TRUE(cache_.vm_exit(pinned_).ok());
 	EXPECT_EQ(cache_.quick(), GetParam() ? RegSet() : registers_changed_by(ChangedBy::kHost));
 }

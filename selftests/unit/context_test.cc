@@ -128,29 +128,57 @@ TEST_F(Invariant6, UntracedOperationsCheckNothing)
 	EXPECT_TRUE(checks_of(untraced).empty());
 }
 
-// A policy that leaves quick reads alone.
-class LenientContext : public RecordingContext {
- public:
-	static constexpr bool kChecksEveryRead = false;
-};
-
-TEST_F(Invariant6, QuickReadIsCheckedOnlyWhenThePolicyWantsIt)
+TEST_F(Invariant6, QuickAccessIsCheckedOnlyWhileReadsAreWatched)
 {
-	Cache<VmxLayout, ModelAccess, LenientContext, NoObserver> lenient;
-	Cache<VmxLayout, ModelAccess, RecordingContext, NoObserver> strict;
-	ASSERT_TRUE(lenient.bind(loaded_, kVmcsA).ok());
-	ASSERT_TRUE(strict.bind(loaded_, kVmcsA).ok());
-	auto checks = [&](auto& cache) {
-		cache.context().clear();
-		std::ignore = cache.template read<Reg::kRip>(loaded_);
-		std::ignore = cache.read(loaded_, Reg::kRip);
-		return cache.context().checks();
+	auto access = [&] {
+		return checks_of([&] {
+			std::ignore = cache_.read<Reg::kRip>(loaded_);
+			std::ignore = cache_.read(loaded_, Reg::kRip);
+			u64 rip;
+			std::ignore = cache_.read_all<Reg::kRip>(loaded_, rip);
+			cache_.write<Reg::kRip>(loaded_, rip + 1);
+		});
 	};
-	// The miss is checked by both.
-	EXPECT_EQ(checks(lenient), Operations{Operation::kRead});
-	EXPECT_EQ(checks(strict), Operations(2, Operation::kRead));
-	EXPECT_TRUE(checks(lenient).empty());
-	EXPECT_EQ(checks(strict), Operations(2, Operation::kRead));
+	const Operations all{Operation::kRead, Operation::kRead, Operation::kRead, Operation::kWrite};
+	EXPECT_EQ(access(), all);
+	EXPECT_EQ(access(), all);
+	cache_.observer().watch_reads(false);
+	cache_.watching_changed(loaded_);
+	EXPECT_TRUE(access().empty());
+	// A miss is checked all the same.
+	cache_.mark_for_reload(loaded_, Reg::kRip);
+	EXPECT_EQ(checks_of([&] { std::ignore = cache_.read<Reg::kRip>(loaded_); }), Operations{Operation::kRead});
+}
+
+TEST_F(Invariant6, ReadOfSeveralChecksOnceWithTheFirst)
+{
+	u64 rip, rsp;
+	auto read = [&] {
+		return checks_of([&] { std::ignore = cache_.read_all<Reg::kRip, Reg::kRsp>(loaded_, rip, rsp); });
+	};
+	cpu_.unload();
+	EXPECT_EQ(read(), Operations{Operation::kRead});
+	cpu_.load(kVmcsA);
+	EXPECT_EQ(read(), Operations{Operation::kRead});
+	EXPECT_EQ(read(), Operations{Operation::kRead});
+	EXPECT_EQ(cache_.context().registers(), std::vector<Reg>{Reg::kRip});
+}
+
+TEST_F(Invariant6, CheckIsToldTheRegister)
+{
+	for (const TypedRegister& typed : writable_typed_registers()) {
+		cache_.context().clear();
+		std::ignore = typed.read(cache_, loaded_);
+		std::ignore = cache_.read(loaded_, typed.reg);
+		typed.write(cache_, loaded_, 1);
+		std::ignore = cache_.write(loaded_, typed.reg, 2);
+		EXPECT_EQ(cache_.context().registers(), std::vector<Reg>(4, typed.reg));
+	}
+	cache_.context().clear();
+	std::ignore = cache_.read(loaded_, Reg::kEnd);
+	std::ignore = cache_.write(loaded_, Reg::kExitReason, 1);
+	std::ignore = cache_.write_back(pinned_);
+	EXPECT_EQ(cache_.context().registers(), std::vector<Reg>(3, kNoReg));
 }
 
 TEST_F(Invariant6, VmEntryFailuresCheckOnce)

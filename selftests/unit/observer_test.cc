@@ -140,7 +140,7 @@ TEST_F(ObserverTest, RegisterThatIsGivenUpIsInvalidated)
 // What is not watched is heard of all the same, but for hits.
 TEST_F(ObserverTest, ObserverThatDoesNotWatchHitsHearsOfNone)
 {
-	cache_.observer().watch_hits(false);
+	cache_.observer().watch_reads(false);
 	for (const TypedRegister& typed : all_typed_registers()) {
 		cache_.observer().clear();
 		for (int i = 0; i < 3; i++) {
@@ -153,9 +153,9 @@ TEST_F(ObserverTest, ObserverThatDoesNotWatchHitsHearsOfNone)
 
 TEST_F(ObserverTest, WatchingCountsEachHitFromTheNextVmExitOn)
 {
-	cache_.observer().watch_hits(false);
+	cache_.observer().watch_reads(false);
 	read_all_registers();
-	cache_.observer().watch_hits(true);
+	cache_.observer().watch_reads(true);
 	ASSERT_TRUE(cache_.vm_exit(pinned_).ok());
 	cache_.observer().clear();
 	// Of those that the VM-exit left, and that were quick.
@@ -167,9 +167,9 @@ TEST_F(ObserverTest, WatchingCountsEachHitFromTheNextVmExitOn)
 TEST_F(ObserverTest, WatchingCountsEachHitFromTheCallOn)
 {
 	for (const TypedRegister& typed : all_typed_registers()) {
-		cache_.observer().watch_hits(false);
+		cache_.observer().watch_reads(false);
 		ASSERT_TRUE(typed.read(cache_, loaded_).ok());
-		cache_.observer().watch_hits(true);
+		cache_.observer().watch_reads(true);
 		cache_.watching_changed(loaded_);
 		cache_.observer().clear();
 		ASSERT_TRUE(typed.read(cache_, loaded_).ok());
@@ -208,7 +208,7 @@ class LookingObserver {
 
 	void set_look(Look look) { look_ = std::move(look); }
 
-	bool watches_hits() const { return true; }
+	bool watches_reads() const { return true; }
 	void hit(Reg reg) { look(EventKind::kHit, reg); }
 	void miss(Reg reg, u64) { look(EventKind::kMiss, reg); }
 	void write_back(Reg reg, u64) { look(EventKind::kWriteBack, reg); }

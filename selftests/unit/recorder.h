@@ -12,15 +12,24 @@ namespace vregcache::test {
 
 class RecordingContext {
  public:
-	static constexpr bool kChecksEveryRead = true;
-
-	void check(Operation operation) const { checks_.push_back(operation); }
+	void check(Operation operation, Reg reg) const
+	{
+		checks_.push_back(operation);
+		registers_.push_back(reg);
+	}
 
 	const std::vector<Operation>& checks() const { return checks_; }
-	void clear() { checks_.clear(); }
+	// One for each check.
+	const std::vector<Reg>& registers() const { return registers_; }
+	void clear()
+	{
+		checks_.clear();
+		registers_.clear();
+	}
 
  private:
 	mutable std::vector<Operation> checks_;
+	mutable std::vector<Reg> registers_;
 };
 
 enum class EventKind { kHit, kMiss, kWriteBack, kInvalidate, kNoRegister };
@@ -48,9 +57,9 @@ inline void PrintTo(const Event& event, std::ostream* out)
 
 class RecordingObserver {
  public:
-	void watch_hits(bool watches) { watches_ = watches; }
+	void watch_reads(bool watches) { watches_ = watches; }
 
-	bool watches_hits() const { return watches_; }
+	bool watches_reads() const { return watches_; }
 	void hit(Reg reg) { events_.push_back(hit_event(reg)); }
 	void miss(Reg reg, u64 value) { events_.push_back(miss_event(reg, value)); }
 	void write_back(Reg reg, u64 value) { events_.push_back(write_back_event(reg, value)); }

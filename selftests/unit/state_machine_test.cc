@@ -301,8 +301,11 @@ class Model {
 		if (!std::all_of(world.registers.begin(), world.registers.begin() + count, known) &&
 		    obstacle(world) != Error::kNone)
 			return {.error = obstacle(world)};
+		auto unheard = [](const World::Register& reg) { return reg.unheard; };
+		bool heard = world.watched &&
+			     !std::all_of(world.registers.begin(), world.registers.begin() + count, unheard);
 		for (u8 place = 0; place < count; place++) {
-			all.hits += known(world.registers[place]) && world.watched;
+			all.hits += known(world.registers[place]) && heard;
 			Expected one = read_value(world, {Action::kRead, place});
 			all.value = one.value;
 			all.accesses.insert(all.accesses.end(), one.accesses.begin(), one.accesses.end());
@@ -451,7 +454,7 @@ class Model {
 
 // Counts hits.
 struct Listener {
-	bool watches_hits() const { return watches; }
+	bool watches_reads() const { return watches; }
 	void hit(Reg) { hits++; }
 	void miss(Reg, u64) {}
 	void write_back(Reg, u64) {}

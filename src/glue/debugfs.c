@@ -21,7 +21,7 @@ static int exits_show(struct seq_file *output, void *unused)
 		if (!row.exits && !row.hits && !row.vmreads && !row.vmwrites)
 			continue;
 		seq_printf(output, "%s %llu ", row.reason, row.exits);
-		if (READ_ONCE(vrc_count_hits))
+		if (READ_ONCE(vrc_watched_reads) & VRC_WATCH_HITS)
 			seq_printf(output, "%llu", row.hits);
 		else
 			seq_putc(output, '-');

@@ -15,6 +15,7 @@
 extern "C" {
 typedef unsigned long long vrc_u64;
 typedef unsigned int vrc_u32;
+typedef unsigned char vrc_u8;
 typedef unsigned short vrc_u16;
 typedef bool vrc_bool;
 #define VRC_PRINTF
@@ -22,6 +23,7 @@ typedef bool vrc_bool;
 #include <linux/types.h>
 typedef u64 vrc_u64;
 typedef u32 vrc_u32;
+typedef u8 vrc_u8;
 typedef u16 vrc_u16;
 typedef bool vrc_bool;
 #define VRC_PRINTF __printf(1, 2)
@@ -228,8 +230,11 @@ VRC_ASIDE void vrc_trace_invalidate(vrc_u32 vcpu, vrc_u64 set);
 /* @from: the CPU where it was loaded before, or -1. */
 VRC_ASIDE void vrc_trace_vmcs_load(vrc_u32 vcpu, vrc_u64 vmcs, int from);
 
-/* Module parameter: count the reads that memory serves, too.  May change at any time. */
-extern vrc_bool vrc_count_hits;
+/* Who wants to see each read of a register, also those that memory serves.  May change at any time. */
+extern vrc_u8 vrc_watched_reads;
+#define VRC_WATCH_HITS 1	  /* module parameter count_hits: they are counted */
+#define VRC_WATCH_CONTEXT 2	  /* check_context: the calling context is checked */
+#define VRC_WATCH_VERIFICATION 4  /* verify: they are compared with the VMCS */
 
 /* The debugfs table: row @index, or false behind the last. */
 struct vrc_counter_row {

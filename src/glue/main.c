@@ -4,13 +4,15 @@
 #include <linux/preempt.h>
 
 #include "objects.h"
+#include "watch.h"
 
 static bool unsafe;
 module_param(unsafe, bool, 0444);
 MODULE_PARM_DESC(unsafe, "run on a CPU with a vulnerability that the module does not mitigate (default: refuse)");
 
-bool vrc_count_hits;
-module_param_named(count_hits, vrc_count_hits, bool, 0644);
+static struct vrc_watch count_hits = { .bit = VRC_WATCH_HITS };
+module_param_cb(count_hits, &vrc_watch_parameter, &count_hits, 0644);
+__MODULE_PARM_TYPE(count_hits, "bool");
 MODULE_PARM_DESC(count_hits, "count also the register reads that memory serves, which then take longer (default: no)");
 
 static int __init vregcache_init(void)

@@ -12,6 +12,12 @@
 
 namespace {
 
+#ifdef CONFIG_LOCKDEP
+constexpr bool kLockdep = true;
+#else
+constexpr bool kLockdep = false;
+#endif
+
 struct AccessCounters {
 	u64 hits = 0;
 	u64 vmreads = 0;
@@ -45,8 +51,13 @@ constexpr u32 kCounterRows = kExitReasonCount + 1;
 // Counts a vCPU's accesses.  It is the observer of the vCPU's cache.
 class Counters {
  public:
-	bool watches_hits() const { return __atomic_load_n(&vrc_count_hits, __ATOMIC_RELAXED); }
-	void hit(vregcache::Reg) { now_.accesses.hits++; }
+	// With lockdep each access is checked for its context.
+	bool watches_reads() const { return kLockdep || __atomic_load_n(&vrc_watched_reads, __ATOMIC_RELAXED); }
+	void hit(vregcache::Reg)
+	{
+		if (__atomic_load_n(&vrc_watched_reads, __ATOMIC_RELAXED) & VRC_WATCH_HITS)
+			now_.accesses.hits++;
+	}
 	void miss(vregcache::Reg reg, u64 value) { trace_miss(vcpu_, reg, value); }
 	void write_back(vregcache::Reg reg, u64 value) { trace_write_back(vcpu_, reg, value); }
 	void invalidate(vregcache::RegSet set) { trace_invalidate(vcpu_, set); }

@@ -7,7 +7,7 @@ namespace vregcache {
 
 struct Observer {
 #ifndef VRC_MUST_NOT_COMPILE
-	bool watches_hits() const { return true; }
+	bool watches_reads() const { return true; }
 #endif
 	void hit(Reg) {}
 	void miss(Reg, u64) {}

@@ -104,7 +104,7 @@ TEST_P(AccessTable, SteadyState) { check_steady_state(GetParam(), false); }
 TEST_P(AccessTable, SteadyStateTraced) { check_steady_state(GetParam(), true); }
 TEST_P(AccessTable, SteadyStateWithHitsCounted)
 {
-	vrc_count_hits = true;
+	vrc_watched_reads = VRC_WATCH_HITS;
 	check_steady_state(GetParam(), false);
 }
 

@@ -25,7 +25,7 @@ Host::Host() { g_host = this; }
 Host::~Host()
 {
 	trace(false);
-	vrc_count_hits = false;
+	vrc_watched_reads = 0;
 	g_host = nullptr;
 }
 Host& host() { return *g_host; }
@@ -85,7 +85,7 @@ void vrc_host_info(const char*, ...) {}
 void vrc_host_warn(const char* what) { host().complain(std::string("WARN: ") + what); }
 void vrc_host_warn_no_register(unsigned int) { host().complain("WARN: no such register"); }
 
-bool vrc_count_hits;
+u8 vrc_watched_reads;
 
 // ---- trace events ----
 

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
-// A context policy that does not tell the compiler whether it checks quick reads.
+// A context policy that could not say which register was touched.
 // expect-error: template constraint failure|does not satisfy
 #include "common.h"
 
 namespace vregcache {
 
 struct Context {
-	void check(Operation) const {}
 #ifdef VRC_MUST_NOT_COMPILE
-	bool kChecksEveryRead = false;
+	void check(Operation) const {}
 #else
-	static constexpr bool kChecksEveryRead = false;
+	void check(Operation, Reg) const {}
 #endif
 };
 
