@@ -33,6 +33,48 @@ class Plan(unittest.TestCase):
         self.assertEqual((done.returncode, "say BOCHS=" in done.stdout), (1, True), done.stdout)
 
 
+class FailedTests(unittest.TestCase):
+    """What stands below the table, where only the last lines are shown."""
+
+    def shown(self, *failures, failed=None, **more):
+        level = check.Level("a level", 6)
+        level.remark = "did not end by itself"
+        level.failures = list(failures)
+        level.failed = len(failures) if failed is None else failed
+        return check.failed_tests([check.Level("a good one", 1), level], **more)
+
+    def test_nothing_when_nothing_failed(self):
+        self.assertEqual(self.shown(), [])
+
+    def test_level_program_test_and_what_it_said(self):
+        self.assertEqual(self.shown(("vregcache:a_test fixture.one", ["a_test.c:5:one:Expected 1 (1) == n (2)", "", "a_test.c:6:one:n"])),
+                         ["  a level: vregcache:a_test fixture.one", "      a_test.c:5:one:Expected 1 (1) == n (2)",
+                          "      a_test.c:6:one:n"])
+
+    def test_a_failure_without_a_name_is_there_too(self):
+        self.assertEqual(self.shown(failed=2), ["  a level: 2 more", "      did not end by itself"])
+
+    def test_names_go_before_words_where_room_is_short(self):
+        shown = self.shown(*[(f"test {number}", ["1", "2", "3"]) for number in range(10)], limit=12)
+        self.assertEqual(len(shown), 12)
+        self.assertEqual([line for line in shown if "test " in line], [f"  a level: test {number}" for number in range(10)])
+
+    def test_never_more_than_the_limit_and_the_rest_is_counted(self):
+        shown = self.shown(*[(f"test {number}", ["words"]) for number in range(30)], limit=12)
+        self.assertEqual((len(shown), shown[0], shown[-1]), (12, "  a level: test 0", "  and 19 more"))
+
+    def test_a_long_line_is_cut(self):
+        self.assertLessEqual(max(map(len, self.shown(("x" * 500, ["y" * 500])))), 160)
+
+    def test_a_build_s_errors_rather_than_its_last_lines(self):
+        with tempfile.TemporaryDirectory() as folder:
+            log = pathlib.Path(folder) / "log"
+            log.write_text("g++ a.cc\na.cc:1:2: error: no\nmake: Leaving directory\nbye\n")
+            self.assertEqual(check.errors_of(log), ["a.cc:1:2: error: no"])
+            log.write_text("one\ntwo\nthree\n\n")
+            self.assertEqual(check.errors_of(log), ["two", "three"])
+
+
 class ConfigTook(unittest.TestCase):
     def missing(self, config, fragment):
         with tempfile.TemporaryDirectory() as folder:

@@ -74,6 +74,20 @@ class Counting(unittest.TestCase):
              "# one: Test failed at step #3", "#          FAIL  f.one", "not ok 1 f.one"],
             "not ok 1 selftests: vregcache: device_test # exit=1")))
         self.assertEqual(judge.cases[0].reason, "x_test.c:5:one:Expected 1 (1) == 2 (2)")
+        self.assertEqual(judge.failures(), [("vregcache:device_test f.one", ["x_test.c:5:one:Expected 1 (1) == 2 (2)",
+                                                                             "x_test.c:9:one:Expected 3"])])
+
+    def test_the_words_of_a_good_test_are_nobody_s_failure(self):
+        judge = judged(run(program(
+            ["1..2", "#  RUN           f.one ...", "# x_test.c:5:one:by the way", "ok 1 f.one", "#  RUN           f.two ...",
+             "not ok 2 f.two"], "not ok 1 selftests: vregcache: device_test # exit=1")))
+        self.assertEqual([name for name, _ in judge.failures()], ["vregcache:device_test f.two"])
+        self.assertNotIn("by the way", judge.failures()[0][1][0])
+
+    def test_a_problem_is_a_failure_with_its_words(self):
+        judge = judged(run(good() + WARNING))
+        self.assertEqual([name for name, _ in judge.failures()], ["the machine"])
+        self.assertIn("vrc_check", judge.failures()[0][1][0])
 
     def test_program_without_results_has_failed(self):
         self.assertEqual(judged(run(program(["hello"]))).counts(), (0, 1, 0))

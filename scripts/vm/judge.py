@@ -134,6 +134,12 @@ class Judge:
 
         return of(ktap.PASS), of(ktap.FAIL) + len(self.problems), of(ktap.SKIP)
 
+    def failures(self):
+        """Of each failed test and each problem: whose, and the lines that say what is wrong."""
+        cases = [case for case in self.cases if case.status == ktap.FAIL]
+        return ([(f"{case.program} {case.name}", case.complaints or [case.reason or "not ok"]) for case in cases] +
+                [(problem.program or "the machine", [f"{problem.what}: {problem.text}"]) for problem in self.problems])
+
     # Parts.
 
     def _problem(self, what, line_number, text):

@@ -23,6 +23,8 @@ class Case:
     status: str
     reason: str = ""
     line_number: int = 0
+    # Of a failed test: what it said.
+    complaints: list = dataclasses.field(default_factory=list)
 
 
 class Program:
@@ -35,17 +37,21 @@ class Program:
         self.planned = None
         self.running = None
         self.last_line = ""
-        self.complaint = ""
+        self.complaints = []
         self.skip_reason = ""
+
+    @property
+    def complaint(self):
+        return self.complaints[0] if self.complaints else ""
 
     def inner(self, text, line_number):
         """A line of the program's own output."""
         found = _RUN.match(text)
         if found:
             self.running = found.group(1)
-            self.complaint = ""
-        elif not self.complaint and _COMPLAINT.match(text):
-            self.complaint = text.lstrip("# ")
+            self.complaints = []
+        elif _COMPLAINT.match(text):
+            self.complaints.append(text.lstrip("# "))
         found = _PLAN.match(text)
         if found and self.planned is None:
             self.planned = int(found.group(1))
@@ -73,8 +79,8 @@ class Program:
             status, reason = FAIL, f"# {directive} {rest}".strip() if directive else self.complaint or self.last_line
         else:
             status, reason = PASS, ""
-        self.complaint = ""
-        self.cases.append(Case(self.name, name, status, reason, line_number))
+        complaints, self.complaints = self.complaints, []
+        self.cases.append(Case(self.name, name, status, reason, line_number, complaints if status == FAIL else []))
 
     def finish(self, failed, directive, rest, line_number):
         """The runner's verdict on the program.  Completes the list of cases."""
