@@ -195,11 +195,14 @@ inline void load_io_map(Cpu& cpu)
 	}
 }
 
-inline u32 svm_event_type(u32 type)
+// QEMU 7.2 delivers an interrupt inside of VMRUN and keeps its vector as that of a pending exception: it is delivered once
+// more if QEMU turns to another CPU before the guest's first instruction.  A software event does not stay behind, and
+// differs in the check of the gate's DPL alone, which CPL 0 passes always.
+inline u32 svm_event_type(u32 type, u8 cpl)
 {
 	switch (type) {
 	case kTypeExternalInterrupt:
-		return kEventInterrupt;
+		return cpl ? kEventInterrupt : kEventSoftware;
 	case kTypeNmi:
 		return kEventNmi;
 	case kTypeSoftwareInterrupt:
@@ -217,7 +220,7 @@ inline void schedule_delivery(Cpu& cpu, const Delivery& delivery)
 	const u32 vector = delivery.info & kEventVectorMask;
 
 	cpu.delivery = delivery;
-	guest.event = vector | svm_event_type(info_type(delivery.info)) | kEventValid;
+	guest.event = vector | svm_event_type(info_type(delivery.info), guest.cpl) | kEventValid;
 	if (delivery.info & kInfoErrorCode)
 		guest.event |= kEventErrorCode;
 	guest.event_error = delivery.error;
