@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The groups of ioctls: sixteen numbers and a file for each, and a line in main.c. */
+#ifndef VREGCACHE_TEST_GROUPS_H
+#define VREGCACHE_TEST_GROUPS_H
+
+#include <linux/file.h>
+
+struct vrc_test_group {
+	/* -ENOTTY: there is none of that number. */
+	long (*ioctl)(unsigned int command, void __user *argument);
+	/* When the module is loaded and unloaded, where there is something to do. */
+	int (*begin)(void);
+	void (*end)(void);
+};
+
+extern const struct vrc_test_group vrc_test_fields; /* fields.c */
+
+/* Calls the function with the vCPU's file. */
+#define WITH_VCPU(descriptor, function, ...)					\
+	({									\
+		struct file *vcpu_ = fget(descriptor);				\
+		int error_ = vcpu_ ? function(vcpu_, ##__VA_ARGS__) : -EBADF;	\
+										\
+		if (vcpu_)							\
+			fput(vcpu_);						\
+		error_;								\
+	})
+
+#endif
