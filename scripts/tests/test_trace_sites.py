@@ -105,6 +105,16 @@ class Sites(unittest.TestCase):
         source += entry("g_nop", "g_out", "x").replace("__tracepoint_x", "another_key")
         self.assert_wrong(source, "vrc_trace_miss is called from g")
 
+    def test_switch_of_the_module(self):
+        source = GOOD + function("vrc_report_it", "ret")
+        source += function("g", f"g_nop: {NOP}; ret; g_out: call vrc_report_it; ret")
+        source += entry("g_nop", "g_out", "x").replace("__tracepoint_x + 8", "vrc_verify_key")
+        wrong, found = self.check(source, ("miss", "verify"))
+        self.assertEqual(wrong, [])
+        self.assertEqual([name for _, name in found["verify"]], ["g"])
+        self.assert_wrong(source + function("h", "call vrc_report_it; ret"), "vrc_report_it is called from h",
+                          ("miss", "verify"))
+
     def test_what_follows_a_call_that_does_not_return(self):
         wrong, _ = self.check(GOOD + function("g", "call __stack_chk_fail; call vrc_trace_miss"))
         self.assertEqual(wrong, [])

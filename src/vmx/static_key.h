@@ -6,34 +6,51 @@
 #include "offsets_generated.h"
 
 struct tracepoint;
+struct static_key_false;
 
 namespace {
 
-// Is anybody listening?  A template's argument is a constant that the assembler can take.
-template <tracepoint& kTracepoint>
-[[gnu::always_inline]] inline bool is_traced()
+// The key is in @kObject, so far behind its beginning.  A template's argument is a constant that the assembler can take.
+template <auto& kObject, unsigned kOffset>
+[[gnu::always_inline]] inline bool key_is_on()
 {
-#if !defined(CONFIG_TRACEPOINTS)
-	return false;
-#elif defined(CONFIG_JUMP_LABEL)
+#if defined(CONFIG_JUMP_LABEL)
 	// An entry of the kernel's jump table: where the NOP is, where the jump would go, which key.  An even key
 	// address means that the jump is to be there while the key is on.
 	// clang-format off
 	asm inline goto("1: .byte 0x0f, 0x1f, 0x44, 0x00, 0x00\n\t"
 			".pushsection __jump_table, \"aw\"\n\t"
 			".balign 8\n\t"
-			".long 1b - .\n\t.long %l[traced] - .\n\t"
-			".quad %c[tracepoint] + %c[key] - .\n\t"
+			".long 1b - .\n\t.long %l[on] - .\n\t"
+			".quad %c[object] + %c[offset] - .\n\t"
 			".popsection"
-			: : [tracepoint] "i"(&kTracepoint), [key] "i"(VRC_TRACEPOINT_KEY) : : traced);
+			: : [object] "i"(&kObject), [offset] "i"(kOffset) : : on);
 	// clang-format on
 	return false;
-traced:
+on:
 	return true;
 #else
 	// Without them the key is a counter.
-	const char* key = reinterpret_cast<const char*>(&kTracepoint) + VRC_TRACEPOINT_KEY + VRC_STATIC_KEY_ENABLED;
+	const char* key = reinterpret_cast<const char*>(&kObject) + kOffset + VRC_STATIC_KEY_ENABLED;
 	return __atomic_load_n(reinterpret_cast<const int*>(key), __ATOMIC_RELAXED) > 0;
+#endif
+}
+
+// Is the switch on?  C has defined the key, with DEFINE_STATIC_KEY_FALSE().
+template <static_key_false& kKey>
+[[gnu::always_inline]] inline bool is_on()
+{
+	return key_is_on<kKey, 0>();
+}
+
+// Is anybody listening?
+template <tracepoint& kTracepoint>
+[[gnu::always_inline]] inline bool is_traced()
+{
+#if !defined(CONFIG_TRACEPOINTS)
+	return false;
+#else
+	return key_is_on<kTracepoint, VRC_TRACEPOINT_KEY>();
 #endif
 }
 
