@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* /sys/kernel/debug/vregcache: accesses to VMCSs, by the VM-exit that asked; and the CPUs. */
+/* /sys/kernel/debug/vregcache: accesses to VMCSs, by the VM-exit that asked; the CPUs; and faults. */
 #include <linux/cpu.h>
 #include <linux/debugfs.h>
 #include <linux/module.h>
@@ -7,6 +7,7 @@
 #include <linux/smp.h>
 #include <asm/special_insns.h>
 
+#include "faults.h"
 #include "objects.h"
 
 static struct dentry *directory;
@@ -92,12 +93,15 @@ static int memory_show(struct seq_file *output, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(memory);
 
+DEFINE_SHOW_ATTRIBUTE(vrc_faults);
+
 void vrc_debugfs_register(void)
 {
 	directory = debugfs_create_dir("vregcache", NULL);
 	debugfs_create_file("exits", 0600, directory, NULL, &exits_operations);
 	debugfs_create_file("cpus", 0400, directory, NULL, &cpus_fops);
 	debugfs_create_file("memory", 0400, directory, NULL, &memory_fops);
+	debugfs_create_file("faults", 0400, directory, NULL, &vrc_faults_fops);
 }
 
 void vrc_debugfs_unregister(void)

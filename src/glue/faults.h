@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What must never happen: counted, and told once. */
+#ifndef VREGCACHE_GLUE_FAULTS_H
+#define VREGCACHE_GLUE_FAULTS_H
+
+#include <linux/bug.h>
+
+enum vrc_fault {
+	/* The register cache was used where it must not be; the first that applies. */
+	VRC_FAULT_NMI,
+	VRC_FAULT_HARDIRQ,
+	VRC_FAULT_SOFTIRQ,
+	VRC_FAULT_SCHEDULER,
+	VRC_FAULT_FOREIGN_TASK,
+	VRC_FAULT_UNLOCKED,
+	/* What memory has of a register is not what the VMCS has. */
+	VRC_FAULT_MISMATCH,
+	VRC_FAULT_WRONG_VMCS,
+	VRC_FAULTS
+};
+
+/* In any context. */
+void vrc_count_fault(enum vrc_fault fault);
+
+struct seq_file;
+/* A line for each: its name, and how often it happened since the module was loaded. */
+int vrc_faults_show(struct seq_file *output, void *unused);
+
+/*
+ * Does the next WARN_ON_ONCE() in this function have something to say?  For what is to be printed with it: so that both
+ * come again when debugfs clear_warn_once is written.  The function must have no other BUG or WARN, and must be there
+ * once (noinline, __noclone): the label is where the kernel's table goes on with this function's entry.
+ */
+#ifdef CONFIG_GENERIC_BUG
+#define VRC_WARN_IS_NEW()								\
+	({										\
+		const struct bug_entry *entry_;						\
+											\
+		asm volatile(".pushsection __bug_table, \"aw\"\n"			\
+			     ".Lvrc_warn%=:\n\t"					\
+			     ".popsection\n\t"						\
+			     "lea .Lvrc_warn%=(%%rip), %0" : "=r"(entry_));		\
+		!(READ_ONCE(entry_->flags) & BUGFLAG_DONE);				\
+	})
+#else
+#define VRC_WARN_IS_NEW()				\
+	({						\
+		static unsigned long told_;		\
+							\
+		!test_and_set_bit(0, &told_);		\
+	})
+#endif
+
+#endif
