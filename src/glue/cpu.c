@@ -186,15 +186,6 @@ void vrc_host_prediction_barrier(void)
 }
 
 /*
- * The VM-exit has acknowledged the NMI and blocks further ones until an IRET.  INT 2 goes through the kernel's own NMI
- * entry, whose IRET ends the blocking.
- */
-noinstr void vrc_host_handle_nmi(void)
-{
-	asm volatile("int $2");
-}
-
-/*
  * The CPU was in the guest, whose memory is a user process's: the handler, which looks at the privilege level, must not
  * take it for an error of the kernel's own.
  */

@@ -97,8 +97,12 @@ void vrc_host_entry_end(void);
 void vrc_host_reschedule(void);
 /* Forgets the indirect branch predictions of this CPU, where the kernel uses that against Spectre v2. */
 void vrc_host_prediction_barrier(void);
-/* Runs the host's handlers of what made the CPU leave the guest. */
-void vrc_host_handle_nmi(void);
+/*
+ * Run the host's handler of what made the CPU leave @vcpu's guest, which may ask for the guest's registers meanwhile.
+ * Interrupts are off, and NMIs blocked where it was one; vrc_host_take_interrupt() leaves interrupts on.
+ */
+void vrc_host_handle_nmi(struct vrc_host_vcpu *vcpu);
+void vrc_host_take_interrupt(struct vrc_host_vcpu *vcpu);
 void vrc_host_handle_machine_check(void);
 
 /* ---- locks of the glue's objects ---- */

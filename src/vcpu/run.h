@@ -116,7 +116,7 @@ inline Result<void> enter_once(Vcpu& vcpu, const EntryScope& scope, Exit& exit)
 		InterruptionInformation what{VREGCACHE_TRY(vcpu.cache.read<Reg::kExitInterruptionInformation>(vmcs))};
 		// NMIs stay blocked until the host's handler returns, so it runs at once.
 		if (what.is_nmi())
-			vrc_host_handle_nmi();
+			vrc_host_handle_nmi(vcpu.host);
 		else if (what.vector() == vector::kMachineCheck)
 			vrc_host_handle_machine_check();
 	}

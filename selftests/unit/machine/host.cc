@@ -267,7 +267,7 @@ void vrc_host_reschedule()
 
 void vrc_host_prediction_barrier() {}
 
-void vrc_host_handle_nmi()
+void vrc_host_handle_nmi(vrc_host_vcpu*)
 {
 	if (!host().interrupts_off)
 		host().complain("a host NMI is handled, and interrupts are on already");

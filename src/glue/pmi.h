@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The PMI window: the host's handler of what made a vCPU leave the guest runs on this CPU. */
+#ifndef VREGCACHE_GLUE_PMI_H
+#define VREGCACHE_GLUE_PMI_H
+
+#include <linux/percpu.h>
+#include <linux/preempt.h>
+
+struct vrc_host_vcpu;
+
+/*
+ * While it is open, the address of the vCPU whose VM-exit an NMI or an interrupt was, with the kind in bit 0; else 0.
+ * No operation of the vCPU's register cache is in progress then, and its VMCS is the current one.
+ */
+DECLARE_PER_CPU(unsigned long, vrc_pmi_vcpu);
+#define VRC_PMI_IRQ 0UL
+#define VRC_PMI_NMI 1UL
+
+/*
+ * Has the caller, an NMI handler or a handler of a hard interrupt, interrupted this vCPU's guest? A soft interrupt that runs
+ * behind the interrupt's handler, or an NMI that comes meanwhile, has not; nor has what interrupts these.
+ */
+static __always_inline bool pmi_in_guest(const struct vrc_host_vcpu *vcpu)
+{
+	unsigned long window = raw_cpu_read(vrc_pmi_vcpu);
+
+	if (window == ((unsigned long)vcpu | VRC_PMI_NMI))
+		return in_nmi();
+	return window == ((unsigned long)vcpu | VRC_PMI_IRQ) && in_hardirq() && !in_nmi() && !in_serving_softirq();
+}
+
+/* The vCPU whose guest the caller has interrupted, or NULL. */
+static __always_inline struct vrc_host_vcpu *pmi_vcpu(void)
+{
+	unsigned long window = raw_cpu_read(vrc_pmi_vcpu);
+	struct vrc_host_vcpu *vcpu = (struct vrc_host_vcpu *)(window & ~VRC_PMI_NMI);
+
+	return vcpu && pmi_in_guest(vcpu) ? vcpu : NULL;
+}
+
+#endif
