@@ -149,11 +149,10 @@ class Cache {
 
 	// A VM-exit happened: the guest may have changed what it owns.  Call it before anything is read.
 	// Error::kDirty: a register was set after write_back(), so the guest ran without it.  It stays dirty.
-	[[gnu::always_inline]] Result<void> vm_exit(const Pinned&)
+	[[gnu::always_inline]] Result<void> vm_exit(const Pinned& vmcs)
 	{
-		context_.check(Operation::kVmExit, kNoReg);
-		Result<void> result = vm_exit_untraced();
-		observer_.invalidate(Layout::lazy() - dirty_);
+		Result<void> result = vm_exit_untraced(vmcs);
+		tell_vm_exit(vmcs);
 		return result;
 	}
 
@@ -184,8 +183,16 @@ class Cache {
 	// The next three are for code between host and guest, which nothing may trace or probe: all of it is inlined, no context
 	// is checked, no observer hears of it, and no register becomes quick.
 
-	// As vm_exit().
-	[[gnu::always_inline]] Result<void> vm_exit_untraced(const Pinned&) { return vm_exit_untraced(); }
+	// As vm_exit(); tell_vm_exit() has to follow when tracing is allowed again.
+	[[gnu::always_inline]] Result<void> vm_exit_untraced(const Pinned&)
+	{
+		if (dirty_.empty()) [[likely]] {
+			keep(available_ - Layout::lazy());
+			return {};
+		}
+		keep(available_ - (Layout::lazy() - dirty_));
+		return Error::kDirty;
+	}
 
 	// As read().
 	template <Reg kReg>
@@ -209,6 +216,16 @@ class Cache {
 			return true;
 		store(kReg, value);
 		return false;
+	}
+
+	// The check and the observer's part of vm_exit_untraced(), and of the VMREADs of these registers by read_untraced() since.
+	template <Reg... kRead>
+		requires(is_register(kRead) && ...)
+	[[gnu::always_inline]] void tell_vm_exit(const Pinned&)
+	{
+		context_.check(Operation::kVmExit, kNoReg);
+		observer_.invalidate(Layout::lazy() - dirty_);
+		(observer_.miss(kRead, value_[index(kRead)]), ...);
 	}
 
 	// The observer's watches_reads() may have changed.  Whatever forgets a register, vm_exit() above all, finds out as well.
@@ -361,16 +378,6 @@ class Cache {
 		compiler_barrier();
 		if (!observer_.watches_reads())
 			quick_ |= reg;
-	}
-
-	[[gnu::always_inline]] Result<void> vm_exit_untraced()
-	{
-		if (dirty_.empty()) [[likely]] {
-			keep(available_ - Layout::lazy());
-			return {};
-		}
-		keep(available_ - (Layout::lazy() - dirty_));
-		return Error::kDirty;
 	}
 
 	[[gnu::always_inline]] void forget(RegSet set)

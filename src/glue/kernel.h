@@ -181,6 +181,12 @@ long vrc_device_ioctl(unsigned int command, unsigned long argument);
 long vrc_vm_ioctl(struct vrc_vm *vm, unsigned int command, unsigned long argument);
 long vrc_vcpu_ioctl(struct vrc_vcpu *vcpu, unsigned int command, unsigned long argument);
 
+/*
+ * While pmi_in_guest(), on the vCPU's CPU: the guest's RIP, and whether it runs at privilege level 3. -EIO: they cannot be
+ * read.
+ */
+int vrc_vcpu_pmi_sample(struct vrc_vcpu *vcpu, vrc_u64 *rip, vrc_bool *user);
+
 /* For tests: fields of the vCPU's VMCS, below the register cache; and VMCLEAR behind the module's back. */
 int vrc_vcpu_raw_vmread(struct vrc_vcpu *vcpu, vrc_u32 encoding, vrc_u64 *value);
 int vrc_vcpu_raw_vmwrite(struct vrc_vcpu *vcpu, vrc_u32 encoding, vrc_u64 value);

@@ -25,12 +25,17 @@ static int __init vregcache_init(void)
 	error = vrc_cpus_start();
 	if (error)
 		goto exit_machine;
-	error = vrc_device_register();
+	error = vrc_perf_start();
 	if (error)
 		goto stop_cpus;
+	error = vrc_device_register();
+	if (error)
+		goto stop_perf;
 	vrc_debugfs_register();
 	return 0;
 
+stop_perf:
+	vrc_perf_stop();
 stop_cpus:
 	vrc_cpus_stop();
 exit_machine:
@@ -46,6 +51,7 @@ static void __exit vregcache_exit(void)
 
 	vrc_debugfs_unregister();
 	vrc_device_unregister();
+	vrc_perf_stop();
 	vrc_cpus_stop();
 	preempt_notifier_dec();
 	vrc_exit();

@@ -41,5 +41,8 @@ void vrc_debugfs_register(void);
 void vrc_debugfs_unregister(void);
 int vrc_cpus_start(void);
 void vrc_cpus_stop(void);
+/* The parameter perf_guest.  -EBUSY: it is on, and perf's guest callbacks are taken. */
+int vrc_perf_start(void);
+void vrc_perf_stop(void);
 
 #endif

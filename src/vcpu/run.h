@@ -2,8 +2,8 @@
 // KVM_RUN: enter the guest, handle what it exits for, and so on until userspace is needed.
 #pragma once
 
-#include "../vmx/crossing.h"
 #include "../vmx/entry_failure.h"
+#include "crossing.h"
 #include "exits.h"
 #include "reconcile.h"
 
@@ -65,18 +65,18 @@ class EntryScope {
 	u64 host_cr4() const { return static_cast<u64>(host_cr4_); }
 	// If it may enter.
 	PinnedVmcs vmcs(Vcpu& vcpu) const { return PinnedVmcs(vcpu.access()); }
+	// The vCPU has left the guest for an interrupt, which comes now, and the scope ends.
+	void take_interrupt(Vcpu& vcpu)
+	{
+		host_cr4_ = -EAGAIN;
+		vrc_host_take_interrupt(vcpu.host);
+	}
 
  private:
 	long host_cr4_;
 };
 
-inline Result<void> exit_reason(Vcpu& vcpu, const PinnedVmcs& vmcs, u32& reason)
-{
-	VREGCACHE_TRY(vcpu.cache.vm_exit(vmcs));
-	return vcpu.cache.read_all<Reg::kExitReason>(vmcs, reason);
-}
-
-inline Result<void> enter_once(Vcpu& vcpu, const EntryScope& scope, Exit& exit)
+inline Result<void> enter_once(Vcpu& vcpu, EntryScope& scope, Exit& exit)
 {
 	PinnedVmcs vmcs = scope.vmcs(vcpu);
 	if (!vmcs.access().is_current(vcpu.vmcs.id()))
@@ -85,19 +85,21 @@ inline Result<void> enter_once(Vcpu& vcpu, const EntryScope& scope, Exit& exit)
 	if (g_vmx.facts.flush_l1d)
 		wrmsr(msr::kFlushCommand, 1);
 
-	EntryResult result = cross(vcpu.entry, vcpu.frame, vcpu.breakpoints_armed, vcpu.vmcs.launched());
-	if (result != EntryResult::kExited)
-		return entry_failed(vcpu, vmcs, result, exit);
+	Crossing crossing = cross(vcpu, vmcs);
+	if (crossing.result() != EntryResult::kExited) [[unlikely]]
+		return entry_failed(vcpu, vmcs, crossing.result(), exit);
 
-	u32 reason = 0;
-	Result<void> told = exit_reason(vcpu, vmcs, reason);
+	u32 reason = crossing.reason();
 	// Without a reason it is taken for a VM-entry that succeeded: the event was delivered, and there is no second VMLAUNCH.
 	if (!(reason & kEntryFailure)) [[likely]] {
 		vcpu.vmcs.set_launched();
 		vcpu.event.information = {};
 	}
-	VREGCACHE_TRY(told);
-	vcpu.cache.observer().begin_exit(reason & kBasicExitReasonMask);
+	exit.failed = false;
+	exit.reason = static_cast<ExitReason>(reason & kBasicExitReasonMask);
+	if (!(reason & (kEntryFailure | kBasicExitReasonMask))) [[unlikely]]
+		return finish_exception(vcpu, vmcs, crossing.error());
+	tell_exit<Reg::kExitReason>(vcpu, vmcs, reason & kBasicExitReasonMask, 1);
 	if (reason & kEntryFailure) {
 		vcpu.cache.vm_entry_failure_exit(vmcs);
 		u64 qualification = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs));
@@ -110,16 +112,8 @@ inline Result<void> enter_once(Vcpu& vcpu, const EntryScope& scope, Exit& exit)
 		exit.failure = reason;
 		return {};
 	}
-	exit.failed = false;
-	exit.reason = static_cast<ExitReason>(reason & kBasicExitReasonMask);
-	if (exit.reason == ExitReason::kExceptionOrNmi) {
-		InterruptionInformation what{VREGCACHE_TRY(vcpu.cache.read<Reg::kExitInterruptionInformation>(vmcs))};
-		// NMIs stay blocked until the host's handler returns, so it runs at once.
-		if (what.is_nmi())
-			vrc_host_handle_nmi(vcpu.host);
-		else if (what.vector() == vector::kMachineCheck)
-			vrc_host_handle_machine_check();
-	}
+	if (exit.reason == ExitReason::kExternalInterrupt)
+		scope.take_interrupt(vcpu);
 	return {};
 }
 

@@ -63,6 +63,7 @@ struct Vcpu {
 	MsrShadows msr_shadows;
 	HostShadows host_shadows;
 	bool breakpoints_armed = false;  // the guest's DR7 enables one
+	bool exception_untold = false;   // an exit that observers have not heard of yet (crossing.h)
 
 	Event event;            // for the next VM-entry
 	WaitingEvents waiting;  // for a VM-entry at which the guest can take them

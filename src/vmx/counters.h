@@ -66,13 +66,14 @@ class Counters {
 
 	AccessCounters& accesses() { return now_.accesses; }
 
-	// A VM-exit, whose reason was just read with one VMREAD, the only access since it.  The accesses up to here belong to the exit
-	// before, that one and those from here on to this.  Exits of one kind follow each other often, and are one addition.
-	[[gnu::always_inline]] void begin_exit(u32 basic_reason)
+	// A VM-exit, since which there were @vmreads VMREADs, of the reason and of what had to be known at once, and no other
+	// access.  These and the accesses from here on belong to it, those before to the exit before.  Exits of one kind follow each
+	// other often, and are one addition.
+	[[gnu::always_inline]] void begin_exit(u32 basic_reason, u32 vmreads)
 	{
 		u32 row = basic_reason < kExitReasonCount ? basic_reason : kExitReasonCount - 1;
 		if (row != row_) [[unlikely]]
-			change_row(row);
+			change_row(row, vmreads);
 		now_.exits++;
 	}
 
@@ -96,14 +97,14 @@ class Counters {
 
  private:
 	// Interrupts off, so that no reader waits long for an even number.
-	VREGCACHE_COLD void change_row(u32 row)
+	VREGCACHE_COLD void change_row(u32 row, u32 vmreads)
 	{
 		__atomic_store_n(&changes_, changes_ + 1, __ATOMIC_RELAXED);
 		__atomic_thread_fence(__ATOMIC_RELEASE);
-		now_.accesses.vmreads--;
+		now_.accesses.vmreads -= vmreads;
 		rows_[row_].add(now_);
 		now_ = {};
-		now_.accesses.vmreads = 1;
+		now_.accesses.vmreads = vmreads;
 		row_ = row;
 		__atomic_store_n(&changes_, changes_ + 1, __ATOMIC_RELEASE);
 	}

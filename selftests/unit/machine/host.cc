@@ -274,6 +274,13 @@ void vrc_host_handle_nmi(vrc_host_vcpu*)
 	host().nmis_handled++;
 }
 
+void vrc_host_take_interrupt(vrc_host_vcpu*)
+{
+	if (--host().interrupts_off)
+		host().complain("an interrupt is taken, and interrupts stay off");
+	host().interrupts_taken++;
+}
+
 void vrc_host_handle_machine_check() { host().machine_checks_handled++; }
 
 // ---- locks ----

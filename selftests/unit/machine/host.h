@@ -56,6 +56,7 @@ class Host {
 
 	// What a test looks at.
 	u32 nmis_handled = 0;
+	u32 interrupts_taken = 0;
 	u32 machine_checks_handled = 0;
 	std::vector<vrc_trace_entry> traced_entries;
 	std::vector<vrc_trace_exit> traced_exits;

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0
+// Into the guest and out again, and what cannot wait then.
+#pragma once
+
+#include "../vmx/noinstr.h"
+#include "vcpu.h"
+
+namespace {
+
+// How a crossing ended, in one register.
+class Crossing {
+ public:
+	[[gnu::always_inline]] Crossing(EntryResult result, Error error, u32 reason)
+		: word_(u64{static_cast<u8>(error)} << 40 | u64{static_cast<u8>(result)} << 32 | reason)
+	{}
+
+	EntryResult result() const { return static_cast<EntryResult>(word_ >> 32 & 0xff); }
+	// After kExited: why not all that must be known at once is known.
+	Error error() const { return static_cast<Error>(word_ >> 40); }
+	// After kExited: the exit reason, or 0 where it could not be read.
+	u32 reason() const { return static_cast<u32>(word_); }
+
+ private:
+	u64 word_;
+};
+
+// An NMI is handled before anything else, because it may be anywhere that the next one comes: NMIs are blocked until the
+// host's handler returns, and a breakpoint or a page fault of code that is traced would end that by its IRET.
+[[gnu::always_inline]] inline Error take_exit(Vcpu& vcpu, const PinnedVmcs& vmcs, u32& reason)
+{
+	VREGCACHE_TRY(vcpu.cache.vm_exit_untraced(vmcs));
+	reason = VREGCACHE_TRY(vcpu.cache.read_untraced<Reg::kExitReason>(vmcs));
+	static_assert(ExitReason::kExceptionOrNmi == ExitReason{0});
+	if (reason & (kEntryFailure | kBasicExitReasonMask)) [[likely]]
+		return Error::kNone;
+	vcpu.exception_untold = true;
+	u32 information = VREGCACHE_TRY(vcpu.cache.read_untraced<Reg::kExitInterruptionInformation>(vmcs));
+	if (InterruptionInformation{information}.is_nmi())
+		vrc_host_handle_nmi(vcpu.host);
+	return Error::kNone;
+}
+
+// Interrupts off.  From the first host register that has the guest's value until the last has the host's again, a probe or
+// a tracer would run with the guest's debug registers, XCR0 or CR2; and an NMI would wait for it.
+VRC_NOINSTR Crossing cross(Vcpu& vcpu, const PinnedVmcs& vmcs)
+{
+	vcpu.entry.to_guest(vcpu.breakpoints_armed);
+	EntryResult result = static_cast<EntryResult>(vrc_vmx_enter(&vcpu.frame, vcpu.vmcs.launched()));
+	vcpu.entry.to_host();
+	if (result != EntryResult::kExited) [[unlikely]]
+		return {result, Error::kNone, 0};
+	u32 reason = 0;
+	Error error = take_exit(vcpu, vmcs, reason);
+	return {EntryResult::kExited, error, reason};
+}
+
+// What cross() did, for whoever traces and counts.
+template <Reg... kRead>
+[[gnu::always_inline]] inline void tell_exit(Vcpu& vcpu, const PinnedVmcs& vmcs, u32 basic_reason, u32 vmreads)
+{
+	vcpu.cache.tell_vm_exit<kRead...>(vmcs);
+	vcpu.cache.observer().begin_exit(basic_reason, vmreads);
+}
+
+// The same for an exit by an exception or NMI, once: an NMI's handler that asks for registers makes it earlier.
+VREGCACHE_COLD void tell_exception(Vcpu& vcpu, const PinnedVmcs& vmcs)
+{
+	constexpr u32 kReason = static_cast<u32>(ExitReason::kExceptionOrNmi);
+	if (!vcpu.exception_untold)
+		return;
+	vcpu.exception_untold = false;
+	if (vcpu.cache.is_available(Reg::kExitInterruptionInformation))
+		tell_exit<Reg::kExitReason, Reg::kExitInterruptionInformation>(vcpu, vmcs, kReason, 2);
+	else
+		tell_exit<Reg::kExitReason>(vcpu, vmcs, kReason, 2);
+}
+
+// An exit by an exception or NMI, or one whose reason is not known.
+VREGCACHE_COLD Result<void> finish_exception(Vcpu& vcpu, const PinnedVmcs& vmcs, Error error)
+{
+	if (!vcpu.cache.is_available(Reg::kExitReason)) {
+		vcpu.cache.tell_vm_exit(vmcs);
+		return error;
+	}
+	tell_exception(vcpu, vmcs);
+	if (error != Error::kNone)
+		return error;
+	InterruptionInformation what{static_cast<u32>(vcpu.cache.peek(Reg::kExitInterruptionInformation))};
+	if (!what.is_nmi() && what.vector() == vector::kMachineCheck)
+		vrc_host_handle_machine_check();
+	return {};
+}
+
+}  // namespace
+
+extern "C" int vrc_vcpu_pmi_sample(struct vrc_vcpu* handle, vrc_u64* rip, vrc_bool* user)
+{
+	Vcpu& vcpu = vcpu_of(handle);
+	PinnedVmcs vmcs(vcpu.access());
+	tell_exception(vcpu, vmcs);
+	Result<u64> address = vcpu.cache.read<Reg::kRip>(vmcs);
+	Result<u32> level = privilege_level(vcpu, vmcs);
+	if (!address.ok() || !level.ok())
+		return -EIO;
+	*rip = address.value();
+	*user = level.value() == 3;
+	return 0;
+}
