@@ -199,11 +199,12 @@ class Cache {
 		requires(is_register(kReg))
 	[[gnu::always_inline]] Result<Value<kReg>> read_untraced(const Loaded& vmcs)
 	{
-		if (!available_.contains(kReg)) {
-			VREGCACHE_TRY(check_current(vmcs.access()));
-			store(kReg, VREGCACHE_TRY(vmcs.access().vmread(Layout::encoding(kReg))));
-		}
-		return static_cast<Value<kReg>>(value_[index(kReg)]);
+		if (available_.contains(kReg))
+			return static_cast<Value<kReg>>(value_[index(kReg)]);
+		VREGCACHE_TRY(check_current(vmcs.access()));
+		u64 value = VREGCACHE_TRY(vmcs.access().vmread(Layout::encoding(kReg)));
+		store(kReg, value);
+		return static_cast<Value<kReg>>(value);
 	}
 
 	// @value is what the VMCS has, which the caller knows from elsewhere, such as assembly that read the field.

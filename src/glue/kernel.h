@@ -192,6 +192,21 @@ int vrc_vcpu_raw_vmread(struct vrc_vcpu *vcpu, vrc_u32 encoding, vrc_u64 *value)
 int vrc_vcpu_raw_vmwrite(struct vrc_vcpu *vcpu, vrc_u32 encoding, vrc_u64 value);
 int vrc_vcpu_raw_vmclear(struct vrc_vcpu *vcpu);
 
+/* For tests, while pmi_in_guest(): each register as the cache has it and as the VMCS has it. */
+struct vrc_pmi_comparison {
+	vrc_u32 registers;   /* how many there are */
+	vrc_u32 differences; /* and how many differ, or cannot be read */
+	vrc_u32 first;	     /* of these the first */
+	vrc_u64 in_memory;
+	vrc_u64 in_vmcs;
+	vrc_u64 rip;
+	vrc_u64 rsp;
+	vrc_u64 rflags;
+	vrc_u64 gpr[16]; /* as instructions number them; that of RSP means nothing */
+};
+
+void vrc_vcpu_pmi_compare(struct vrc_vcpu *vcpu, struct vrc_pmi_comparison *comparison);
+
 /* Is this CPU in VMX operation?  -EAGAIN: no, it is going down, and the task will leave it.  -EIO: no, and for good. */
 int vrc_cpu_state(void);
 /*

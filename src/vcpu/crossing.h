@@ -7,22 +7,8 @@
 
 namespace {
 
-// How a crossing ended, in one register.
-class Crossing {
- public:
-	[[gnu::always_inline]] Crossing(EntryResult result, Error error, u32 reason)
-		: word_(u64{static_cast<u8>(error)} << 40 | u64{static_cast<u8>(result)} << 32 | reason)
-	{}
-
-	EntryResult result() const { return static_cast<EntryResult>(word_ >> 32 & 0xff); }
-	// After kExited: why not all that must be known at once is known.
-	Error error() const { return static_cast<Error>(word_ >> 40); }
-	// After kExited: the exit reason, or 0 where it could not be read.
-	u32 reason() const { return static_cast<u32>(word_); }
-
- private:
-	u64 word_;
-};
+constexpr u32 kOrdinaryExit = kEntryFailure | kBasicExitReasonMask;
+static_assert(ExitReason::kExceptionOrNmi == ExitReason{0});
 
 // An NMI is handled before anything else, because it may be anywhere that the next one comes: NMIs are blocked until the
 // host's handler returns, and a breakpoint or a page fault of code that is traced would end that by its IRET.
@@ -30,8 +16,7 @@ class Crossing {
 {
 	VREGCACHE_TRY(vcpu.cache.vm_exit_untraced(vmcs));
 	reason = VREGCACHE_TRY(vcpu.cache.read_untraced<Reg::kExitReason>(vmcs));
-	static_assert(ExitReason::kExceptionOrNmi == ExitReason{0});
-	if (reason & (kEntryFailure | kBasicExitReasonMask)) [[likely]]
+	if (reason & kOrdinaryExit) [[likely]]
 		return Error::kNone;
 	vcpu.exception_untold = true;
 	u32 information = VREGCACHE_TRY(vcpu.cache.read_untraced<Reg::kExitInterruptionInformation>(vmcs));
@@ -42,16 +27,22 @@ class Crossing {
 
 // Interrupts off.  From the first host register that has the guest's value until the last has the host's again, a probe or
 // a tracer would run with the guest's debug registers, XCR0 or CR2; and an NMI would wait for it.
-VRC_NOINSTR Crossing cross(Vcpu& vcpu, const PinnedVmcs& vmcs)
+//
+// The exit reason.  Without a bit of kOrdinaryExit in it vcpu.crossing says more.
+VRC_NOINSTR u32 cross(Vcpu& vcpu)
 {
 	vcpu.entry.to_guest(vcpu.breakpoints_armed);
 	EntryResult result = static_cast<EntryResult>(vrc_vmx_enter(&vcpu.frame, vcpu.vmcs.launched()));
 	vcpu.entry.to_host();
-	if (result != EntryResult::kExited) [[unlikely]]
-		return {result, Error::kNone, 0};
 	u32 reason = 0;
-	Error error = take_exit(vcpu, vmcs, reason);
-	return {EntryResult::kExited, error, reason};
+	Error error = Error::kNone;
+	if (result == EntryResult::kExited) [[likely]] {
+		error = take_exit(vcpu, PinnedVmcs(vcpu.access()), reason);
+		if (reason & kOrdinaryExit) [[likely]]
+			return reason;
+	}
+	vcpu.crossing = {result, error};
+	return 0;
 }
 
 // What cross() did, for whoever traces and counts.
@@ -76,8 +67,9 @@ VREGCACHE_COLD void tell_exception(Vcpu& vcpu, const PinnedVmcs& vmcs)
 }
 
 // An exit by an exception or NMI, or one whose reason is not known.
-VREGCACHE_COLD Result<void> finish_exception(Vcpu& vcpu, const PinnedVmcs& vmcs, Error error)
+VREGCACHE_COLD Result<void> finish_exception(Vcpu& vcpu, const PinnedVmcs& vmcs)
 {
+	Error error = vcpu.crossing.error;
 	if (!vcpu.cache.is_available(Reg::kExitReason)) {
 		vcpu.cache.tell_vm_exit(vmcs);
 		return error;
@@ -92,17 +84,3 @@ VREGCACHE_COLD Result<void> finish_exception(Vcpu& vcpu, const PinnedVmcs& vmcs,
 }
 
 }  // namespace
-
-extern "C" int vrc_vcpu_pmi_sample(struct vrc_vcpu* handle, vrc_u64* rip, vrc_bool* user)
-{
-	Vcpu& vcpu = vcpu_of(handle);
-	PinnedVmcs vmcs(vcpu.access());
-	tell_exception(vcpu, vmcs);
-	Result<u64> address = vcpu.cache.read<Reg::kRip>(vmcs);
-	Result<u32> level = privilege_level(vcpu, vmcs);
-	if (!address.ok() || !level.ok())
-		return -EIO;
-	*rip = address.value();
-	*user = level.value() == 3;
-	return 0;
-}

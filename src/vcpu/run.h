@@ -76,6 +76,24 @@ class EntryScope {
 	long host_cr4_;
 };
 
+[[gnu::always_inline]] inline void entered(Vcpu& vcpu)
+{
+	vcpu.vmcs.set_launched();
+	vcpu.event.information = {};
+}
+
+// No entry, or no reason for the exit, or one by an exception or NMI.  Without a reason it is taken for a VM-entry that
+// succeeded: the event was delivered, and there is no second VMLAUNCH.
+VREGCACHE_COLD Result<void> extraordinary_exit(Vcpu& vcpu, const PinnedVmcs& vmcs, Exit& exit)
+{
+	if (vcpu.crossing.result != EntryResult::kExited)
+		return entry_failed(vcpu, vmcs, vcpu.crossing.result, exit);
+	entered(vcpu);
+	exit.failed = false;
+	exit.reason = ExitReason::kExceptionOrNmi;
+	return finish_exception(vcpu, vmcs);
+}
+
 inline Result<void> enter_once(Vcpu& vcpu, EntryScope& scope, Exit& exit)
 {
 	PinnedVmcs vmcs = scope.vmcs(vcpu);
@@ -85,20 +103,9 @@ inline Result<void> enter_once(Vcpu& vcpu, EntryScope& scope, Exit& exit)
 	if (g_vmx.facts.flush_l1d)
 		wrmsr(msr::kFlushCommand, 1);
 
-	Crossing crossing = cross(vcpu, vmcs);
-	if (crossing.result() != EntryResult::kExited) [[unlikely]]
-		return entry_failed(vcpu, vmcs, crossing.result(), exit);
-
-	u32 reason = crossing.reason();
-	// Without a reason it is taken for a VM-entry that succeeded: the event was delivered, and there is no second VMLAUNCH.
-	if (!(reason & kEntryFailure)) [[likely]] {
-		vcpu.vmcs.set_launched();
-		vcpu.event.information = {};
-	}
-	exit.failed = false;
-	exit.reason = static_cast<ExitReason>(reason & kBasicExitReasonMask);
-	if (!(reason & (kEntryFailure | kBasicExitReasonMask))) [[unlikely]]
-		return finish_exception(vcpu, vmcs, crossing.error());
+	u32 reason = cross(vcpu);
+	if (!(reason & kOrdinaryExit)) [[unlikely]]
+		return extraordinary_exit(vcpu, vmcs, exit);
 	tell_exit<Reg::kExitReason>(vcpu, vmcs, reason & kBasicExitReasonMask, 1);
 	if (reason & kEntryFailure) {
 		vcpu.cache.vm_entry_failure_exit(vmcs);
@@ -112,6 +119,9 @@ inline Result<void> enter_once(Vcpu& vcpu, EntryScope& scope, Exit& exit)
 		exit.failure = reason;
 		return {};
 	}
+	entered(vcpu);
+	exit.failed = false;
+	exit.reason = static_cast<ExitReason>(reason & kBasicExitReasonMask);
 	if (exit.reason == ExitReason::kExternalInterrupt)
 		scope.take_interrupt(vcpu);
 	return {};

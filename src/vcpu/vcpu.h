@@ -45,6 +45,12 @@ struct PortIo {
 	u64 qualification = 0;  // of the exit
 };
 
+// How a way into the guest and out again ended.
+struct Crossing {
+	EntryResult result = EntryResult::kExited;
+	Error error = Error::kNone;  // after kExited: why not all that must be known at once is known
+};
+
 struct Vcpu {
 	Vm* vm = nullptr;
 	u32 id = 0;
@@ -64,6 +70,7 @@ struct Vcpu {
 	HostShadows host_shadows;
 	bool breakpoints_armed = false;  // the guest's DR7 enables one
 	bool exception_untold = false;   // an exit that observers have not heard of yet (crossing.h)
+	Crossing crossing;               // the last one that was out of the ordinary
 
 	Event event;            // for the next VM-entry
 	WaitingEvents waiting;  // for a VM-entry at which the guest can take them
