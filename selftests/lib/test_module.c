@@ -75,6 +75,11 @@ long vmcs_try_clear(int vcpu_fd)
 	return ioctl_ptr(device, VRC_TEST_VMCS_CLEAR, &request);
 }
 
+long test_interrupt_guest(struct vrc_test_interruptions *request)
+{
+	return ioctl_ptr(device, VRC_TEST_INTERRUPT_GUEST, request);
+}
+
 uint64_t vmcs_read(struct vcpu *vcpu, uint32_t field)
 {
 	uint64_t value;

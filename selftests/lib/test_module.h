@@ -88,6 +88,10 @@ long vmcs_try_read(int vcpu_fd, uint32_t field, uint64_t *value);
 long vmcs_try_write(int vcpu_fd, uint32_t field, uint64_t value);
 long vmcs_try_clear(int vcpu_fd);
 
+/* VRC_TEST_INTERRUPT_GUEST of vregcache_test.h: 0 or -errno. */
+struct vrc_test_interruptions;
+long test_interrupt_guest(struct vrc_test_interruptions *request);
+
 /* The module's messages from here on. */
 struct kernel_log {
 	int fd;

@@ -14,6 +14,7 @@ struct vrc_test_group {
 };
 
 extern const struct vrc_test_group vrc_test_fields; /* fields.c */
+extern const struct vrc_test_group vrc_test_nmi; /* nmi.c */
 
 /* Calls the function with the vCPU's file. */
 #define WITH_VCPU(descriptor, function, ...)					\

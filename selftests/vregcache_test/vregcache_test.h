@@ -35,4 +35,39 @@ struct vrc_test_field {
  */
 #define VRC_TEST_VMCS_CLEAR _IOW(VRC_TEST_IOCTL_TYPE, 0x02, __s32)
 
+/*
+ * Interrupts, or NMIs, for the CPU where the vCPU runs, the next one when the
+ * last one was handled. The calling thread is bound to a CPU: to that one, or
+ * to another, which sends IPIs.
+ *
+ * ETIMEDOUT: there was none for ten seconds. ENODEV: the machine has no HPET
+ * or I/O APIC. EBUSY: the kernel uses the HPET's timer.
+ */
+struct vrc_test_interruptions {
+	__s32 vcpu;
+	__u32 cpu;
+	__u32 nmi; /* 1: NMIs */
+	__u32 count;
+	__u32 distance_us; /* from one to the next; up to seven times that, or more where the guest is seldom hit */
+
+	/* What the guest's registers are whenever it is left: its loop, and general-purpose registers by a mask. */
+	__u32 gpr_mask;
+	__u64 gpr[16];
+	__u64 rip_begin;
+	__u64 rip_end;
+
+	/* Answers. */
+	__u32 handled;
+	__u32 in_guest;	 /* of these, that came in guest mode, as the PMI window says */
+	__u32 elsewhere; /* of these, that came where the host does not look for them */
+	__u32 wrong_rips;
+	__u32 wrong_gprs;
+	__u32 differences; /* between the cache and the VMCS, of so many registers that were compared */
+	__u64 registers;
+	__u32 first; /* the first one that differed */
+	__u64 in_memory;
+	__u64 in_vmcs;
+};
+#define VRC_TEST_INTERRUPT_GUEST _IOWR(VRC_TEST_IOCTL_TYPE, 0x20, struct vrc_test_interruptions)
+
 #endif /* VREGCACHE_TEST_H */

@@ -4,6 +4,7 @@
 
 #include "compat.h"
 #include "objects.h"
+#include "pmi.h"
 #include "test_access.h"
 
 /* The vCPU of a file, locked; or an error. */
@@ -61,3 +62,27 @@ int vrc_test_vmcs_clear(struct file *file)
 }
 
 VRC_EXPORT_FOR_TESTS(vrc_test_vmcs_clear);
+
+int vrc_test_vcpu(struct file *file, struct vrc_host_vcpu **vcpu)
+{
+	*vcpu = vrc_vcpu_of_file(file);
+	if (!*vcpu)
+		return -EBADF;
+	return (*vcpu)->vm->mm == current->mm ? 0 : -EIO;
+}
+
+VRC_EXPORT_FOR_TESTS(vrc_test_vcpu);
+
+vrc_bool vrc_test_pmi_in_guest(const struct vrc_host_vcpu *vcpu)
+{
+	return pmi_in_guest(vcpu);
+}
+
+VRC_EXPORT_FOR_TESTS(vrc_test_pmi_in_guest);
+
+void vrc_test_pmi_compare(struct vrc_host_vcpu *vcpu, struct vrc_pmi_comparison *comparison)
+{
+	vrc_vcpu_pmi_compare(vcpu->machine, comparison);
+}
+
+VRC_EXPORT_FOR_TESTS(vrc_test_pmi_compare);

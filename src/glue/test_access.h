@@ -18,6 +18,15 @@ int vrc_test_vmcs_read(struct file *vcpu, vrc_u32 encoding, vrc_u64 *value);
 int vrc_test_vmcs_write(struct file *vcpu, vrc_u32 encoding, vrc_u64 value);
 int vrc_test_vmcs_clear(struct file *vcpu);
 
+/*
+ * A vCPU for handlers of NMIs and interrupts; good for as long as the file is held. -EBADF, -EIO: as above. Is the caller
+ * a handler that has interrupted its guest? Then: its registers.
+ */
+struct vrc_host_vcpu;
+int vrc_test_vcpu(struct file *file, struct vrc_host_vcpu **vcpu);
+vrc_bool vrc_test_pmi_in_guest(const struct vrc_host_vcpu *vcpu);
+void vrc_test_pmi_compare(struct vrc_host_vcpu *vcpu, struct vrc_pmi_comparison *comparison);
+
 /* How many errors a second reach the log. */
 extern struct ratelimit_state vrc_log_limit;
 
