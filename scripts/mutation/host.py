@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Mutants that the tests of selftests/unit are to catch, on this machine."""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import time
+
+from mutation.mutant import ListError, Verdict
+from vm.paths import TOP
+
+# What a build of the tests needs of the tree.
+PARTS = ("include", "src", "selftests/unit")
+# Quick to compile; a mutant may leave something unused.
+LEAN = ("UNIT_SANITIZE=", "UNIT_WARNINGS=-w", "UNIT_CXXFLAGS=-O0 -fno-pie", "UNIT_FIRST=-include {tree}/precompiled/gtest.h", "LDFLAGS=-no-pie")
+# Tests end within seconds.
+LIMIT = 60
+
+_FAILED = re.compile(r"^\[  FAILED  \] (\S+?)(?:, where .*)?(?: \(\d+ ms\))?$", re.MULTILINE)
+
+
+class Unfit(Exception):
+    """The unchanged tree does not pass."""
+
+
+class Workshop:
+    """A copy of the tree, in which one mutant after the other is built and tried."""
+
+    def __init__(self, folder, source=TOP):
+        self.tree = pathlib.Path(folder)
+        self._build = self.tree / "build"
+        self._unchanged = self.tree / "unchanged"
+        self._fit = set()
+        shutil.rmtree(self.tree, ignore_errors=True)
+        for part in PARTS:
+            shutil.copytree(source / part, self.tree / part, ignore=shutil.ignore_patterns("*.o", "*.cmd", "__pycache__"))
+        pch = self.tree / "precompiled"
+        pch.mkdir(parents=True)
+        # Compiled beforehand, which only makes the rest faster.
+        (pch / "gtest.h").write_text("#include <gtest/gtest.h>\n")
+        subprocess.run(["g++", "-std=gnu++20", "-O0", "-fno-pie", "-w", "-x", "c++-header", "gtest.h"], cwd=pch, check=False,
+                       stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._build.mkdir()
+        self._unchanged.mkdir()
+
+    def try_out(self, mutant):
+        """The verdict on one mutant.  Unfit: a test that it names fails on the unchanged tree."""
+        began = time.monotonic()
+        try:
+            texts = mutant.changed(self.tree)
+        except ListError as error:
+            return Verdict(Verdict.ERROR, str(error))
+        for test in mutant.host.split():
+            self._make_sure(test)
+        times = {path: path.stat() for path in texts}
+        old = {path: path.read_text() for path in texts}
+        began = time.monotonic()
+        try:
+            for path, text in texts.items():
+                path.write_text(text)
+            verdict = self._verdict(mutant)
+        finally:
+            for path, text in old.items():
+                path.write_text(text)
+                os.utime(path, ns=(times[path].st_atime_ns, times[path].st_mtime_ns))
+            self._restore()
+        verdict.seconds = time.monotonic() - began
+        return verdict
+
+    def _verdict(self, mutant):
+        if mutant.rejected:
+            return self._rejection(mutant.rejected)
+        for test in mutant.host.split():
+            problem = self._make(test)
+            if problem:
+                return Verdict(Verdict.ERROR, "does not build: " + problem)
+            by = self._run(test)
+            if by:
+                return Verdict(Verdict.CAUGHT, by)
+        return Verdict(Verdict.SURVIVED)
+
+    def _rejection(self, pattern):
+        """The compiler is the test: cache and module are compiled as they are."""
+        done = self._command(["make", "-C", str(self.tree / "selftests/unit"), *self._variables(),
+                              str(self._build / "unit/machine/module.o"), str(self._build / "unit/cache_test.o")])
+        if not done.returncode:
+            return Verdict(Verdict.SURVIVED)
+        error = next((line for line in done.stdout.splitlines() if re.search("error: .*(" + pattern + ")", line)), "")
+        if not error:
+            return Verdict(Verdict.ERROR, "is rejected for another reason: " + first_error(done.stdout))
+        return Verdict(Verdict.CAUGHT, "the compiler: " + error.partition("error: ")[2])
+
+    def _make_sure(self, test):
+        """The unchanged tree passes the test, and what was built of it is kept."""
+        if test in self._fit:
+            return
+        problem = self._make(test)
+        if problem:
+            raise Unfit(f"{test} does not build of the unchanged tree: {problem}")
+        by = self._run(test)
+        if by:
+            raise Unfit(f"the unchanged tree fails {by} of {test}")
+        self._fit.add(test)
+        shutil.rmtree(self._unchanged)
+        shutil.copytree(self._build, self._unchanged, symlinks=True)
+
+    def _restore(self):
+        shutil.rmtree(self._build)
+        shutil.copytree(self._unchanged, self._build, symlinks=True)
+
+    def _variables(self):
+        return ["UNIT_BUILD=" + str(self._build / "unit"), *(text.format(tree=self.tree) for text in LEAN)]
+
+    def _make(self, test):
+        """None, or the first error."""
+        program = test.partition(":")[0]
+        done = self._command(["make", "-C", str(self.tree / "selftests/unit"), *self._variables(),
+                              str(self._build / "unit/alone" / program)])
+        return first_error(done.stdout) if done.returncode else None
+
+    def _run(self, test):
+        """None, or the test that failed."""
+        program, _, wanted = test.partition(":")
+        command = [str(self._build / "unit/alone" / program), "--gtest_fail_fast", "--gtest_brief=1"]
+        if wanted:
+            command.append("--gtest_filter=" + wanted)
+        try:
+            done = self._command(command, LIMIT)
+        except subprocess.TimeoutExpired as hang:
+            begun = re.findall(r"^\[ RUN      \] (\S+)", (hang.stdout or b"").decode(errors="replace"), re.MULTILINE)
+            return f"{begun[-1] if begun else program} (does not end within {LIMIT} s)"
+        failed = _FAILED.findall(done.stdout)
+        if failed:
+            return failed[0]
+        if done.returncode:
+            return f"{program} (ends with status {done.returncode})"
+        if not re.search(r"^\[==========\] [1-9]\d* tests? ", done.stdout, re.MULTILINE):
+            raise ListError(f"{test} runs no test")
+        return None
+
+    def _command(self, command, limit=600):
+        environment = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+        return subprocess.run(command, cwd=self.tree, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environment,
+                              stderr=subprocess.STDOUT, text=True, errors="replace", timeout=limit, check=False)
+
+
+def first_error(output):
+    lines = output.splitlines()
+    return next((line for line in lines if "error" in line), lines[-1] if lines else "")
