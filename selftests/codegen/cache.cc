@@ -3,9 +3,10 @@
 #include <vregcache/cache.h>
 #include <vregcache/vmx_layout.h>
 
+#include "../../src/vmx/context.h"
 #include "../../src/vmx/raw_vmx.h"
 
-using RegisterCache = vregcache::Cache<vregcache::VmxLayout, RawVmx, vregcache::AnyContext, Counters>;
+using RegisterCache = vregcache::Cache<vregcache::VmxLayout, RawVmx, CallingContext, Counters>;
 using vregcache::Reg;
 
 namespace {

@@ -9,6 +9,12 @@
 DEFINE_PER_CPU(vrc_u64, vrc_current_vmcs);
 vrc_u8 vrc_watched_reads;
 
+DEFINE_STATIC_KEY_FALSE(vrc_check_context_key);
+
+void vrc_check_context(const struct vrc_host_vcpu *vcpu, vrc_u32 what, const void *caller)
+{
+}
+
 void vrc_host_global_lock(void)
 {
 }

@@ -144,3 +144,8 @@ void kernel_log_close(struct kernel_log *log)
 {
 	close(log->fd);
 }
+
+int test_module_device(void)
+{
+	return device;
+}

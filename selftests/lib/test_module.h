@@ -78,6 +78,8 @@ enum vmcs_segment { VMCS_ES, VMCS_CS, VMCS_SS, VMCS_DS, VMCS_FS, VMCS_GS, VMCS_L
 
 /* Why the test module cannot be used, or NULL. Loads it. */
 const char *test_module_load(void);
+/* Its device, for ioctls of vregcache_test.h. */
+int test_module_device(void);
 /* Nothing of it is open any more. */
 void test_module_unload(void);
 

@@ -18,6 +18,7 @@
 /* By the upper digit of the ioctl's number. */
 static const struct vrc_test_group *const groups[] = {
 	[0x0] = &vrc_test_fields,
+	[0x1] = &vrc_test_contexts,
 	[0x2] = &vrc_test_nmi,
 };
 

@@ -70,4 +70,54 @@ struct vrc_test_interruptions {
 };
 #define VRC_TEST_INTERRUPT_GUEST _IOWR(VRC_TEST_IOCTL_TYPE, 0x20, struct vrc_test_interruptions)
 
+/* What is asked of the register cache. */
+enum vrc_test_operation {
+	VRC_TEST_READ,
+	VRC_TEST_READ_TYPED, /* RIP */
+	VRC_TEST_READ_ALL,   /* RIP and RFLAGS; the value is RIP's */
+	VRC_TEST_WRITE,
+	VRC_TEST_WRITE_TYPED, /* RIP */
+	VRC_TEST_WRITE_BACK,
+	VRC_TEST_VM_EXIT,
+	VRC_TEST_VM_ENTRY_FAILED,
+	VRC_TEST_VM_ENTRY_FAILURE_EXIT,
+	VRC_TEST_MARK_FOR_RELOAD, /* unless it is dirty */
+	VRC_TEST_BIND,            /* to the VMCS that it is bound to */
+	VRC_TEST_WATCHING_CHANGED,
+	VRC_TEST_OPERATIONS
+};
+
+/* By whom; the calling task has the vCPU's mutex and its VMCS, if nothing else is said. */
+enum vrc_test_where {
+	VRC_TEST_IN_TASK,
+	VRC_TEST_INTERRUPTS_OFF,
+	VRC_TEST_IRQ_IN_IRQ_WINDOW, /* the handler of an interrupt that is taken for a VM-exit's */
+	VRC_TEST_NMI_IN_NMI_WINDOW,
+	/* Up to here it is allowed. */
+	VRC_TEST_IN_HARDIRQ,
+	VRC_TEST_IN_SOFTIRQ,
+	VRC_TEST_IN_NMI,
+	VRC_TEST_IN_SCHED_OUT,
+	VRC_TEST_IN_SCHED_IN,
+	VRC_TEST_PREEMPTION_OFF,
+	VRC_TEST_IN_FOREIGN_TASK, /* the VMCS may be current there or not */
+	VRC_TEST_UNLOCKED,
+	VRC_TEST_IRQ_IN_NMI_WINDOW,
+	VRC_TEST_NMI_IN_IRQ_WINDOW,
+	VRC_TEST_SOFTIRQ_IN_IRQ_WINDOW,
+};
+
+struct vrc_test_context {
+	__s32 vcpu;
+	__u32 context;
+	__u32 operation;
+	__u32 reg; /* by the cache's number, where one may be chosen */
+	__u64 value;
+	__s32 error; /* of the operation: 0 or -errno */
+	__u32 padding;
+};
+
+/* ETIMEDOUT: it did not come to it. */
+#define VRC_TEST_USE_CACHE _IOWR(VRC_TEST_IOCTL_TYPE, 0x10, struct vrc_test_context)
+
 #endif /* VREGCACHE_TEST_H */

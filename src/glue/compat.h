@@ -3,7 +3,9 @@
 #ifndef VREGCACHE_GLUE_COMPAT_H
 #define VREGCACHE_GLUE_COMPAT_H
 
+#include <linux/cache.h>
 #include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/version.h>
 #include <asm/cpufeature.h>
 #include <asm/fpu/api.h>
@@ -41,6 +43,20 @@
 #define vrc_compat_register_syscore(name) register_syscore_ops(name)
 #define vrc_compat_unregister_syscore(name) unregister_syscore_ops(name)
 #endif
+
+/*
+ * Whose mutex is it?  NULL: nobody's.  Without lockdep nothing that modules may use tells: a task's address with flags
+ * in the bits that its alignment leaves.
+ */
+static inline const struct task_struct *vrc_compat_mutex_owner(const struct mutex *mutex)
+{
+#ifdef CONFIG_PREEMPT_RT
+	unsigned long owner = (unsigned long)READ_ONCE(mutex->rtmutex.owner);
+#else
+	unsigned long owner = atomic_long_read(&mutex->owner);
+#endif
+	return (const struct task_struct *)(owner & ~(L1_CACHE_BYTES - 1UL));
+}
 
 /* FRED came with 6.9. */
 static inline bool vrc_compat_fred(void)

@@ -113,7 +113,7 @@ struct vrc_host_vcpu *vrc_vcpu_of_file(struct file *file)
 	return file->f_op == &vcpu_operations ? file->private_data : NULL;
 }
 
-static struct vrc_host_vcpu *vcpu_allocate(struct vrc_host_vm *vm)
+static struct vrc_host_vcpu *vcpu_allocate(struct vrc_host_vm *vm, u32 id)
 {
 	struct vrc_host_vcpu *vcpu = kzalloc(sizeof(*vcpu), GFP_KERNEL_ACCOUNT);
 
@@ -121,6 +121,7 @@ static struct vrc_host_vcpu *vcpu_allocate(struct vrc_host_vm *vm)
 		return NULL;
 	kref_get(&vm->references);
 	vcpu->vm = vm;
+	vcpu->id = id;
 	mutex_init(&vcpu->lock);
 	vrc_residence_init(vcpu);
 	vcpu->run = vmalloc_user(VRC_RUN_PAGES * PAGE_SIZE);
@@ -138,12 +139,16 @@ static long create_vcpu(struct vrc_host_vm *vm, unsigned long id)
 
 	if (id >= VRC_MAX_VCPUS)
 		return -EINVAL;
-	vcpu = vcpu_allocate(vm);
+	vcpu = vcpu_allocate(vm, id);
 	if (!vcpu)
 		return -ENOMEM;
 	result = vrc_vcpu_create(vm->machine, id, vcpu, vcpu->run, &vcpu->machine);
-	if (!result)
+	if (!result) {
+		/* Nobody else knows it yet, but that is the rule. */
+		mutex_lock(&vcpu->lock);
 		result = vrc_vcpu_set_up(vcpu->machine);
+		mutex_unlock(&vcpu->lock);
+	}
 	if (!result)
 		result = anon_inode_getfd("vregcache-vcpu", &vcpu_operations, vcpu, O_RDWR | O_CLOEXEC);
 	if (result < 0)

@@ -7,13 +7,10 @@
 
 static atomic_long_t counts[VRC_FAULTS];
 
+#define NAME_OF_CONTEXT(number, name, constant) [number] = "context_" #name
+
 static const char *const names[] = {
-	[VRC_FAULT_NMI] = "context_nmi",
-	[VRC_FAULT_HARDIRQ] = "context_hardirq",
-	[VRC_FAULT_SOFTIRQ] = "context_softirq",
-	[VRC_FAULT_SCHEDULER] = "context_scheduler",
-	[VRC_FAULT_FOREIGN_TASK] = "context_foreign_task",
-	[VRC_FAULT_UNLOCKED] = "context_unlocked",
+	VRC_CONTEXT_KINDS(NAME_OF_CONTEXT),
 	[VRC_FAULT_MISMATCH] = "mismatch",
 	[VRC_FAULT_WRONG_VMCS] = "wrong_vmcs",
 };

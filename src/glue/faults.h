@@ -5,14 +5,13 @@
 
 #include <linux/bug.h>
 
+#include "names.h"
+
+#define VRC_FAULT_OF_CONTEXT(number, name, constant) VRC_FAULT_##constant = (number)
+
 enum vrc_fault {
 	/* The register cache was used where it must not be; the first that applies. */
-	VRC_FAULT_NMI,
-	VRC_FAULT_HARDIRQ,
-	VRC_FAULT_SOFTIRQ,
-	VRC_FAULT_SCHEDULER,
-	VRC_FAULT_FOREIGN_TASK,
-	VRC_FAULT_UNLOCKED,
+	VRC_CONTEXT_KINDS(VRC_FAULT_OF_CONTEXT),
 	/* What memory has of a register is not what the VMCS has. */
 	VRC_FAULT_MISMATCH,
 	VRC_FAULT_WRONG_VMCS,

@@ -191,6 +191,34 @@ int vrc_vcpu_pmi_sample(struct vrc_vcpu *vcpu, vrc_u64 *rip, vrc_bool *user);
 int vrc_vcpu_raw_vmread(struct vrc_vcpu *vcpu, vrc_u32 encoding, vrc_u64 *value);
 int vrc_vcpu_raw_vmwrite(struct vrc_vcpu *vcpu, vrc_u32 encoding, vrc_u64 value);
 int vrc_vcpu_raw_vmclear(struct vrc_vcpu *vcpu);
+/* For tests: calls @function while the vCPU's VMCS is the current one. */
+int vrc_vcpu_with_vmcs(struct vrc_vcpu *vcpu, void (*function)(void *), void *argument);
+
+/* For tests: one operation of the register cache, as whoever calls it finds the vCPU. */
+enum vrc_cache_operation {
+	VRC_CACHE_READ,
+	VRC_CACHE_READ_TYPED,		 /* of RIP, as the compiler knows */
+	VRC_CACHE_READ_ALL,		 /* of RIP and RFLAGS; RIP's value */
+	VRC_CACHE_WRITE,
+	VRC_CACHE_WRITE_TYPED,		 /* of RIP */
+	VRC_CACHE_WRITE_BACK,
+	VRC_CACHE_VM_EXIT,
+	VRC_CACHE_VM_ENTRY_FAILED,
+	VRC_CACHE_VM_ENTRY_FAILURE_EXIT,
+	VRC_CACHE_MARK_FOR_RELOAD,
+	VRC_CACHE_BIND,
+	VRC_CACHE_WATCHING_CHANGED,
+	VRC_CACHE_OPERATIONS
+};
+
+struct vrc_cache_use {
+	vrc_u32 operation;
+	vrc_u32 reg; /* where one may be chosen */
+	vrc_u64 value;
+	int error;
+};
+
+void vrc_vcpu_use_cache(struct vrc_vcpu *vcpu, struct vrc_cache_use *use);
 
 /* For tests, while pmi_in_guest(): each register as the cache has it and as the VMCS has it. */
 struct vrc_pmi_comparison {
@@ -282,6 +310,18 @@ struct vrc_cpu_row {
 };
 
 void vrc_cpu_row(unsigned int cpu, struct vrc_cpu_row *row);
+
+/*
+ * ---- the context rule ----
+ * May the caller use the register cache of @vcpu?  If not, it is counted, traced and told, and goes on.  In any context.
+ * To be called only where the key vrc_check_context_key says so, and always with lockdep: src/vmx/context.h does.
+ * @what: VRC_CONTEXT_WHAT() of an operation and a register, by their numbers in names.h.  @caller: who called the function
+ * that asks.
+ */
+VRC_ASIDE void vrc_check_context(const struct vrc_host_vcpu *vcpu, vrc_u32 what, const void *caller);
+#define VRC_CONTEXT_WHAT(operation, reg) ((vrc_u32)(operation) | (vrc_u32)(reg) << 8)
+#define VRC_CONTEXT_OPERATION(what) ((what) & 0xff)
+#define VRC_CONTEXT_REGISTER(what) ((what) >> 8)
 
 #ifdef __cplusplus
 }

@@ -3,6 +3,7 @@
 #include <linux/module.h>
 #include <linux/preempt.h>
 
+#include "context.h"
 #include "objects.h"
 #include "watch.h"
 
@@ -55,6 +56,7 @@ static void __exit vregcache_exit(void)
 	vrc_cpus_stop();
 	preempt_notifier_dec();
 	vrc_exit();
+	vrc_context_end();
 	vrc_memory_in_use(&pages, &blocks);
 	WARN(pages || blocks, "vregcache goes without %ld pages and %ld blocks of its memory\n", pages, blocks);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The names that people see of registers and of exit reasons, in trace events (C) and in the tables (C++).  Only
+ * The names that people see of registers, exit reasons and others, in trace events (C) and in the tables (C++).  Only
  * macros: a trace event's format needs literals.  src/vmx/names.h checks that each is the name of what C++ has under
  * that number.
  */
@@ -114,6 +114,26 @@
 	X(51, rdtscp, kRdtscp),					\
 	X(54, wbinvd, kWbinvd),					\
 	X(55, xsetbv, kXsetbv)
+
+/* X(number, name, constant): what is asked of the cache, in enum class Operation. */
+#define VRC_OPERATIONS(X)				\
+	X(0, bind, kBind),				\
+	X(1, read, kRead),				\
+	X(2, write, kWrite),				\
+	X(3, write_back, kWriteBack),			\
+	X(4, vm_exit, kVmExit),				\
+	X(5, vm_entry_failed, kVmEntryFailed),		\
+	X(6, mark_for_reload, kReload),			\
+	X(7, watching_changed, kWatchingChanged)
+
+/* X(number, name, constant): how the cache was used where it must not be, in enum vrc_fault. */
+#define VRC_CONTEXT_KINDS(X)				\
+	X(0, nmi, NMI),					\
+	X(1, hardirq, HARDIRQ),				\
+	X(2, softirq, SOFTIRQ),				\
+	X(3, scheduler, SCHEDULER),			\
+	X(4, foreign_task, FOREIGN_TASK),		\
+	X(5, unlocked, UNLOCKED)
 
 /* X(number, name, constant): what follows after an exit, in enum class ExitEnd. */
 #define VRC_EXIT_ENDS(X)				\

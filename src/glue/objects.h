@@ -20,7 +20,8 @@ struct vrc_host_vm {
 
 struct vrc_host_vcpu {
 	struct vrc_host_vm *vm;
-	struct mutex lock; /* serialises the ioctls */
+	u32 id;            /* its number in the virtual machine */
+	struct mutex lock; /* serialises the ioctls; who uses the register cache holds it */
 	struct preempt_notifier notifier;
 	struct fpu_guest fpu;
 	void *run; /* VRC_RUN_PAGES pages, shared with userspace */

@@ -8,16 +8,21 @@
 #include <asm/fpu/types.h>
 #include <asm/tlbflush.h>
 
+#include "context.h"
 #include "objects.h"
 
 static void sched_in(struct preempt_notifier *notifier, int cpu)
 {
+	vrc_scheduler_enter();
 	vrc_vcpu_sched_in(container_of(notifier, struct vrc_host_vcpu, notifier)->machine);
+	vrc_scheduler_leave();
 }
 
 static void sched_out(struct preempt_notifier *notifier, struct task_struct *next)
 {
+	vrc_scheduler_enter();
 	vrc_vcpu_sched_out(container_of(notifier, struct vrc_host_vcpu, notifier)->machine);
+	vrc_scheduler_leave();
 }
 
 static struct preempt_ops notifier_operations = {

@@ -86,3 +86,54 @@ void vrc_test_pmi_compare(struct vrc_host_vcpu *vcpu, struct vrc_pmi_comparison 
 }
 
 VRC_EXPORT_FOR_TESTS(vrc_test_pmi_compare);
+
+int vrc_test_with_vmcs(struct file *file, bool locked, void (*function)(void *), void *argument)
+{
+	struct vrc_host_vcpu *vcpu = lock_vcpu(file);
+	int error;
+
+	if (IS_ERR(vcpu))
+		return PTR_ERR(vcpu);
+	if (!locked)
+		mutex_unlock(&vcpu->lock);
+	error = vrc_vcpu_with_vmcs(vcpu->machine, function, argument);
+	if (locked)
+		mutex_unlock(&vcpu->lock);
+	return error;
+}
+
+VRC_EXPORT_FOR_TESTS(vrc_test_with_vmcs);
+
+int vrc_test_with_lock(struct file *file, void (*function)(void *), void *argument)
+{
+	struct vrc_host_vcpu *vcpu = lock_vcpu(file);
+
+	if (IS_ERR(vcpu))
+		return PTR_ERR(vcpu);
+	function(argument);
+	mutex_unlock(&vcpu->lock);
+	return 0;
+}
+
+VRC_EXPORT_FOR_TESTS(vrc_test_with_lock);
+
+void vrc_test_use_cache(struct file *file, struct vrc_cache_use *use)
+{
+	vrc_vcpu_use_cache(vrc_vcpu_of_file(file)->machine, use);
+}
+
+VRC_EXPORT_FOR_TESTS(vrc_test_use_cache);
+
+void vrc_test_open_pmi_window(struct file *file, bool nmi)
+{
+	this_cpu_write(vrc_pmi_vcpu, (unsigned long)vrc_vcpu_of_file(file) | (nmi ? VRC_PMI_NMI : VRC_PMI_IRQ));
+}
+
+VRC_EXPORT_FOR_TESTS(vrc_test_open_pmi_window);
+
+void vrc_test_close_pmi_window(void)
+{
+	this_cpu_write(vrc_pmi_vcpu, 0);
+}
+
+VRC_EXPORT_FOR_TESTS(vrc_test_close_pmi_window);

@@ -2,6 +2,7 @@
 /* The trace events, and the calls behind which C++ fires them. */
 #define CREATE_TRACE_POINTS
 #include "trace.h"
+#include "context.h"
 
 void vrc_trace_vm_entry(const struct vrc_trace_entry *entry)
 {
@@ -31,4 +32,9 @@ void vrc_trace_invalidate(vrc_u32 vcpu, vrc_u64 set)
 void vrc_trace_vmcs_load(vrc_u32 vcpu, vrc_u64 vmcs, int from)
 {
 	trace_vmcs_load(vcpu, vmcs, from);
+}
+
+void vrc_trace_context_violation(vrc_u32 vcpu, vrc_u32 kind, vrc_u32 operation, vrc_u32 reg, const void *site)
+{
+	trace_context_violation(vcpu, kind, operation, reg, (unsigned long)site);
 }

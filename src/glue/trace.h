@@ -137,6 +137,31 @@ TRACE_EVENT(invalidate,
 	TP_printk("vcpu=%u set=%s%s%s", __entry->vcpu, vrc_show_registers(__entry->set))
 );
 
+/* The register cache was used where it must not be: in that kind of context, by the code at "ip". */
+TRACE_EVENT(context_violation,
+	TP_PROTO(u32 vcpu, u32 kind, u32 operation, u32 reg, unsigned long ip),
+	TP_ARGS(vcpu, kind, operation, reg, ip),
+	TP_STRUCT__entry(
+		__field(u32, vcpu)
+		__field(u32, kind)
+		__field(u32, operation)
+		__field(u32, reg)
+		__field(unsigned long, ip)
+	),
+	TP_fast_assign(
+		__entry->vcpu = vcpu;
+		__entry->kind = kind;
+		__entry->operation = operation;
+		__entry->reg = reg;
+		__entry->ip = ip;
+	),
+	TP_printk("vcpu=%u kind=%s operation=%s reg=%s ip=%pS", __entry->vcpu,
+		  __print_symbolic(__entry->kind, VRC_CONTEXT_KINDS(VRC_SYMBOL_OF)),
+		  __print_symbolic(__entry->operation, VRC_OPERATIONS(VRC_SYMBOL_OF)),
+		  __print_symbolic(__entry->reg, VRC_REGISTERS(VRC_SYMBOL_OF_REGISTER), { 64, "none" }),
+		  (void *)__entry->ip)
+);
+
 /* The VMCS was made the current one of this CPU; "from" is where it was loaded before, or -1. */
 TRACE_EVENT(vmcs_load,
 	TP_PROTO(u32 vcpu, u64 vmcs, int from),

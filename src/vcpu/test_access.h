@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// A vCPU's VMCS below its register cache, which learns nothing of it.  For tests alone.
+// A vCPU's VMCS below its register cache, which learns nothing of it; and the cache's operations one by one, for who
+// must not use them.  For tests alone.
 #pragma once
 
 #include "pmi.h"
@@ -72,4 +73,72 @@ extern "C" void vrc_vcpu_pmi_compare(struct vrc_vcpu* handle, struct vrc_pmi_com
 	comparison->rsp = vcpu.cache.peek(Reg::kRsp);
 	for (u32 number = 0; number < 16; number++)
 		comparison->gpr[number] = vcpu.gpr()[static_cast<Gpr>(number)];
+}
+
+extern "C" int vrc_vcpu_with_vmcs(struct vrc_vcpu* handle, void (*function)(void*), void* argument)
+{
+	VcpuResidence residence(vcpu_of(handle));
+	if (residence.error())
+		return residence.error();
+	function(argument);
+	return 0;
+}
+
+// The tokens are made up: that they are not earned is the point.
+extern "C" void vrc_vcpu_use_cache(struct vrc_vcpu* handle, struct vrc_cache_use* use)
+{
+	Vcpu& vcpu = vcpu_of(handle);
+	RegisterCache& cache = vcpu.cache;
+	const LoadedVmcs loaded(vcpu.access());
+	const PinnedVmcs pinned(vcpu.access());
+	Reg reg = static_cast<Reg>(use->reg);
+	auto tell = [use](auto result) {
+		use->error = errno_of(result.error());
+		if (result.ok())
+			use->value = result.value();
+	};
+
+	use->error = -EINVAL;
+	switch (use->operation) {
+	case VRC_CACHE_READ:
+		return tell(cache.read(loaded, reg));
+	case VRC_CACHE_READ_TYPED:
+		return tell(cache.read<Reg::kRip>(loaded));
+	case VRC_CACHE_READ_ALL: {
+		u64 rip = 0, flags = 0;
+		use->error = errno_of(cache.read_all<Reg::kRip, Reg::kRflags>(loaded, rip, flags).error());
+		use->value = rip;
+		return;
+	}
+	case VRC_CACHE_WRITE:
+		use->error = errno_of(cache.write(loaded, reg, use->value).error());
+		return;
+	case VRC_CACHE_WRITE_TYPED:
+		cache.write<Reg::kRip>(loaded, u64{use->value});
+		break;
+	case VRC_CACHE_WRITE_BACK:
+		use->error = errno_of(cache.write_back(pinned).error());
+		return;
+	case VRC_CACHE_VM_EXIT:
+		use->error = errno_of(cache.vm_exit(pinned).error());
+		return;
+	case VRC_CACHE_VM_ENTRY_FAILED:
+		cache.vm_entry_failed(pinned);
+		break;
+	case VRC_CACHE_VM_ENTRY_FAILURE_EXIT:
+		cache.vm_entry_failure_exit(pinned);
+		break;
+	case VRC_CACHE_MARK_FOR_RELOAD:
+		cache.mark_for_reload(loaded, vregcache::RegSet(reg) - cache.dirty());
+		break;
+	case VRC_CACHE_BIND:
+		use->error = errno_of(cache.bind(loaded, cache.vmcs()).error());
+		return;
+	case VRC_CACHE_WATCHING_CHANGED:
+		cache.watching_changed(loaded);
+		break;
+	default:
+		return;
+	}
+	use->error = 0;
 }

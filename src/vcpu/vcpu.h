@@ -10,6 +10,7 @@
 #include <vregcache/pdptes.h>
 #include <vregcache/segment.h>
 
+#include "../vmx/context.h"
 #include "../vmx/vmcs_setup.h"
 #include "event.h"
 #include "vm.h"
@@ -24,7 +25,7 @@ using vregcache::Reg;
 using vregcache::Segment;
 using vregcache::SegmentPart;
 using vregcache::SegmentState;
-using RegisterCache = vregcache::Cache<vregcache::VmxLayout, RawVmx, vregcache::AnyContext, Counters>;
+using RegisterCache = vregcache::Cache<vregcache::VmxLayout, RawVmx, CallingContext, Counters>;
 
 constexpr u32 kCpuidLimit = 80;
 

@@ -140,6 +140,9 @@ inline long run_ioctl(Vcpu& vcpu, unsigned long argument)
 		VcpuResidence residence(vcpu);
 		if (residence.error())
 			return residence.error();
+		// Somebody may have begun to watch since the vCPU ran.
+		if (vcpu.cache.observer().watches_reads()) [[unlikely]]
+			vcpu.cache.watching_changed(residence.vmcs());
 		result = run_vcpu(vcpu, residence.vmcs());
 	}
 	return result.ok() ? result.value() : report_vmcs_error(vcpu, result.error());
@@ -162,6 +165,7 @@ extern "C" int vrc_vcpu_create(struct vrc_vm* vm, vrc_u32 id, struct vrc_host_vc
 	vcpu->run = static_cast<kvm_run*>(run);
 	vcpu->io_data = static_cast<u8*>(run) + kPageSize;
 	vcpu->cache.observer().set_vcpu(id);
+	vcpu->cache.context().set_vcpu(host);
 	if (!vcpu->vmcs.create(id)) {
 		vrc_host_free(memory);
 		return -ENOMEM;

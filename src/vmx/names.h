@@ -2,6 +2,7 @@
 // The names of glue/names.h belong to what they stand for here.
 #pragma once
 
+#include <vregcache/policy.h>
 #include <vregcache/vmx_layout.h>
 
 #include "../glue/names.h"
@@ -73,5 +74,27 @@ consteval bool every_group_is_one()
 }
 
 static_assert(every_group_is_one(), "the groups of glue/names.h are not those of the cache");
+
+struct OperationName {
+	vregcache::Operation operation;
+	unsigned number;
+};
+
+consteval bool every_operation_has_its_name()
+{
+	using vregcache::Operation;
+// clang-format off
+#define VRC_ROW(number, name, constant) {Operation::constant, number}
+	// clang-format on
+	constexpr OperationName kNames[] = {VRC_OPERATIONS(VRC_ROW)};
+#undef VRC_ROW
+	for (const OperationName& name : kNames) {
+		if (static_cast<unsigned>(name.operation) != name.number)
+			return false;
+	}
+	return true;
+}
+
+static_assert(every_operation_has_its_name(), "the operations of glue/names.h are not those of the cache");
 
 }  // namespace

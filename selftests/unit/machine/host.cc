@@ -25,6 +25,7 @@ Host::Host() { g_host = this; }
 Host::~Host()
 {
 	trace(false);
+	check_contexts(false);
 	vrc_watched_reads = 0;
 	g_host = nullptr;
 }
@@ -105,6 +106,23 @@ void Host::trace(bool on) const
 
 void vrc_trace_vm_entry(const vrc_trace_entry* entry) { host().traced_entries.push_back(*entry); }
 void vrc_trace_vm_exit(const vrc_trace_exit* exit) { host().traced_exits.push_back(*exit); }
+
+// ---- the context rule ----
+
+extern "C" static_key_false vrc_check_context_key;
+static_key_false vrc_check_context_key;
+
+void Host::check_contexts(bool on) const
+{
+	vrc_check_context_key.enabled = on;
+	vrc_watched_reads = on ? VRC_WATCH_CONTEXT : 0;
+}
+
+extern "C" void note_context_check(const vrc_host_vcpu* vcpu, vrc_u32 what)
+{
+	host().context_checks.push_back({vcpu, static_cast<Operation>(VRC_CONTEXT_OPERATION(what)),
+					 static_cast<Reg>(VRC_CONTEXT_REGISTER(what))});
+}
 
 // ---- memory ----
 

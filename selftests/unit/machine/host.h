@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <glue/kernel.h>
+#include <vregcache/policy.h>
 
 #include "emulation.h"
 
@@ -29,7 +30,19 @@ struct tracepoint {  // NOLINT(readability-identifier-naming): the kernel's
 	int listeners = 0;
 };
 
+// And so has a key of the module's own.
+struct static_key_false {  // NOLINT(readability-identifier-naming): the kernel's
+	int enabled = 0;
+};
+
 namespace vregcache::test {
+
+// The module asked whether the caller may use this vCPU's register cache.
+struct ContextCheck {
+	const vrc_host_vcpu* vcpu;
+	Operation operation;
+	Reg reg;
+};
 
 class Host {
  public:
@@ -47,6 +60,9 @@ class Host {
 	// Somebody listens to every trace event, or nobody.
 	void trace(bool on) const;
 
+	// The module parameter check_context.
+	void check_contexts(bool on) const;
+
 	// What a test changes.
 	std::function<bool()> signal_pending;
 	std::function<bool()> need_resched;
@@ -60,6 +76,7 @@ class Host {
 	u32 machine_checks_handled = 0;
 	std::vector<vrc_trace_entry> traced_entries;
 	std::vector<vrc_trace_exit> traced_exits;
+	std::vector<ContextCheck> context_checks;
 	u64 blocks_in_use = 0;
 	std::map<u64, void*> pages;  // by physical address, which is never used again
 

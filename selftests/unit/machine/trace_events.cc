@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// Listeners of the events that the module tells from the middle of its code.  Theirs is a calling convention of its own:
+// Listeners of the events that the module tells, and what it asks, from the middle of its code.  Theirs is a calling convention of its own:
 // every register is kept.
 #include <glue/kernel.h>
 
@@ -7,3 +7,7 @@ void vrc_trace_miss(vrc_u32, vrc_u32, vrc_u64) {}
 void vrc_trace_write_back(vrc_u32, vrc_u32, vrc_u64) {}
 void vrc_trace_invalidate(vrc_u32, vrc_u64) {}
 void vrc_trace_vmcs_load(vrc_u32, vrc_u64, int) {}
+
+extern "C" void note_context_check(const vrc_host_vcpu* vcpu, vrc_u32 what);
+
+void vrc_check_context(const vrc_host_vcpu* vcpu, vrc_u32 what, const void*) { note_context_check(vcpu, what); }
