@@ -27,8 +27,12 @@
 
 namespace vregcache {
 
-template <class Layout, class Access, ContextPolicy Context, CacheObserver Observer>
+template <class Layout, class Access, ContextPolicy Context, CacheObserver Observer,
+	  VerificationPolicy Verification = NoVerification>
 class Cache {
+	static constexpr bool kVerifies = !std::same_as<Verification, NoVerification>;
+	static_assert(!kVerifies || VerifiableAccess<Access>);
+
  public:
 	using Loaded = LoadedVmcs<Access>;
 	using Pinned = PinnedVmcs<Access>;
@@ -134,17 +138,9 @@ class Cache {
 	Result<void> write_back(const Pinned& vmcs)
 	{
 		context_.check(Operation::kWriteBack, kNoReg);
-		if (dirty_.empty())
-			return {};
-		VREGCACHE_TRY(check_current(vmcs.access()));
-		while (!dirty_.empty()) {
-			Reg reg = dirty_.first();
-			u64 value = value_[index(reg)];
-			VREGCACHE_TRY(vmcs.access().vmwrite(Layout::encoding(reg), value));
-			dirty_ -= reg;
-			observer_.write_back(reg, value);
-		}
-		return {};
+		if (verification_.enabled()) [[unlikely]]
+			return write_back_and_verify(vmcs.access());
+		return store_dirty(vmcs.access());
 	}
 
 	// A VM-exit happened: the guest may have changed what it owns.  Call it before anything is read.
@@ -169,8 +165,8 @@ class Cache {
 	{
 		context_.check(Operation::kVmEntryFailed, kNoReg);
 		forget(Layout::exit_information());
-		fill(Reg::kIdtVectoringInformation, 0);
-		fill(Reg::kIdtVectoringErrorCode, 0);
+		for (RegSet set = Layout::not_of_entry_failures(); !set.empty(); set -= set.first())
+			fill(set.first(), 0, Operation::kVmEntryFailed, __builtin_return_address(0));
 	}
 
 	// There is no register of that number; for those who keep registers beside the cache as well.
@@ -227,6 +223,8 @@ class Cache {
 		context_.check(Operation::kVmExit, kNoReg);
 		observer_.invalidate(Layout::lazy() - dirty_);
 		(observer_.miss(kRead, value_[index(kRead)]), ...);
+		if (verification_.enabled()) [[unlikely]]
+			(verification_.cached(kRead, Operation::kRead, __builtin_return_address(0)), ...);
 	}
 
 	// The observer's watches_reads() may have changed.  Whatever forgets a register, vm_exit() above all, finds out as well.
@@ -247,6 +245,7 @@ class Cache {
 	u64 peek(Reg reg) const { return available_.contains(reg) ? value_[index(reg)] : 0; }
 	Observer& observer() { return observer_; }
 	Context& context() { return context_; }
+	Verification& verification() { return verification_; }
 
  private:
 	// For tests and planted faults: they define it, the library does not.
@@ -328,7 +327,7 @@ class Cache {
 		if (!available_.contains(kSet))
 			VREGCACHE_TRY(check_current(access));
 		for (Reg reg : kOrder)
-			VREGCACHE_TRY(read_checked(access, reg));
+			VREGCACHE_TRY(read_checked(access, reg, __builtin_return_address(0)));
 		if (!observer_.watches_reads())
 			quick_ |= kSet;
 		return {};
@@ -338,20 +337,25 @@ class Cache {
 	VREGCACHE_OUT_OF_LINE Result<u64> read_slowly(Access access, Reg reg)
 	{
 		context_.check(Operation::kRead, reg);
-		return read_checked(access, reg);
+		return read_checked(access, reg, __builtin_return_address(0));
 	}
 
-	[[gnu::always_inline]] Result<u64> read_checked(const Access& access, Reg reg)
+	[[gnu::always_inline]] Result<u64> read_checked(const Access& access, Reg reg, const void* caller)
 	{
 		if (!available_.contains(reg)) {
 			VREGCACHE_TRY(check_current(access));
+			if (verification_.enabled()) [[unlikely]]
+				VREGCACHE_TRY(verify_current(access, FoundAt::kMiss));
 			u64 value = VREGCACHE_TRY(access.vmread(Layout::encoding(reg)));
-			fill(reg, value);
+			fill(reg, value, Operation::kRead, caller);
 			observer_.miss(reg, value);
 			return value;
 		}
-		if (observer_.watches_reads())
+		if (observer_.watches_reads()) {
 			observer_.hit(reg);
+			if (verification_.enabled()) [[unlikely]]
+				verify_hit(access, reg);
+		}
 		return value_[index(reg)];
 	}
 
@@ -360,7 +364,7 @@ class Cache {
 		context_.check(Operation::kWrite, reg);
 		if (available_.contains(reg) && value_[index(reg)] == value)
 			return;
-		fill(reg, value);
+		fill(reg, value, Operation::kWrite, __builtin_return_address(0));
 		compiler_barrier();
 		dirty_ |= reg;
 	}
@@ -373,12 +377,84 @@ class Cache {
 		available_ |= reg;
 	}
 
-	[[gnu::always_inline]] void fill(Reg reg, u64 value)
+	[[gnu::always_inline]] void fill(Reg reg, u64 value, Operation how, const void* caller)
 	{
 		store(reg, value);
 		compiler_barrier();
 		if (!observer_.watches_reads())
 			quick_ |= reg;
+		else if (verification_.enabled()) [[unlikely]]
+			verification_.cached(reg, how, caller);
+	}
+
+	[[gnu::always_inline]] Result<void> store_dirty(const Access& access)
+	{
+		if (dirty_.empty())
+			return {};
+		VREGCACHE_TRY(check_current(access));
+		while (!dirty_.empty()) {
+			Reg reg = dirty_.first();
+			u64 value = value_[index(reg)];
+			VREGCACHE_TRY(access.vmwrite(Layout::encoding(reg), value));
+			dirty_ -= reg;
+			observer_.write_back(reg, value);
+		}
+		return {};
+	}
+
+	// Each register that is available and not dirty has what the VMCS has, also what was stored just now.
+	VREGCACHE_COLD Result<void> write_back_and_verify(Access access)
+	{
+		if (can_verify(access))
+			VREGCACHE_TRY(verify_current(access, FoundAt::kVmEntry));
+		VREGCACHE_TRY(store_dirty(access));
+		if (can_verify(access)) {
+			for (RegSet left = available_; !left.empty(); left -= left.first())
+				verify_register(access, FoundAt::kVmEntry, left.first());
+		}
+		return {};
+	}
+
+	VREGCACHE_COLD void verify_hit(Access access, Reg reg)
+	{
+		if (!dirty_.contains(reg) && can_verify(access) && verify_current(access, FoundAt::kHit).ok())
+			verify_register(access, FoundAt::kHit, reg);
+	}
+
+	// Without its VMCS, memory serves all the same, and there is nothing to compare it with.
+	bool can_verify(const Access& access) const { return check_current(access).ok(); }
+
+	// The CPU says what check_current() was told.  Where it does not, its VMCS is not touched: kNotCurrent.
+	VREGCACHE_COLD Result<void> verify_current(const Access& access, FoundAt where)
+	{
+		if constexpr (kVerifies) {
+			VmcsId current = access.really_current(vmcs_);
+			if (current != vmcs_) {
+				verification_.wrong_vmcs(where, vmcs_, current);
+				return Error::kNotCurrent;
+			}
+		}
+		return {};
+	}
+
+	VREGCACHE_COLD void verify_register(const Access& access, FoundAt where, Reg reg)
+	{
+		if constexpr (kVerifies) {
+			if (Layout::not_of_entry_failures().contains(reg) && after_entry_failure(access))
+				return;
+			Result<u64> field = access.verify_read(Layout::encoding(reg));
+			if (!field.ok())
+				return;
+			verification_.compared(where);
+			if (field.value() != value_[index(reg)])
+				verification_.mismatch(where, reg, value_[index(reg)], field.value());
+		}
+	}
+
+	// Then vm_entry_failure_exit() has said what these registers are, and the fields have what was there before.
+	static bool after_entry_failure(const Access& access)
+	{
+		return Layout::is_entry_failure(access.verify_read(Layout::encoding(Reg::kExitReason)).value_or(0));
 	}
 
 	[[gnu::always_inline]] void forget(RegSet set)
@@ -402,6 +478,7 @@ class Cache {
 	VmcsId vmcs_ = VmcsId::kNone;
 	[[no_unique_address]] Context context_;
 	[[no_unique_address]] Observer observer_;
+	[[no_unique_address]] Verification verification_;
 };
 
 }  // namespace vregcache

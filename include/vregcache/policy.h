@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-// What a cache is told about its surroundings: who may use it (Context) and who watches (Observer).
-// The ones here do nothing and cost nothing.
+// What a cache is told about its surroundings: who may use it (Context), who watches (Observer), and whether it is to prove
+// that it is right (Verification).  The ones here do nothing and cost nothing.
 #pragma once
 
 #include <concepts>
 
+#include "context_token.h"
 #include "register.h"
 
 namespace vregcache {
@@ -13,6 +14,9 @@ namespace vregcache {
 inline constexpr Reg kNoReg = Reg::kEnd;
 
 enum class Operation : u8 { kBind, kRead, kWrite, kWriteBack, kVmExit, kVmEntryFailed, kReload, kWatchingChanged };
+
+// Where the cache was found to differ from the VMCS.
+enum class FoundAt : u8 { kMiss, kHit, kVmEntry };
 
 // clang-format off
 template <class C>
@@ -33,6 +37,29 @@ concept CacheObserver = requires(O& observer, Reg reg, RegSet set, u64 value, u3
 	observer.invalidate(set);         // these registers are in the VMCS only
 	observer.no_register(number);     // somebody asked for a register of a number that no register has
 };
+
+// What is found wrong changes nothing: memory's value is used on.
+template <class V>
+concept VerificationPolicy = requires(V& verification, Operation how, const void* who, FoundAt where, Reg reg, u64 value,
+				      VmcsId vmcs) {
+	// While it says true, the cache compares itself with the VMCS: what is available and not dirty, at each VM-entry, and,
+	// if the observer watches reads, at each read that memory serves.
+	{ verification.enabled() } -> std::same_as<bool>;
+	// Memory got a value of the register, by this operation, called from there.  Only while enabled and reads are watched.
+	verification.cached(reg, how, who);
+	verification.compared(where);                      // a register was compared with its field
+	verification.mismatch(where, reg, value, value);   // and differs: what memory has, what the VMCS has
+	verification.wrong_vmcs(where, vmcs, vmcs);        // the one of the cache, the one that is really current
+};
+
+// What verification asks of the Access, beside VmcsAccess.
+template <class A>
+concept VerifiableAccess = requires(const A& access, u32 encoding, VmcsId id) {
+	// VMREAD, which nobody counts.
+	{ access.verify_read(encoding) } -> std::same_as<Result<u64>>;
+	// The VMCS that the CPU says is current, after is_current(@id) said so; @id where that cannot be found out.
+	{ access.really_current(id) } -> std::same_as<VmcsId>;
+};
 // clang-format on
 
 struct AnyContext {
@@ -46,6 +73,14 @@ struct NoObserver {
 	VREGCACHE_INLINE void write_back(Reg, u64) {}
 	VREGCACHE_INLINE void invalidate(RegSet) {}
 	VREGCACHE_INLINE void no_register(u32) {}
+};
+
+struct NoVerification {
+	VREGCACHE_INLINE bool enabled() const { return false; }
+	VREGCACHE_INLINE void cached(Reg, Operation, const void*) {}
+	VREGCACHE_INLINE void compared(FoundAt) {}
+	VREGCACHE_INLINE void mismatch(FoundAt, Reg, u64, u64) {}
+	VREGCACHE_INLINE void wrong_vmcs(FoundAt, VmcsId, VmcsId) {}
 };
 
 }  // namespace vregcache

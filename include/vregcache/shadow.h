@@ -4,7 +4,7 @@
 // VMCLEAR keeps the fields in memory, so it stays true when the VMCS moves to another CPU.
 #pragma once
 
-#include "context_token.h"
+#include "policy.h"
 
 namespace vregcache {
 
@@ -29,6 +29,20 @@ class Shadowed {
 	VREGCACHE_INLINE Value value() const { return value_; }
 	VREGCACHE_INLINE bool known() const { return known_; }
 
+	// Has the field what was last written?  If not, @report(encoding, value(), what the field has).  False: it cannot be told.
+	template <VerifiableAccess Access, class Report>
+	bool verify(const LoadedVmcs<Access>& vmcs, Report report) const
+	{
+		if (!known_)
+			return false;
+		Result<u64> field = vmcs.access().verify_read(kEncoding);
+		if (!field.ok())
+			return false;
+		if (field.value() != value_)
+			report(kEncoding, u64{value_}, field.value());
+		return true;
+	}
+
 	// Somebody else may have written the field.
 	VREGCACHE_INLINE void forget() { known_ = false; }
 
@@ -42,6 +56,9 @@ class Shadowed {
 		known_ = true;
 		return {};
 	}
+
+	// For tests and planted faults: they define it, the library does not.
+	friend struct ShadowTestAccess;
 
 	Value value_ = 0;
 	bool known_ = false;

@@ -86,6 +86,15 @@ struct VmxLayout {
 	// The VMCS fields that VM-exits write and VM-entries do not read (SDM Vol. 3C, 25.9).
 	static consteval RegSet exit_information() { return RegSet::range(Reg::kExitReason, Reg::kGuestLinearAddress); }
 
+	// Of an exit reason (SDM Vol. 3C, 25.9.1).
+	VREGCACHE_INLINE static bool is_entry_failure(u64 exit_reason) { return exit_reason & 1u << 31; }
+
+	// Of the exit information, what an entry-failure exit does not write (SDM Vol. 3C, 27.8).
+	static consteval RegSet not_of_entry_failures()
+	{
+		return {Reg::kIdtVectoringInformation, Reg::kIdtVectoringErrorCode};
+	}
+
 	// What only the host changes: read shadows, and EFER as long as WRMSR exits and CR0.PG is host-owned.
 	static consteval RegSet host_owned() { return {Reg::kCr0ReadShadow, Reg::kCr4ReadShadow, Reg::kEfer}; }
 

@@ -17,7 +17,7 @@ namespace vregcache::test {
 constexpr VmcsId kVmcsA{0xa000};
 constexpr VmcsId kVmcsB{0xb000};
 
-using TestCache = Cache<VmxLayout, ModelAccess, RecordingContext, RecordingObserver>;
+using TestCache = Cache<VmxLayout, ModelAccess, RecordingContext, RecordingObserver, RecordingVerification>;
 using Loaded = LoadedVmcs<ModelAccess>;
 using Pinned = PinnedVmcs<ModelAccess>;
 

@@ -2,7 +2,7 @@
 // VMCSs in host memory, and CPUs that access them as VMREAD and VMWRITE would, count every access and fail on request.
 #pragma once
 
-#include <vregcache/context_token.h>
+#include <vregcache/policy.h>
 
 #include <algorithm>
 #include <array>
@@ -91,9 +91,12 @@ class ModelCpu {
 	explicit ModelCpu(ModelMemory& memory) : memory_(memory) {}
 	ModelCpu(const ModelCpu&) = delete;
 
-	void load(VmcsId vmcs) { current_ = vmcs; }
-	void unload() { current_ = VmcsId::kNone; }
+	void load(VmcsId vmcs) { current_ = recorded_ = vmcs; }
+	void unload() { load(VmcsId::kNone); }
+	// Nobody has told the software.
+	void load_unrecorded(VmcsId vmcs) { current_ = vmcs; }
 	VmcsId current() const { return current_; }
+	VmcsId recorded() const { return recorded_; }
 
 	// The nth access from now on fails, counted from 1.  It fails before it has an effect.
 	void fail_nth_access(u32 nth, Error error)
@@ -134,6 +137,22 @@ class ModelCpu {
 			return access.error;
 		return access.value;
 	}
+
+	// Leaves no trace.
+	Result<u64> vmread_unseen(u32 encoding)
+	{
+		unseen_++;
+		if (unseen_hook_)
+			unseen_hook_();
+		if (auto failing = failing_fields_.find(encoding); failing != failing_fields_.end())
+			return failing->second;
+		if (current_ == VmcsId::kNone)
+			return Error::kVmFailInvalid;
+		return memory_.peek(current_, encoding);
+	}
+	u32 unseen() const { return unseen_; }
+	// Runs before each.
+	void set_unseen_hook(std::function<void()> hook) { unseen_hook_ = std::move(hook); }
 
 	Result<void> vmwrite(u32 encoding, u64 value)
 	{
@@ -179,6 +198,9 @@ class ModelCpu {
 
 	ModelMemory& memory_;
 	VmcsId current_ = VmcsId::kNone;
+	VmcsId recorded_ = VmcsId::kNone;
+	u32 unseen_ = 0;
+	std::function<void()> unseen_hook_;
 	std::vector<FieldAccess> log_;
 	Hook hook_;
 	u32 fail_nth_ = 0;
@@ -193,12 +215,14 @@ class ModelAccess {
 
 	Result<u64> vmread(u32 encoding) const { return cpu_->vmread(encoding); }
 	Result<void> vmwrite(u32 encoding, u64 value) const { return cpu_->vmwrite(encoding, value); }
-	bool is_current(VmcsId id) const { return cpu_->current() == id; }
+	bool is_current(VmcsId id) const { return cpu_->recorded() == id; }
+	Result<u64> verify_read(u32 encoding) const { return cpu_->vmread_unseen(encoding); }
+	VmcsId really_current(VmcsId) const { return cpu_->current(); }
 
  private:
 	ModelCpu* cpu_;
 };
 
-static_assert(VmcsAccess<ModelAccess>);
+static_assert(VmcsAccess<ModelAccess> && VerifiableAccess<ModelAccess>);
 
 }  // namespace vregcache::test

@@ -74,6 +74,65 @@ class RecordingObserver {
 	std::vector<Event> events_;
 };
 
+struct Origin {
+	Reg reg = Reg::kEnd;
+	Operation how = Operation::kBind;
+
+	bool operator==(const Origin&) const = default;
+};
+
+struct Finding {
+	FoundAt where = FoundAt::kMiss;
+	Reg reg = Reg::kEnd;  // of a wrong VMCS, none
+	u64 memory = 0;       // or which VMCS should be current
+	u64 vmcs = 0;         // or which is
+
+	bool operator==(const Finding&) const = default;
+};
+
+inline void PrintTo(const Finding& finding, std::ostream* out)
+{
+	constexpr const char* kNames[] = {"miss", "hit", "VM-entry"};
+	*out << "at " << kNames[static_cast<int>(finding.where)] << " register " << static_cast<int>(finding.reg)
+	     << std::hex << " memory 0x" << finding.memory << " VMCS 0x" << finding.vmcs << std::dec;
+}
+
+class RecordingVerification {
+ public:
+	void enable(bool on) { enabled_ = on; }
+
+	bool enabled() const { return enabled_; }
+	void cached(Reg reg, Operation how, const void* who)
+	{
+		origins_.push_back({reg, how});
+		callers_.push_back(who);
+	}
+	void compared(FoundAt where) { compared_[static_cast<int>(where)]++; }
+	void mismatch(FoundAt where, Reg reg, u64 memory, u64 vmcs) { findings_.push_back({where, reg, memory, vmcs}); }
+	void wrong_vmcs(FoundAt where, VmcsId expected, VmcsId current)
+	{
+		findings_.push_back({where, Reg::kEnd, static_cast<u64>(expected), static_cast<u64>(current)});
+	}
+
+	const std::vector<Origin>& origins() const { return origins_; }
+	const std::vector<const void*>& callers() const { return callers_; }
+	const std::vector<Finding>& findings() const { return findings_; }
+	u32 compared_at(FoundAt where) const { return compared_[static_cast<int>(where)]; }
+	void clear() { *this = RecordingVerification(enabled_); }
+
+	RecordingVerification() = default;
+
+ private:
+	explicit RecordingVerification(bool enabled) : enabled_(enabled) {}
+
+	bool enabled_ = false;
+	std::vector<Origin> origins_;
+	std::vector<const void*> callers_;
+	std::vector<Finding> findings_;
+	u32 compared_[3] = {};
+};
+
+static_assert(VerificationPolicy<RecordingVerification>);
 static_assert(ContextPolicy<RecordingContext>);
 static_assert(CacheObserver<RecordingObserver>);
 

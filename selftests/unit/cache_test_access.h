@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0
+// What a cache has in memory, for tests that break it.
+#pragma once
+
+#include <vregcache/cache.h>
+#include <vregcache/shadow.h>
+
+namespace vregcache {
+
+struct CacheTestAccess {
+	template <class Cache>
+	static u64& value(Cache& cache, Reg reg)
+	{
+		return cache.value_[index(reg)];
+	}
+	template <class Cache>
+	static RegSet& available(Cache& cache)
+	{
+		return cache.available_;
+	}
+	template <class Cache>
+	static RegSet& dirty(Cache& cache)
+	{
+		return cache.dirty_;
+	}
+};
+
+struct ShadowTestAccess {
+	template <class Shadow, class Value>
+	static void set_value(Shadow& shadow, Value value)
+	{
+		shadow.value_ = value;
+	}
+};
+
+}  // namespace vregcache
