@@ -1,23 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0
 # The front end: what the targets do is in scripts/, Kbuild builds the modules.
 
-# Sets: KDIR (kernel build tree), KERNEL (test kernel), MACHINE, CPUS, BOCHS, TESTS, BENCH; see `make help`.
+# Sets: KDIR (kernel build tree), KERNEL (test kernel), MACHINE, CPUS, BOCHS, TESTS, VERIFY, BENCH; see `make help`.
 KERNEL ?=
 MACHINE ?= auto
 CPUS ?=
 BOCHS ?=
 TESTS ?=
 BENCH ?=
+VERIFY ?=
 
 # What is not said: all of them in check, these elsewhere.
 ONE_KERNEL := $(or $(KERNEL),debian)
-VM_RUN := scripts/vm-run --kernel '$(ONE_KERNEL)' --machine '$(MACHINE)' --cpus '$(or $(CPUS),1)'
+VM_RUN := scripts/vm-run --kernel '$(ONE_KERNEL)' --machine '$(MACHINE)' --cpus '$(or $(CPUS),1)' $(if $(filter-out 0,$(VERIFY)),--verify)
 
 MODULE_DIRS := . $(patsubst %/Kbuild,%,$(wildcard selftests/*/Kbuild))
 
 export BOCHS
 # Kbuild and lib.mk look at these too: ours are for the top level only.
-unexport KERNEL MACHINE CPUS TESTS MODULE_DIRS ONE_KERNEL VM_RUN
+unexport KERNEL MACHINE CPUS TESTS VERIFY MODULE_DIRS ONE_KERNEL VM_RUN
 
 .DEFAULT_GOAL := module
 # One target at a time; Kbuild and the others run their own jobs in parallel.
@@ -66,7 +67,7 @@ bench: ## what an exit costs, in instructions, beside KVM, and other measurement
 	@scripts/quietly 'building the guest programs' $(MAKE) --no-print-directory selftests
 	@scripts/benchmark --kernel '$(ONE_KERNEL)' --machine '$(MACHINE)' $(BENCH)
 
-vm: modules selftests ## the tests in one virtual machine: TESTS="..." CPUS=1 MACHINE=auto|tcg|kvm|bochs
+vm: modules selftests ## the tests in one virtual machine: TESTS="..." CPUS=1 VERIFY=1 MACHINE=auto|tcg|kvm|bochs
 	@$(VM_RUN) $(TESTS)
 
 vmx-expected: modules selftests ## records what the VMX client observes on a VMX-enabled Bochs (BOCHS=), for comparison with
@@ -90,5 +91,5 @@ distclean: clean ## removes the downloads as well
 help: ## this list
 	@echo 'Targets:'
 	@sed -n 's/^\([a-z_-]*\):[^#]*## /\1\t/p' Makefile | expand -t 20 | sed 's/^/  /'
-	@echo 'Variables: KDIR= KERNEL=debian|6.12 MACHINE=auto|tcg|kvm|bochs CPUS= BOCHS=/path/to/a/VMX-enabled/bochs TESTS= BENCH='
+	@echo 'Variables: KDIR= KERNEL=debian|6.12 MACHINE=auto|tcg|kvm|bochs CPUS= BOCHS=/path/to/a/VMX-enabled/bochs TESTS= VERIFY=1 BENCH='
 	@echo 'Downloads: $(shell scripts/cache-dir) (VRC_CACHE=)'

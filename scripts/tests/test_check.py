@@ -18,14 +18,15 @@ _loader.exec_module(check)
 class Plan(unittest.TestCase):
     def test_both_kernels_with_one_and_two_cpus(self):
         self.assertEqual(sorted(check.plan(["debian", "6.12"], "auto", [1, 2], None)),
-                         [("6.12", "auto", 1), ("6.12", "auto", 2), ("debian", "auto", 1), ("debian", "auto", 2)])
+                         [(kernel, "auto", count, verify) for kernel in ("6.12", "debian")
+                          for count, verify in ((1, False), (2, False), (2, True))])
 
     def test_bochs_comes_on_top_and_first(self):
         machines = check.plan(["debian"], "auto", [1, 2], "/b")
-        self.assertEqual([kind for _, kind, _ in machines], ["bochs", "bochs", "auto", "auto"])
+        self.assertEqual([kind for _, kind, *_ in machines], 3 * ["bochs"] + 3 * ["auto"])
 
     def test_bochs_alone(self):
-        self.assertEqual(check.plan(["debian"], "bochs", [1], "/b"), [("debian", "bochs", 1)])
+        self.assertEqual(check.plan(["debian"], "bochs", [1], "/b"), [("debian", "bochs", 1, True), ("debian", "bochs", 1, False)])
 
     def test_bochs_without_a_path_says_so(self):
         done = subprocess.run([SCRIPTS / "check", "--machine", "bochs"], env={"PATH": "/usr/bin:/bin"},

@@ -48,6 +48,28 @@ WARNING = [
 ]
 
 
+COMPARED = "vregcache: verification compared {} reads, {} registers and {} shadows with the VMCS"
+
+
+class Verification(unittest.TestCase):
+    def judged(self, *said):
+        lines = run(good())
+        lines[-2:-2] = said
+        return judged(lines, verification=True)
+
+    def test_each_kind_was_compared_in_one_load_of_the_module_or_another(self):
+        self.assertEqual(self.judged(COMPARED.format(0, 7, 9), COMPARED.format(5, 0, 0)).counts(), (2, 0, 0))
+
+    def test_nothing_was_compared(self):
+        for said in ((), (COMPARED.format(0, 7, 9),), (COMPARED.format(7, 0, 9),), (COMPARED.format(7, 9, 0),)):
+            judge = self.judged(*said)
+            self.assertEqual(judge.counts(), (2, 1, 0), said)
+            self.assertIn("verification was to be on", judge.problems[0].what)
+
+    def test_nobody_asked(self):
+        self.assertEqual(judged(run(good())).counts(), (2, 0, 0))
+
+
 class Counting(unittest.TestCase):
     def test_good_run(self):
         self.assertEqual(judged(run(good())).counts(), (2, 0, 0))

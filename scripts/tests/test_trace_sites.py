@@ -122,7 +122,11 @@ class Sites(unittest.TestCase):
     def test_landing_of_a_fault(self):
         source = GOOD + function("g", "1: mov (%rdi), %rax; ret; g_fixup: call vrc_trace_miss; ret")
         source += '.section __ex_table, "a"\n.long 1b - .\n.long g_fixup - .\n.long 1\n'
-        self.assert_wrong(source.replace("1: mov", "g_at: mov").replace("1b", "g_at"), "vrc_trace_miss is called from g")
+        source = source.replace("1: mov", "g_at: mov").replace("1b", "g_at")
+        self.assert_wrong(source, "vrc_trace_miss is called from g")
+        # Where nothing gets to, nothing faults.
+        wrong, _ = self.check(source.replace("g: g_at", "g: ret; g_at"))
+        self.assertEqual(wrong, [])
 
 
 if __name__ == "__main__":

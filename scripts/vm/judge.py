@@ -10,6 +10,8 @@ A test announces a report that it provokes on purpose by writing to /dev/kmsg, b
 
 Exactly COUNT reports that match REGEX (anywhere in the report) must then come before the test ends.
 
+Where verification is on, the module must have compared something, and a difference is a report.
+
 What the machine does besides the kselftests is announced by `vrc-run: case NAME`, and has failed unless
 `vrc-run: passed NAME` follows.
 """
@@ -22,6 +24,8 @@ from vm import ktap, reports
 _STAMP = re.compile(r"^(?:<\d+>)?\[\s*\d+\.\d+\](?:\[\s*[TC]\d+\])? ?")
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|c)|[\r\x00]")
 _USERSPACE = re.compile(r"^(#( |$)|(not )?ok\b|TAP version|1\.\.\d|kselftest:)")
+# What the module says when it is unloaded.
+_COMPARED = re.compile(r"vregcache: verification compared (\d+) reads, (\d+) registers and (\d+) shadows")
 # Two reports that differ only in these are the same one again.
 _VARIABLE = re.compile(r"(CPU|PID): ?#?\d+|\b(0x)?[0-9a-f]{8,}\b")
 # After so many reports the rest of the run proves nothing, and costs time.
@@ -52,7 +56,7 @@ def clean(line):
 
 
 class Judge:
-    def __init__(self, expected_programs, mode="tests", listener=None):
+    def __init__(self, expected_programs, mode="tests", listener=None, verification=False):
         self.cases = []
         self.problems = []
         self.finished_programs = []
@@ -62,6 +66,7 @@ class Judge:
         self.command_status = None
         self.notes = []
         self._mode = mode
+        self._compared = [0, 0, 0] if verification else None
         self._listener = listener or (lambda *event: None)
         self._expected_programs = list(expected_programs)
         self._expectations = []
@@ -91,6 +96,8 @@ class Judge:
         elif _USERSPACE.match(text):
             self._tap.line(text, self._line_number)
         else:
+            if compared := self._compared and _COMPARED.match(text):
+                self._compared = [sum(pair) for pair in zip(self._compared, map(int, compared.groups()))]
             self._reports.line(text, self._line_number)
 
     def finish(self, how):
@@ -108,6 +115,9 @@ class Judge:
         if running:
             self.cases += running.cases
             self._tap.current = None
+        if self._compared and self.ended and not all(self._compared):
+            said = "{} reads, {} registers and {} shadows".format(*self._compared)
+            self._problem(f"verification was to be on, and compared {said}", *self._last)
         for name, line_number in self._open_cases.items():
             self.cases.append(ktap.Case("machine", name, ktap.FAIL, "the machine does not say that it passed", line_number))
         for name in self._expected_programs:

@@ -9,6 +9,7 @@
 
 #include "faults.h"
 #include "objects.h"
+#include "verify.h"
 
 static struct dentry *directory;
 
@@ -94,6 +95,7 @@ static int memory_show(struct seq_file *output, void *unused)
 DEFINE_SHOW_ATTRIBUTE(memory);
 
 DEFINE_SHOW_ATTRIBUTE(vrc_faults);
+DEFINE_SHOW_ATTRIBUTE(vrc_verified);
 
 void vrc_debugfs_register(void)
 {
@@ -102,6 +104,7 @@ void vrc_debugfs_register(void)
 	debugfs_create_file("cpus", 0400, directory, NULL, &cpus_fops);
 	debugfs_create_file("memory", 0400, directory, NULL, &memory_fops);
 	debugfs_create_file("faults", 0400, directory, NULL, &vrc_faults_fops);
+	debugfs_create_file("verified", 0400, directory, NULL, &vrc_verified_fops);
 }
 
 void vrc_debugfs_unregister(void)

@@ -283,6 +283,37 @@ VRC_ASIDE void vrc_trace_invalidate(vrc_u32 vcpu, vrc_u64 set);
 /* @from: the CPU where it was loaded before, or -1. */
 VRC_ASIDE void vrc_trace_vmcs_load(vrc_u32 vcpu, vrc_u64 vmcs, int from);
 
+/*
+ * ---- verification ----
+ * What memory has differs from what the VMCS has.  To be called only where the key says that verification is on:
+ * src/vmx/verification.h does.
+ */
+struct vrc_mismatch {
+	vrc_u64 memory; /* the value, or the address of the VMCS that should be current */
+	vrc_u64 vmcs;   /* the value, or the address of the VMCS that is */
+	vrc_u64 caller; /* of the operation that brought the value into memory, or 0 */
+	const char *name; /* of the field, where there is no register */
+	vrc_u32 vcpu;
+	vrc_u32 reg;       /* or VRC_NOT_A_REGISTER: a shadow of a field, or the current VMCS */
+	vrc_u32 field;     /* its encoding */
+	vrc_u32 at;        /* VRC_FOUND_AT */
+	vrc_u32 cached_by; /* VRC_CACHED_BY, or one of these: */
+#define VRC_CACHED_BEFORE_VERIFICATION 64
+#define VRC_CACHED_BY_SHADOW 65 /* what was last written into it */
+#define VRC_CACHED_BY_VMPTRLD 66 /* no value: it should be current */
+};
+
+#define VRC_NOT_A_REGISTER 64
+VRC_COLD void vrc_report_mismatch(const struct vrc_mismatch *mismatch);
+/* Odd from when verification is on everywhere until it is no longer, and another number each time. */
+extern vrc_u32 vrc_verify_period;
+/* How much was compared since the module was loaded. */
+#define VRC_VERIFIED_HITS 0      /* reads that memory served */
+#define VRC_VERIFIED_REGISTERS 1 /* registers at VM-entry */
+#define VRC_VERIFIED_SHADOWS 2   /* shadows of fields that are no registers, at VM-entry */
+#define VRC_VERIFIED_KINDS 3
+extern vrc_u64 vrc_verified[VRC_VERIFIED_KINDS];
+
 /* Who wants to see each read of a register, also those that memory serves.  May change at any time. */
 extern vrc_u8 vrc_watched_reads;
 #define VRC_WATCH_HITS 1	  /* module parameter count_hits: they are counted */

@@ -5,6 +5,7 @@
 
 #include "context.h"
 #include "objects.h"
+#include "verify.h"
 #include "watch.h"
 
 static bool unsafe;
@@ -57,6 +58,7 @@ static void __exit vregcache_exit(void)
 	preempt_notifier_dec();
 	vrc_exit();
 	vrc_context_end();
+	vrc_verify_end();
 	vrc_memory_in_use(&pages, &blocks);
 	WARN(pages || blocks, "vregcache goes without %ld pages and %ld blocks of its memory\n", pages, blocks);
 }

@@ -144,4 +144,16 @@
 	X(4, vmcs_error, kVmcsError),			\
 	X(5, entry_failure, kEntryFailure)
 
+/* X(number, name, constant): where the cache was found to differ from the VMCS, in enum class FoundAt. */
+#define VRC_FOUND_AT(X)					\
+	X(0, miss, kMiss),				\
+	X(1, hit, kHit),				\
+	X(2, entry, kVmEntry)
+
+/* X(number, name, constant) for those of enum class Operation that bring a value of a register into memory. */
+#define VRC_CACHED_BY(X)				\
+	X(1, read, kRead),				\
+	X(2, write, kWrite),				\
+	X(5, entry_failure, kVmEntryFailed)
+
 #endif

@@ -179,6 +179,44 @@ TRACE_EVENT(vmcs_load,
 	TP_printk("vcpu=%u vmcs=0x%llx from=%d", __entry->vcpu, __entry->vmcs, __entry->from)
 );
 
+/*
+ * What memory has is not what the VMCS has: of a register; of a field that is none and of which memory has a shadow ("by"
+ * says so); or another VMCS is current ("by" is vmptrld, and the values are addresses).  "by" and "caller" say what brought
+ * memory's value there.
+ */
+TRACE_EVENT(mismatch,
+	TP_PROTO(const struct vrc_mismatch *it),
+	TP_ARGS(it),
+	TP_STRUCT__entry(
+		__field(u32, vcpu)
+		__field(u32, reg)
+		__field(u32, field)
+		__field(u32, at)
+		__field(u32, by)
+		__field(u64, memory)
+		__field(u64, vmcs)
+		__field(u64, caller)
+	),
+	TP_fast_assign(
+		__entry->vcpu = it->vcpu;
+		__entry->reg = it->reg;
+		__entry->field = it->field;
+		__entry->at = it->at;
+		__entry->by = it->cached_by;
+		__entry->memory = it->memory;
+		__entry->vmcs = it->vmcs;
+		__entry->caller = it->caller;
+	),
+	TP_printk("vcpu=%u reg=%s field=0x%x memory=0x%llx vmcs=0x%llx at=%s by=%s caller=%pS", __entry->vcpu,
+		  __print_symbolic(__entry->reg, VRC_REGISTERS(VRC_SYMBOL_OF_REGISTER), { VRC_NOT_A_REGISTER, "none" }),
+		  __entry->field, __entry->memory, __entry->vmcs,
+		  __print_symbolic(__entry->at, VRC_FOUND_AT(VRC_SYMBOL_OF)),
+		  __print_symbolic(__entry->by, VRC_CACHED_BY(VRC_SYMBOL_OF),
+				   { VRC_CACHED_BEFORE_VERIFICATION, "before_verification" },
+				   { VRC_CACHED_BY_SHADOW, "shadow" }, { VRC_CACHED_BY_VMPTRLD, "vmptrld" }),
+		  (void *)__entry->caller)
+);
+
 #endif
 
 #undef TRACE_INCLUDE_PATH

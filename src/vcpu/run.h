@@ -16,6 +16,21 @@ struct Exit {
 	ExitReason reason;
 };
 
+// What no register cache keeps, and VM-exit does not change: the VMCS must have what was last written.
+VREGCACHE_COLD void verify_shadows(Vcpu& vcpu, const PinnedVmcs& vmcs)
+{
+	auto verify = [&](const auto& shadow) {
+		auto report = [&](u32 encoding, u64 in_memory, u64 in_vmcs) {
+			vcpu.cache.verification().shadow_mismatch(encoding, in_memory, in_vmcs);
+		};
+		if (shadow.verify(vmcs, report))
+			count_verified(VRC_VERIFIED_SHADOWS);
+	};
+	for_each_shadow(vcpu.controls, verify);
+	for_each_shadow(vcpu.msr_shadows, verify);
+	for_each_shadow(vcpu.host_shadows, verify);
+}
+
 inline Result<void> prepare_entry(Vcpu& vcpu, const PinnedVmcs& vmcs, u64 host_cr4)
 {
 	VREGCACHE_TRY(vcpu.host_shadows.cr3.set(vmcs, read_cr3()));
@@ -28,6 +43,8 @@ inline Result<void> prepare_entry(Vcpu& vcpu, const PinnedVmcs& vmcs, u64 host_c
 		bool protected_mode = VREGCACHE_TRY(host_owned_cr0<cr0::kPe>(vcpu, vmcs));
 		VREGCACHE_TRY(vcpu.event.inject(vmcs, vcpu.controls, protected_mode));
 	}
+	if (verifies()) [[unlikely]]
+		verify_shadows(vcpu, vmcs);
 	return {};
 }
 

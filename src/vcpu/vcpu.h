@@ -11,6 +11,7 @@
 #include <vregcache/segment.h>
 
 #include "../vmx/context.h"
+#include "../vmx/verification.h"
 #include "../vmx/vmcs_setup.h"
 #include "event.h"
 #include "vm.h"
@@ -25,7 +26,7 @@ using vregcache::Reg;
 using vregcache::Segment;
 using vregcache::SegmentPart;
 using vregcache::SegmentState;
-using RegisterCache = vregcache::Cache<vregcache::VmxLayout, RawVmx, CallingContext, Counters>;
+using RegisterCache = vregcache::Cache<vregcache::VmxLayout, RawVmx, CallingContext, Counters, Verification>;
 
 constexpr u32 kCpuidLimit = 80;
 

@@ -166,6 +166,7 @@ extern "C" int vrc_vcpu_create(struct vrc_vm* vm, vrc_u32 id, struct vrc_host_vc
 	vcpu->io_data = static_cast<u8*>(run) + kPageSize;
 	vcpu->cache.observer().set_vcpu(id);
 	vcpu->cache.context().set_vcpu(host);
+	vcpu->cache.verification().set_vcpu(id);
 	if (!vcpu->vmcs.create(id)) {
 		vrc_host_free(memory);
 		return -ENOMEM;

@@ -36,6 +36,26 @@ inline Result<void> vmclear(u64 vmcs) { VRC_VMX_INSTRUCTION("vmclear %[vmcs]", [
 
 inline Result<void> vmptrld(u64 vmcs) { VRC_VMX_INSTRUCTION("vmptrld %[vmcs]", [vmcs] "m"(vmcs)); }
 
+// The current VMCS, or all ones where there is none.
+inline Result<u64> vmptrst()
+{
+	u64 vmcs;
+	// clang-format off
+	asm volatile goto("1: vmptrst %[vmcs]\n\tjc %l[invalid]\n\tjz %l[valid]\n\t"
+			  VRC_EXCEPTION_TABLE("1b", "%l[fault]")
+			  : [vmcs] "=m"(vmcs)
+			  : [ex_type] "i"(VRC_EX_TYPE_DEFAULT)
+			  : "cc" : invalid, valid, fault);
+	// clang-format on
+	return vmcs;
+invalid:
+	return Error::kVmFailInvalid;
+valid:
+	return Error::kVmFailValid;
+fault:
+	return Error::kFault;
+}
+
 struct InveptDescriptor {
 	u64 ept_pointer;
 	u64 reserved;

@@ -97,4 +97,21 @@ consteval bool every_operation_has_its_name()
 
 static_assert(every_operation_has_its_name(), "the operations of glue/names.h are not those of the cache");
 
+#define VRC_IS_FOUND_AT(number, name, constant) vregcache::FoundAt{number} == vregcache::FoundAt::constant
+#define VRC_IS_OPERATION(number, name, constant) vregcache::Operation{number} == vregcache::Operation::constant
+constexpr bool kSameNumbers[] = {VRC_FOUND_AT(VRC_IS_FOUND_AT), VRC_CACHED_BY(VRC_IS_OPERATION)};
+#undef VRC_IS_FOUND_AT
+#undef VRC_IS_OPERATION
+
+consteval bool every_number_is_the_same()
+{
+	for (bool same : kSameNumbers) {
+		if (!same)
+			return false;
+	}
+	return true;
+}
+
+static_assert(every_number_is_the_same(), "glue/names.h and the cache number something in different ways");
+
 }  // namespace

@@ -2,6 +2,8 @@
 // What the register cache stands on in the module: the CPU's own VMREAD and VMWRITE.
 #pragma once
 
+#include <vregcache/policy.h>
+
 #include "counters.h"
 #include "instructions.h"
 #include "types.h"
@@ -38,9 +40,25 @@ class RawVmx {
 
 	[[gnu::always_inline]] bool is_current(VmcsId vmcs) const { return current_vmcs() == vmcs; }
 
+	// For verification, which must not be seen in what it verifies: nothing of these is counted.
+	Result<u64> verify_read(u32 encoding) const { return ::vmread(encoding); }
+
+	// Interrupts off: between the record and the instruction the VMCS could be taken away, and the record with it.
+	VREGCACHE_COLD VmcsId really_current(VmcsId believed) const
+	{
+		unsigned long flags = vrc_host_irq_save();
+		VmcsId current = believed;
+		if (is_current(believed))
+			current = static_cast<VmcsId>(vmptrst().value_or(static_cast<u64>(believed)));
+		vrc_host_irq_restore(flags);
+		return current;
+	}
+
  private:
 	AccessCounters* counters_;
 };
+
+static_assert(vregcache::VerifiableAccess<RawVmx>);
 
 using LoadedVmcs = vregcache::LoadedVmcs<RawVmx>;
 using PinnedVmcs = vregcache::PinnedVmcs<RawVmx>;

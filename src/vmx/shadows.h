@@ -42,4 +42,26 @@ struct HostShadows {
 	Shadowed<vregcache::kHostIa32SysenterEsp> sysenter_esp;
 };
 
+// Calls @visit with each shadow of a group.  The bindings count them: one that is missing does not compile.
+template <class Visit>
+void for_each_shadow(const ControlShadows& shadows, Visit visit)
+{
+	const auto& [a, b, c, d, e, f, g, h, i, j] = shadows;
+	visit(a), visit(b), visit(c), visit(d), visit(e), visit(f), visit(g), visit(h), visit(i), visit(j);
+}
+
+template <class Visit>
+void for_each_shadow(const MsrShadows& shadows, Visit visit)
+{
+	const auto& [a, b, c, d] = shadows;
+	visit(a), visit(b), visit(c), visit(d);
+}
+
+template <class Visit>
+void for_each_shadow(const HostShadows& shadows, Visit visit)
+{
+	const auto& [a, b, c, d, e, f, g] = shadows;
+	visit(a), visit(b), visit(c), visit(d), visit(e), visit(f), visit(g);
+}
+
 }  // namespace

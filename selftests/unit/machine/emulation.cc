@@ -269,6 +269,14 @@ INSTRUCTION(vmptrld)
 	finish_vmx(frame, error);
 }
 
+INSTRUCTION(vmptrst)
+{
+	vregcache::Error error = vmx_root();
+	if (error == vregcache::Error::kNone)
+		*reinterpret_cast<u64*>(frame.operand[1]) = static_cast<u64>(hardware().cpu().vmx.current());
+	finish_vmx(frame, error);
+}
+
 INSTRUCTION(invept)
 {
 	hardware().invepts++;

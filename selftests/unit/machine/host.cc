@@ -26,6 +26,7 @@ Host::~Host()
 {
 	trace(false);
 	check_contexts(false);
+	verify(false);
 	vrc_watched_reads = 0;
 	g_host = nullptr;
 }
@@ -87,6 +88,28 @@ void vrc_host_warn(const char* what) { host().complain(std::string("WARN: ") + w
 void vrc_host_warn_no_register(unsigned int) { host().complain("WARN: no such register"); }
 
 u8 vrc_watched_reads;
+
+// ---- verification ----
+
+extern static_key_false vrc_verify_key;
+static_key_false vrc_verify_key;
+u32 vrc_verify_period;
+u64 vrc_verified[VRC_VERIFIED_KINDS];
+
+void Host::verify(bool on) const
+{
+	vrc_verify_key.enabled = on;
+	vrc_verify_period = (vrc_verify_period + 1 + on) | on;
+	vrc_watched_reads = on ? VRC_WATCH_VERIFICATION : 0;
+}
+
+void vrc_report_mismatch(const vrc_mismatch* mismatch)
+{
+	char text[160];
+	std::snprintf(text, sizeof(text), "register %u, field 0x%x: memory has 0x%llx, the VMCS 0x%llx; at %u, by %u",
+		      mismatch->reg, mismatch->field, mismatch->memory, mismatch->vmcs, mismatch->at, mismatch->cached_by);
+	host().complain(text);
+}
 
 // ---- trace events ----
 

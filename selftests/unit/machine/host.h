@@ -59,6 +59,8 @@ class Host {
 
 	// Somebody listens to every trace event, or nobody.
 	void trace(bool on) const;
+	// Verification, from the next VM-exit or ioctl on.  A mismatch is a failure.
+	void verify(bool on) const;
 
 	// The module parameter check_context.
 	void check_contexts(bool on) const;

@@ -65,7 +65,7 @@ asm(R"(
 	lea 16(%rsp), %rsp
 .endm
 
-.irp name, vmxon, vmptrld, vmclear, sgdt, sidt, lgdt, lidt
+.irp name, vmxon, vmptrld, vmptrst, vmclear, sgdt, sidt, lgdt, lidt
 	.macro \name operand:vararg
 		vrc_memory_operand \name, \operand
 	.endm

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Verification: how much was compared. */
+#ifndef VREGCACHE_GLUE_VERIFY_H
+#define VREGCACHE_GLUE_VERIFY_H
+
+struct seq_file;
+/* A line for each kind: its name, and how many were compared since the module was loaded. */
+int vrc_verified_show(struct seq_file *output, void *unused);
+
+/* Before the module goes: says how much. */
+void vrc_verify_end(void);
+
+#endif
