@@ -1,1 +1,119 @@
 # SPDX-License-Identifier: GPL-2.0
+"""Mutants that the tests of selftests/ are to catch, in a virtual machine."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import time
+
+from mutation.host import Unfit, first_error
+from mutation.mutant import ListError, Verdict
+from vm.paths import TOP
+
+PARTS = ("Kbuild", "include", "src", "scripts", "selftests")
+# A mutant may leave something unused.  The unchanged tree is built alike, so that only what changed is built anew.
+FLAGS = {"KCFLAGS": "-w"}
+# For one machine to come up, run the tests and go off; software emulation of two CPUs is slow.
+LIMIT = 600
+
+
+class Workshop:
+    """A copy of the tree, in which one mutant after the other is built and booted."""
+
+    def __init__(self, folder, machine="auto", source=TOP):
+        self.tree = pathlib.Path(folder)
+        self._machine = machine
+        self._ready = set()
+        self._kdirs = {}
+        shutil.rmtree(self.tree, ignore_errors=True)
+        self.tree.mkdir(parents=True)
+        ignored = shutil.ignore_patterns("*.o", "*.cmd", "*.ko", "__pycache__", "build", "unit")
+        for part in PARTS:
+            if (source / part).is_dir():
+                shutil.copytree(source / part, self.tree / part, symlinks=True, ignore=ignored)
+            else:
+                shutil.copy2(source / part, self.tree / part)
+
+    def prepare(self, mutants):
+        """The unchanged tree passes all that these mutants name.  Unfit: it does not."""
+        for kernel, cpus in sorted({(mutant.kernel, mutant.cpus) for mutant in mutants}):
+            tests = {test for mutant in mutants if (mutant.kernel, mutant.cpus) == (kernel, cpus)
+                     for test in mutant.guest.split()}
+            self._make_ready(kernel)
+            by = self._run(sorted(tests), kernel, cpus)
+            if by:
+                raise Unfit(f"the unchanged tree fails, on {kernel} with {cpus} CPUs: {by}")
+
+    def try_out(self, mutant):
+        began = time.monotonic()
+        try:
+            texts = mutant.changed(self.tree)
+        except ListError as error:
+            return Verdict(Verdict.ERROR, str(error))
+        self._make_ready(mutant.kernel)
+        old = {path: path.read_text() for path in texts}
+        began = time.monotonic()
+        try:
+            for path, text in texts.items():
+                path.write_text(text)
+            problem = self._build(mutant.kernel, ["."])
+            if problem:
+                return Verdict(Verdict.ERROR, "does not build: " + problem)
+            by = self._run(mutant.guest.split(), mutant.kernel, mutant.cpus)
+            return Verdict(Verdict.CAUGHT if by else Verdict.SURVIVED, by or "", time.monotonic() - began)
+        finally:
+            # Newer than what was built of the mutant.
+            for path, text in old.items():
+                path.write_text(text)
+
+    def _make_ready(self, kernel):
+        """All modules and programs, of the unchanged tree."""
+        if kernel in self._ready:
+            return
+        done = self._command(["scripts/test-kernel", "--kdir", kernel])
+        if done.returncode:
+            raise Unfit(f"there is no kernel {kernel}: {last_line(done.stdout)}")
+        self._kdirs[kernel] = last_line(done.stdout)
+        folders = sorted(path.parent for path in self.tree.glob("selftests/*/Kbuild"))
+        problem = self._build(kernel, [".", *(str(folder.relative_to(self.tree)) for folder in folders)])
+        if problem:
+            raise Unfit(f"the unchanged tree does not build for {kernel}: {problem}")
+        if not self._ready:
+            debian = last_line(self._command(["scripts/test-kernel", "--kdir"]).stdout).rpartition("/linux-headers-")[2]
+            done = self._command(["scripts/build-selftests", debian])
+            if done.returncode:
+                raise Unfit("the guest programs do not build: " + first_error(done.stdout))
+        self._ready.add(kernel)
+
+    def _build(self, kernel, folders):
+        """None, or the first error."""
+        done = self._command(["scripts/build-modules", self._kdirs[kernel], *folders])
+        return first_error(done.stdout) if done.returncode else None
+
+    def _run(self, tests, kernel, cpus):
+        """None, or the test that failed."""
+        results = self.tree / "build/results.json"
+        results.unlink(missing_ok=True)
+        done = self._command(["scripts/vm-run", "--kernel", kernel, "--machine", self._machine, "--cpus", cpus, "--output", "quiet",
+                              "--timeout", str(LIMIT), "--json", str(results), *tests])
+        if not results.exists():
+            raise ListError("the virtual machine was not run: " + last_line(done.stdout))
+        counts = json.loads(results.read_text())
+        if counts["failed"]:
+            whose, lines = counts["failures"][0]
+            return f"{whose}: {lines[0][:80]}"
+        if done.returncode or not counts["passed"]:
+            raise ListError("nothing ran: " + last_line(done.stdout))
+        return None
+
+    def _command(self, command):
+        environment = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+        return subprocess.run(command, cwd=self.tree, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              env=environment | FLAGS, text=True, errors="replace", check=False)
+
+
+def last_line(text):
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else ""

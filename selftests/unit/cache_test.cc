@@ -202,6 +202,20 @@ TEST_P(Invariant2, QuickRegistersAreThoseOfAvailableOnesWhoseReadsNobodyWatches)
 	EXPECT_EQ(cache_.quick(), GetParam() ? RegSet() : writable_registers());
 }
 
+TEST_P(Invariant2, RegistersThatAreReadTogetherBecomeQuickTogether)
+{
+	u64 rip = 0, rsp = 0;
+	constexpr RegSet kBoth(Reg::kRip, Reg::kRsp);
+	for (RegSet first : {RegSet(), RegSet(Reg::kRsp)}) {
+		cache_.mark_for_reload(loaded_, kBoth);
+		if (!first.empty()) {
+			ASSERT_TRUE(cache_.read_untraced<Reg::kRsp>(loaded_).ok());
+		}
+		ASSERT_TRUE((cache_.read_all<Reg::kRip, Reg::kRsp>(loaded_, rip, rsp)).ok());
+		EXPECT_EQ(cache_.quick(), GetParam() ? RegSet() : kBoth);
+	}
+}
+
 TEST_P(Invariant2, WatchingTakesTheQuicknessAwayAndItsEndGivesItBack)
 {
 	cache_.observer().watch_reads(false);

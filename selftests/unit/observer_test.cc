@@ -236,6 +236,10 @@ TEST_F(ObserverTest, BitsAreChangedBeforeTheObserverHears)
 		EXPECT_EQ(cache.available() & set, gone ? RegSet() : set);
 		EXPECT_TRUE((cache.dirty() & set).empty());
 	});
+	auto read_and_give_up = [&](const std::function<void()>& give_up) {
+		ASSERT_TRUE(cache.read<Reg::kExitReason>(loaded_).ok());
+		give_up();
+	};
 	ASSERT_TRUE(cache.read<Reg::kRip>(loaded_).ok());
 	ASSERT_TRUE(cache.read<Reg::kRip>(loaded_).ok());
 	cache.write<Reg::kRsp>(loaded_, u64{1});
@@ -243,6 +247,10 @@ TEST_F(ObserverTest, BitsAreChangedBeforeTheObserverHears)
 	ASSERT_TRUE(cache.vm_exit(pinned_).ok());
 	EXPECT_EQ(heard, (std::vector<EventKind>{EventKind::kMiss, EventKind::kHit, EventKind::kWriteBack,
 						 EventKind::kInvalidate}));
+	read_and_give_up([&] { cache.mark_for_reload(loaded_, RegSet::all()); });
+	read_and_give_up([&] { cache.vm_entry_failed(pinned_); });
+	read_and_give_up([&] { ASSERT_TRUE(cache.bind(loaded_, kVmcsB).ok()); });
+	EXPECT_EQ(heard.size(), 4u + 3 * 2);
 }
 
 }  // namespace

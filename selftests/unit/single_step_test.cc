@@ -136,10 +136,7 @@ void check(Step& step)
 	}
 }
 
-void on_trap(int)
-{
-	check(*current_step);
-}
+void on_trap(int) { check(*current_step); }
 
 constexpr u64 kTrapFlag = 0x100;
 
@@ -171,8 +168,11 @@ u64 zero(u32) { return 0; }
 // One after the other, so that each is compiled as its callers have it.
 const Operation kOperations[] = {
 	{"read", [](SteppedCache& cache) { std::ignore = cache.read<Reg::kRip>(loaded); }, {}, nullptr, true},
-	{"read of what the host owns", [](SteppedCache& cache) { std::ignore = cache.read<Reg::kEfer>(loaded); }, {},
-	 nullptr, true},
+	{"read of what the host owns",
+	 [](SteppedCache& cache) { std::ignore = cache.read<Reg::kEfer>(loaded); },
+	 {},
+	 nullptr,
+	 true},
 	{"read by number",
 	 [](SteppedCache& cache) { std::ignore = cache.read(loaded, static_cast<Reg>(run_time_number)); },
 	 {},
@@ -197,22 +197,34 @@ const Operation kOperations[] = {
 	 [](SteppedCache& cache) {
 		 std::ignore = cache.write(loaded, static_cast<Reg>(run_time_segment), set_now(index(kCsRights)));
 	 },
-	 kCsRights,
-	 set_now,
-	 true},
+	 kCsRights, set_now, true},
 	{"write-back", [](SteppedCache& cache) { std::ignore = cache.write_back(pinned); }, {}, nullptr, false},
 	{"VM-exit", [](SteppedCache& cache) { std::ignore = cache.vm_exit(pinned); }, {}, nullptr, false},
-	{"untraced VM-exit", [](SteppedCache& cache) { std::ignore = cache.vm_exit_untraced(pinned); }, {}, nullptr, false},
+	{"untraced VM-exit",
+	 [](SteppedCache& cache) { std::ignore = cache.vm_exit_untraced(pinned); },
+	 {},
+	 nullptr,
+	 false},
 	{"reload", [](SteppedCache& cache) { cache.mark_for_reload(loaded, RegSet(Reg::kRip, Reg::kEfer)); },
 	 RegSet(Reg::kRip, Reg::kEfer), in_vmcs, false},
-	{"bind to another VMCS", [](SteppedCache& cache) { std::ignore = cache.bind(loaded, kOtherVmcs); }, {}, nullptr,
+	{"bind to another VMCS",
+	 [](SteppedCache& cache) { std::ignore = cache.bind(loaded, kOtherVmcs); },
+	 {},
+	 nullptr,
 	 false},
-	{"bind to the same VMCS", [](SteppedCache& cache) { std::ignore = cache.bind(loaded, kVmcs); }, {}, nullptr, false},
+	{"bind to the same VMCS",
+	 [](SteppedCache& cache) { std::ignore = cache.bind(loaded, kVmcs); },
+	 {},
+	 nullptr,
+	 false},
 	{"VMfail", [](SteppedCache& cache) { cache.vm_entry_failed(pinned); }, {}, nullptr, false},
 	{"entry-failure exit", [](SteppedCache& cache) { cache.vm_entry_failure_exit(pinned); },
 	 RegSet(Reg::kIdtVectoringInformation, Reg::kIdtVectoringErrorCode), zero, true},
-	{"untraced read", [](SteppedCache& cache) { std::ignore = cache.read_untraced<Reg::kExitReason>(loaded); }, {},
-	 nullptr, true},
+	{"untraced read",
+	 [](SteppedCache& cache) { std::ignore = cache.read_untraced<Reg::kExitReason>(loaded); },
+	 {},
+	 nullptr,
+	 true},
 	{"test and mark",
 	 [](SteppedCache& cache) {
 		 std::ignore = cache.test_and_mark_available<Reg::kRip>(loaded, in_vmcs(index(Reg::kRip)));

@@ -37,7 +37,8 @@ class Rules : public VcpuFixture {
 	}
 	u64 windows(std::size_t back = 0)
 	{
-		return entered_with(kPrimaryProcessorBasedControls, back) & (kInterruptWindowExiting | kNmiWindowExiting);
+		return entered_with(kPrimaryProcessorBasedControls, back) &
+		       (kInterruptWindowExiting | kNmiWindowExiting);
 	}
 
 	void interrupt(u32 vector)
@@ -242,14 +243,18 @@ TEST_F(Rules, ReasonOfEachVmExitIsItsOwn)
 	EXPECT_EQ(entered_with(kGuestRip), kStartRip + 1 + 2 + 2);
 }
 
-// The CPU leaves VMX operation for good while the task is not looking, and nothing is dirty.
+// Another vCPU's is current, as if no notifier had run, and nothing is dirty.
 TEST_F(Rules, GuestIsNotEnteredWithoutItsVmcs)
 {
+	vrc_host_vcpu other;
+	alignas(4096) static u8 pages[VRC_RUN_PAGES * 4096] = {};
+	ASSERT_EQ(vrc_vcpu_create(machine_.vm, 1, &other, pages, &other.machine), 0);
+	ASSERT_EQ(vrc_vcpu_set_up(other.machine), 0);
 	bool away = false;
 	host_.need_resched = [&] { return guest_.script_is_done() && !away; };
 	host_.reschedule = [&] {
 		away = true;
-		vrc_cpu_give_up();
+		EXPECT_EQ(vrc_vcpu_sched_in(other.machine), 0);
 	};
 	guest_.then(external_interrupt_exit());
 	std::size_t entries = guest_.entry_count();
@@ -257,6 +262,7 @@ TEST_F(Rules, GuestIsNotEnteredWithoutItsVmcs)
 	EXPECT_EQ(guest_.entry_count(), entries + 1);
 	host_.need_resched = {};
 	host_.reschedule = {};
+	vrc_vcpu_destroy(other.machine, false);
 }
 
 }  // namespace
