@@ -260,6 +260,7 @@ TEST_F(Rules, GuestIsNotEnteredWithoutItsVmcs)
 	std::size_t entries = guest_.entry_count();
 	EXPECT_EQ(machine_.run_vcpu(), -EIO);
 	EXPECT_EQ(guest_.entry_count(), entries + 1);
+	EXPECT_EQ(host_.take_errors().size(), 1u);
 	host_.need_resched = {};
 	host_.reschedule = {};
 	vrc_vcpu_destroy(other.machine, false);
