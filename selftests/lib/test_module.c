@@ -80,6 +80,16 @@ long test_interrupt_guest(struct vrc_test_interruptions *request)
 	return ioctl_ptr(device, VRC_TEST_INTERRUPT_GUEST, request);
 }
 
+long test_miss_begin(struct vrc_test_miss *request)
+{
+	return ioctl_ptr(device, VRC_TEST_MISS_BEGIN, request);
+}
+
+long test_miss_end(struct vrc_test_miss *request)
+{
+	return ioctl_ptr(device, VRC_TEST_MISS_END, request);
+}
+
 uint64_t vmcs_read(struct vcpu *vcpu, uint32_t field)
 {
 	uint64_t value;

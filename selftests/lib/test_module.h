@@ -94,6 +94,11 @@ long vmcs_try_clear(int vcpu_fd);
 struct vrc_test_interruptions;
 long test_interrupt_guest(struct vrc_test_interruptions *request);
 
+/* VRC_TEST_MISS_BEGIN and _END: 0 or -errno. */
+struct vrc_test_miss;
+long test_miss_begin(struct vrc_test_miss *request);
+long test_miss_end(struct vrc_test_miss *request);
+
 /* The module's messages from here on. */
 struct kernel_log {
 	int fd;

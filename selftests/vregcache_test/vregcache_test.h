@@ -120,4 +120,32 @@ struct vrc_test_context {
 /* ETIMEDOUT: it did not come to it. */
 #define VRC_TEST_USE_CACHE _IOWR(VRC_TEST_IOCTL_TYPE, 0x10, struct vrc_test_context)
 
+/*
+ * From BEGIN to END, whenever the caller's task is in a function of vregcache's
+ * that reads VMCS fields, an NMI comes to its CPU at each instruction behind
+ * the function's first VMREAD, and looks at what memory has of one register.
+ *
+ * EOPNOTSUPP: the kernel has no kprobes. ENOENT: there is no such function.
+ * ENODATA: it has no VMREAD. EBUSY, EINVAL: BEGIN twice, END without it.
+ */
+struct vrc_test_miss {
+	__s32 vcpu;
+	__u32 number;	 /* of the register, as enum class Reg has it */
+	__u64 stale;	 /* what memory still has of it */
+	__u64 fresh;	 /* what the VMCS has */
+	char function[40];
+
+	/* Answers of END. */
+	__u32 instructions; /* where an NMI comes */
+	__u32 stops;	    /* how often the task came to one of them */
+	__u32 nmis;	    /* how many came, each before the instruction */
+	__u32 stale_unavailable;
+	__u32 fresh_unavailable; /* the value is there and the mark is not */
+	__u32 fresh_available;
+	__u32 wrong;	    /* available with another value, or its bits or another's contradict each other */
+	__u32 wrong_offset; /* of the first one, behind the VMREAD */
+};
+#define VRC_TEST_MISS_BEGIN _IOW(VRC_TEST_IOCTL_TYPE, 0x40, struct vrc_test_miss)
+#define VRC_TEST_MISS_END _IOR(VRC_TEST_IOCTL_TYPE, 0x41, struct vrc_test_miss)
+
 #endif /* VREGCACHE_TEST_H */

@@ -235,6 +235,18 @@ struct vrc_pmi_comparison {
 
 void vrc_vcpu_pmi_compare(struct vrc_vcpu *vcpu, struct vrc_pmi_comparison *comparison);
 
+/* What memory has of a register, whatever its bits say; and do all registers' bits agree with each other? */
+struct vrc_raw_register {
+	vrc_u64 value;
+	vrc_bool available;
+	vrc_bool dirty;
+	vrc_bool quick;
+	vrc_bool possible;
+};
+
+/* In any context. */
+void vrc_vcpu_raw_register(struct vrc_vcpu *vcpu, vrc_u32 number, struct vrc_raw_register *state);
+
 /* Is this CPU in VMX operation?  -EAGAIN: no, it is going down, and the task will leave it.  -EIO: no, and for good. */
 int vrc_cpu_state(void);
 /*

@@ -137,3 +137,10 @@ void vrc_test_close_pmi_window(void)
 }
 
 VRC_EXPORT_FOR_TESTS(vrc_test_close_pmi_window);
+
+void vrc_test_raw_register(struct vrc_host_vcpu *vcpu, vrc_u32 number, struct vrc_raw_register *state)
+{
+	vrc_vcpu_raw_register(vcpu->machine, number, state);
+}
+
+VRC_EXPORT_FOR_TESTS(vrc_test_raw_register);

@@ -40,6 +40,9 @@ void vrc_test_use_cache(struct file *vcpu, struct vrc_cache_use *use);
 void vrc_test_open_pmi_window(struct file *vcpu, bool nmi);
 void vrc_test_close_pmi_window(void);
 
+/* The bits of a register of the cache, as its vCPU's memory has them now; of a vCPU as above. In any context. */
+void vrc_test_raw_register(struct vrc_host_vcpu *vcpu, vrc_u32 number, struct vrc_raw_register *state);
+
 /* How many errors a second reach the log. */
 extern struct ratelimit_state vrc_log_limit;
 

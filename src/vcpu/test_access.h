@@ -5,6 +5,18 @@
 
 #include "pmi.h"
 
+namespace vregcache {
+
+struct CacheTestAccess {
+	template <class Cache>
+	[[gnu::always_inline]] static u64& value(Cache& cache, Reg reg)
+	{
+		return cache.value_[index(reg)];
+	}
+};
+
+}  // namespace vregcache
+
 namespace {
 
 inline int errno_of(Error error)
@@ -141,4 +153,19 @@ extern "C" void vrc_vcpu_use_cache(struct vrc_vcpu* handle, struct vrc_cache_use
 		return;
 	}
 	use->error = 0;
+}
+
+extern "C" void vrc_vcpu_raw_register(struct vrc_vcpu* handle, vrc_u32 number, struct vrc_raw_register* state)
+{
+	RegisterCache& cache = vcpu_of(handle).cache;
+	Reg reg = static_cast<Reg>(number);
+	*state = {};
+	if (!is_register(reg))
+		return;
+	const vregcache::RegSet available = cache.available(), dirty = cache.dirty(), quick = cache.quick();
+	*state = {.value = vregcache::CacheTestAccess::value(cache, reg),
+		  .available = available.contains(reg),
+		  .dirty = dirty.contains(reg),
+		  .quick = quick.contains(reg),
+		  .possible = available.contains(dirty) && available.contains(quick)};
 }

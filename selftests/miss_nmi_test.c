@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * An NMI between a miss's VMREAD and its mark, and at each instruction behind it: what memory has of the register is
+ * never an old value that is marked as available.
+ */
+#define _GNU_SOURCE
+#include "lib/harness.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "lib/cpus.h"
+#include "lib/modes.h"
+#include "lib/test_module.h"
+#include "lib/vm.h"
+#include "vregcache_test/vregcache_test.h"
+
+#define TIMEOUT		120
+
+/* As enum class Reg of include/vregcache/register.h has them. */
+#define REG_CR3				8
+#define REG_DR7				12
+#define REG_IDTR_BASE			19
+#define REG_GUEST_PHYSICAL_ADDRESS	29
+#define REG_FS_BASE			(32 + 4 * VMCS_FS + 1)
+
+/* Pages that the guest has not touched. */
+#define FIRST_PAGE	0x30000
+#define SECOND_PAGE	0x34000
+
+GUEST_ASM(halts, 64,
+	"1:	hlt\n"
+	"	jmp 1b\n");
+
+GUEST_ASM(touches, 64,
+	"	movq $1, " GUEST_STRING(FIRST_PAGE) "\n"
+	"	hlt\n"
+	"	movq $1, " GUEST_STRING(SECOND_PAGE) "\n"
+	"	hlt\n");
+
+FIXTURE(miss) {
+	struct vm vm;
+	struct vcpu vcpu;
+	struct vrc_test_miss request;
+};
+
+FIXTURE_SETUP(miss)
+{
+	const char *reason = test_module_load();
+
+	if (reason)
+		SKIP(return, "%s", reason);
+	if (pin_to_cpu(0))
+		die("CPU 0");
+	vm_create(&self->vm, GUEST_MEM_SIZE);
+	vcpu_create(&self->vcpu, &self->vm, 0);
+	vcpu_enter_long(&self->vcpu);
+	memset(&self->request, 0, sizeof(self->request));
+	self->request.vcpu = self->vcpu.fd;
+}
+
+FIXTURE_TEARDOWN(miss)
+{
+	vcpu_destroy(&self->vcpu);
+	vm_destroy(&self->vm);
+}
+
+static void start_at(FIXTURE_DATA(miss) *self, const uint8_t *code, const uint8_t *end)
+{
+	struct kvm_regs regs = { .rip = GUEST_CODE, .rsp = GUEST_STACK, .rflags = RFLAGS_FIXED };
+
+	vm_load_bytes(&self->vm, GUEST_CODE, code, end - code);
+	vcpu_set_regs(&self->vcpu, &regs);
+}
+
+static void check_nmis(struct __test_metadata *_metadata, const struct vrc_test_miss *request)
+{
+	TH_LOG("%u NMIs at %u instructions: %u times old and not marked, %u times new and not yet marked, %u times marked",
+	       request->nmis, request->instructions, request->stale_unavailable, request->fresh_unavailable,
+	       request->fresh_available);
+	EXPECT_LT(5, request->instructions);
+	EXPECT_LE(1, request->stops);
+	EXPECT_EQ(request->stops, request->nmis);
+	/* They came on both sides of the store, and of the mark. */
+	EXPECT_LE(1, request->stale_unavailable);
+	EXPECT_LE(1, request->fresh_unavailable);
+	EXPECT_LE(1, request->fresh_available);
+	EXPECT_EQ(request->nmis,
+		  request->stale_unavailable + request->fresh_unavailable + request->fresh_available);
+	EXPECT_EQ(0, request->wrong)
+		TH_LOG("first %u bytes behind VMREAD", request->wrong_offset);
+}
+
+static void read_slowly(struct __test_metadata *_metadata, FIXTURE_DATA(miss) *self, uint32_t number, uint32_t field,
+			uint64_t change)
+{
+	struct kvm_debugregs debug;
+	struct kvm_sregs sregs;
+
+	start_at(self, guest_halts, guest_halts_end);
+	/* Memory has it, and forgets it. */
+	vcpu_get_sregs(&self->vcpu, &sregs);
+	ASSERT_EQ(0, ioctl_ptr(self->vcpu.fd, KVM_GET_DEBUGREGS, &debug));
+	ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
+	self->request.stale = vmcs_read(&self->vcpu, field);
+	self->request.fresh = self->request.stale ^ change;
+	vmcs_write(&self->vcpu, field, self->request.fresh);
+
+	self->request.number = number;
+	strcpy(self->request.function, "vrc_cache_read_slowly");
+	ASSERT_EQ(0, test_miss_begin(&self->request));
+	vcpu_get_sregs(&self->vcpu, &sregs);
+	EXPECT_EQ(0, ioctl_ptr(self->vcpu.fd, KVM_GET_DEBUGREGS, &debug));
+	ASSERT_EQ(0, test_miss_end(&self->request));
+	check_nmis(_metadata, &self->request);
+	vmcs_write(&self->vcpu, field, self->request.stale);
+}
+
+TEST_F_TIMEOUT(miss, of_a_base_is_not_marked_before_its_value_is_there, TIMEOUT)
+{
+	read_slowly(_metadata, self, REG_IDTR_BASE, VMCS_GUEST_IDTR_BASE, 0x5000);
+}
+
+TEST_F_TIMEOUT(miss, of_a_segment_is_not_marked_before_its_value_is_there, TIMEOUT)
+{
+	read_slowly(_metadata, self, REG_FS_BASE, VMCS_BASE(FS), 0x7000);
+}
+
+TEST_F_TIMEOUT(miss, of_cr3_is_not_marked_before_its_value_is_there, TIMEOUT)
+{
+	read_slowly(_metadata, self, REG_CR3, VMCS_GUEST_CR3, 0x8);
+}
+
+/* Where several are read together, in line. */
+TEST_F_TIMEOUT(miss, of_several_is_not_marked_before_its_value_is_there, TIMEOUT)
+{
+	start_at(self, guest_touches, guest_touches_end);
+	ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
+	self->request.number = REG_GUEST_PHYSICAL_ADDRESS;
+	self->request.stale = FIRST_PAGE;
+	self->request.fresh = SECOND_PAGE;
+	strcpy(self->request.function, "vrc_handle_ept_violation");
+	ASSERT_EQ(0, test_miss_begin(&self->request));
+	EXPECT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
+	ASSERT_EQ(0, test_miss_end(&self->request));
+	check_nmis(_metadata, &self->request);
+}
+
+TEST_HARNESS_MAIN
