@@ -25,11 +25,16 @@ static_assert(ExitReason::kExceptionOrNmi == ExitReason{0});
 	return Error::kNone;
 }
 
+// PinnedVmcs, of which VM-entry needs nothing but that it is there: this is passed in no register.
+struct MayEnter {
+	[[gnu::always_inline]] MayEnter(const PinnedVmcs&) {}
+};
+
 // Interrupts off.  From the first host register that has the guest's value until the last has the host's again, a probe or
 // a tracer would run with the guest's debug registers, XCR0 or CR2; and an NMI would wait for it.
 //
 // The exit reason.  Without a bit of kOrdinaryExit in it vcpu.crossing says more.
-VRC_NOINSTR u32 cross(Vcpu& vcpu)
+VRC_NOINSTR u32 cross(Vcpu& vcpu, MayEnter)
 {
 	vcpu.entry.to_guest(vcpu.breakpoints_armed);
 	EntryResult result = static_cast<EntryResult>(vrc_vmx_enter(&vcpu.frame, vcpu.vmcs.launched()));

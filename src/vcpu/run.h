@@ -120,7 +120,7 @@ inline Result<void> enter_once(Vcpu& vcpu, EntryScope& scope, Exit& exit)
 	if (g_vmx.facts.flush_l1d)
 		wrmsr(msr::kFlushCommand, 1);
 
-	u32 reason = cross(vcpu);
+	u32 reason = cross(vcpu, vmcs);
 	if (!(reason & kOrdinaryExit)) [[unlikely]]
 		return extraordinary_exit(vcpu, vmcs, exit);
 	tell_exit<Reg::kExitReason>(vcpu, vmcs, reason & kBasicExitReasonMask, 1);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 // The module's own VM-entry where interrupts may come.
-// expect-error: invalid initialization of reference.*PinnedVmcs
+// expect-error: could not convert .*LoadedVmcs.* to .*MayEnter
 #include <vcpu/run.h>
 
 namespace {
 
-[[maybe_unused]] Crossing test(Vcpu& vcpu, [[maybe_unused]] const LoadedVmcs& loaded,
+[[maybe_unused]] u32 test(Vcpu& vcpu, [[maybe_unused]] const LoadedVmcs& loaded,
 			       [[maybe_unused]] const PinnedVmcs& pinned)
 {
 #ifdef VRC_MUST_NOT_COMPILE

@@ -5,7 +5,7 @@
 
 namespace {
 
-[[maybe_unused]] Crossing test(Vcpu& vcpu, [[maybe_unused]] const LoadedVmcs& loaded,
+[[maybe_unused]] u32 test(Vcpu& vcpu, [[maybe_unused]] const LoadedVmcs& loaded,
 			       [[maybe_unused]] const PinnedVmcs& pinned)
 {
 #ifdef VRC_MUST_NOT_COMPILE
