@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The list of mutants, and what becomes of one that changes nothing, that does not fit and that does not build."""
+
+import pathlib
+import tempfile
+import unittest
+
+from mutation import host, mutant
+from vm.paths import TOP
+
+LIST = """
+# a comment
+[one]
+breaks: 1. a rule
+host: first_test second_test:Some.*
+file: a.h
+- if (x) return  1;
++ return 2;
+file: b.h
+- gone;
+
+[two]
+breaks: another
+guest: some_test
+kernel: 6.12
+cpus: 2
+file: a.h
+- y
+"""
+
+
+class Form(unittest.TestCase):
+    def tree(self, **files):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        for name, text in files.items():
+            (pathlib.Path(folder.name) / f"{name}.h").write_text(text)
+        return pathlib.Path(folder.name)
+
+    def refuses(self, text, reason):
+        with self.assertRaisesRegex(mutant.ListError, reason):
+            mutant.parse(text)
+
+    def test_reads_what_it_says(self):
+        one, two = mutant.parse(LIST)
+        self.assertEqual((one.name, one.breaks, one.host, len(one.changes)), ("one", "1. a rule", "first_test second_test:Some.*", 2))
+        self.assertEqual((two.guest, two.kernel, two.cpus), ("some_test", "6.12", "2"))
+
+    def test_white_space_of_the_sources_may_differ(self):
+        one, _ = mutant.parse(LIST)
+        tree = self.tree(a="f() {\n\tif (x)\n\t\treturn 1;\n}\n", b="keep; gone;\n")
+        self.assertEqual(one.changed(tree), {tree / "a.h": "f() {\n\treturn 2;\n}\n", tree / "b.h": "keep; \n"})
+
+    def test_old_text_must_be_there_once(self):
+        one, two = mutant.parse(LIST)
+        for text, times in (("nothing", 0), ("y y", 2)):
+            with self.assertRaisesRegex(mutant.ListError, f"the old text {times} times"):
+                two.changed(self.tree(a=text))
+        with self.assertRaisesRegex(mutant.ListError, "there is no b.h"):
+            one.changed(self.tree(a="if (x) return 1;"))
+
+    def test_what_is_no_list_is_refused(self):
+        self.refuses("[m]\nbreaks: r\nhost: t\n", "changes nothing")
+        self.refuses("[m]\nhost: t\nfile: a\n- x\n", "does not say what it breaks")
+        self.refuses("[m]\nbreaks: r\nfile: a\n- x\n", "says not one way to catch it")
+        self.refuses("[m]\nbreaks: r\nhost: t\nguest: u\nfile: a\n- x\n", "says not one way to catch it")
+        self.refuses("[m]\nbreaks: r\nhost: t\n- x\n", "no file")
+        self.refuses("[m]\nbreaks: r\nhost: t\nfile: a\n+ x\n", "without an old one")
+        self.refuses("[m]\nbreak: r\n", "not understood")
+        self.refuses("breaks: r\n", "belongs to no mutant")
+
+    def test_the_real_list_fits_the_tree(self):
+        mutants = mutant.read(TOP / "selftests/mutants")
+        for one in mutants:
+            one.changed(TOP)
+        self.assertGreaterEqual(sum(bool(one.host or one.rejected) for one in mutants), 40)
+        self.assertGreaterEqual(sum(bool(one.guest) for one in mutants), 20)
+
+    def test_each_names_tests_that_are_there(self):
+        for one in mutant.read(TOP / "selftests/mutants"):
+            for test in one.host.split():
+                self.assertTrue((TOP / "selftests/unit" / f"{test.partition(':')[0]}.cc").exists(), f"{one.name}: {test}")
+            for test in one.guest.split():
+                self.assertTrue(any((TOP / "selftests" / f"{test}{end}").exists() for end in (".c", ".sh", "")),
+                                f"{one.name}: {test}")
+
+
+class Verdicts(unittest.TestCase):
+    """In a real copy of the tree, with a test that builds in a second."""
+
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        cls.workshop = host.Workshop(pathlib.Path(folder.name) / "host")
+
+    def verdict(self, new, test="result_test"):
+        text = f"[m]\nbreaks: r\nhost: {test}\nfile: include/vregcache/result.h\n- T value_or(T other) const {{ return ok()\n+ {new}\n"
+        return self.workshop.try_out(mutant.parse(text)[0])
+
+    def test_one_that_changes_nothing_survives(self):
+        verdict = self.verdict("T value_or(T other) const { return ok()")
+        self.assertEqual((verdict.what, verdict.by), (mutant.Verdict.SURVIVED, ""))
+
+    def test_one_that_is_caught_names_the_test(self):
+        verdict = self.verdict("T value_or(T other) const { return !ok()")
+        self.assertEqual(verdict.what, mutant.Verdict.CAUGHT)
+        self.assertRegex(verdict.by, r"^Result\.\w+$")
+
+    def test_one_that_does_not_build_is_an_error(self):
+        verdict = self.verdict("T value_or(T other) const { return no_such_thing()")
+        self.assertEqual(verdict.what, mutant.Verdict.ERROR)
+        self.assertIn("does not build", verdict.by)
+
+    def test_one_that_hangs_is_caught(self):
+        limit, host.LIMIT = host.LIMIT, 3
+        try:
+            verdict = self.verdict("T value_or(T other) const { for (volatile int i = 0;;) i = i; return ok()")
+        finally:
+            host.LIMIT = limit
+        self.assertEqual(verdict.what, mutant.Verdict.CAUGHT)
+        self.assertIn("does not end within", verdict.by)
+
+    def test_one_after_the_other_finds_the_unchanged_tree(self):
+        self.test_one_that_is_caught_names_the_test()
+        self.test_one_that_changes_nothing_survives()
+
+    def test_a_filter_that_runs_nothing_is_an_error(self):
+        with self.assertRaisesRegex(mutant.ListError, "runs no test"):
+            self.verdict("T value_or(T other) const { return ok()", "result_test:NoSuch.*")
+
+    def test_a_test_that_fails_without_it_is_an_error(self):
+        with self.assertRaisesRegex(host.Unfit, "does not build of the unchanged tree"):
+            self.verdict("T value_or(T other) const { return ok()", "no_such_test")
+
+
+if __name__ == "__main__":
+    unittest.main()
