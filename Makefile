@@ -9,6 +9,7 @@ BOCHS ?=
 TESTS ?=
 BENCH ?=
 VERIFY ?=
+MUTANTS ?=
 
 # What is not said: all of them in check, these elsewhere.
 ONE_KERNEL := $(or $(KERNEL),debian)
@@ -23,7 +24,7 @@ unexport KERNEL MACHINE CPUS TESTS VERIFY MODULE_DIRS ONE_KERNEL VM_RUN
 .DEFAULT_GOAL := module
 # One target at a time; Kbuild and the others run their own jobs in parallel.
 .NOTPARALLEL:
-.PHONY: module modules selftests unit script-tests lint compile_commands check bench vm vmx-expected shell demo clean distclean help
+.PHONY: module modules selftests unit script-tests mutants lint compile_commands check bench vm vmx-expected shell demo clean distclean help
 
 module: ## vregcache.ko, for KDIR= or else the running kernel or else the test kernel
 	@kdir='$(KDIR)'; [ -z "$$kdir" ] || echo "KDIR: $$kdir, as told" >&2; \
@@ -49,6 +50,10 @@ unit: ## unit tests on this machine (GoogleTest, ASan, UBSan)
 script-tests: ## tests of the virtual machine runner itself, and of what judges a build
 	@scripts/install-deps run build
 	@scripts/tests/run
+
+mutants: ## breaks each rule in turn, and sees that a test notices: MUTANTS="--host | --guest | NAME..."
+	@scripts/install-deps build tests unit run
+	@scripts/mutants --machine '$(MACHINE)' $(MUTANTS)
 
 lint: compile_commands ## static checks: format, clang-tidy, checkpatch, shellcheck, pyflakes, clangd
 	@scripts/install-deps lint
@@ -91,5 +96,5 @@ distclean: clean ## removes the downloads as well
 help: ## this list
 	@echo 'Targets:'
 	@sed -n 's/^\([a-z_-]*\):[^#]*## /\1\t/p' Makefile | expand -t 20 | sed 's/^/  /'
-	@echo 'Variables: KDIR= KERNEL=debian|6.12 MACHINE=auto|tcg|kvm|bochs CPUS= BOCHS=/path/to/a/VMX-enabled/bochs TESTS= VERIFY=1 BENCH='
+	@echo 'Variables: KDIR= KERNEL=debian|6.12 MACHINE=auto|tcg|kvm|bochs CPUS= BOCHS=/path/to/a/VMX-enabled/bochs TESTS= VERIFY=1 BENCH= MUTANTS='
 	@echo 'Downloads: $(shell scripts/cache-dir) (VRC_CACHE=)'

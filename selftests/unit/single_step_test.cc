@@ -18,20 +18,9 @@
 #include <string>
 #include <tuple>
 
+#include "cache_test_access.h"
+
 #if defined(__x86_64__)
-
-namespace vregcache {
-
-// How tests come to the parts of a cache.
-struct CacheTestAccess {
-	template <class Cache>
-	[[gnu::always_inline]] static u64 value(const Cache& cache, u32 number)
-	{
-		return cache.value_[number];
-	}
-};
-
-}  // namespace vregcache
 
 namespace vregcache::test {
 namespace {
@@ -110,7 +99,7 @@ void complain(Step& step, const char* what, u32 number)
 
 void check(Step& step)
 {
-	const SteppedCache& cache = *step.cache;
+	SteppedCache& cache = *step.cache;
 	const RegSet available = cache.available(), dirty = cache.dirty(), quick = cache.quick();
 	step.count++;
 	const u64 bits[3] = {available.bits(), dirty.bits(), quick.bits()};
@@ -126,7 +115,7 @@ void check(Step& step)
 		const Reg reg = static_cast<Reg>(number);
 		if (!available.contains(reg))
 			continue;
-		const u64 value = CacheTestAccess::value(cache, number);
+		const u64 value = CacheTestAccess::value(cache, reg);
 		if (value != step.before[number] && value != step.after[number])
 			complain(step, "available with a wrong value", number);
 		if (!dirty.contains(reg) && !step.may_differ_from_field.contains(reg) && value != field_of(number))
