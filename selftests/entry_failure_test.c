@@ -17,6 +17,7 @@
 #include "lib/machine.h"
 #include "lib/modes.h"
 #include "lib/test_module.h"
+#include "lib/verification.h"
 #include "lib/vm.h"
 
 #define CONTROL_ERROR		7
@@ -572,17 +573,21 @@ int main(void)
 {
 	struct machine machine;
 	const char *reason;
+	int verified;
 	size_t i;
 
 	ksft_print_header();
 	reason = test_module_load();
 	if (reason)
 		ksft_exit_skip("%s\n", reason);
+	/* What is done to the VMCS here is what verification would find. */
+	verified = verification_switch(0);
 	/* Host state belongs to a CPU, and must not change between being broken and mended. */
 	cpu = pin_here();
 	ksft_set_plan(COUNT(broken));
 	for (i = 0; i < COUNT(broken); i++)
 		test_one(&machine, &broken[i]);
+	verification_switch(verified);
 	test_module_unload();
 	ksft_finished();
 }

@@ -14,6 +14,7 @@
 #include "lib/machine.h"
 #include "lib/modes.h"
 #include "lib/test_module.h"
+#include "lib/verification.h"
 #include "vregcache_test/vregcache_test.h"
 
 #define GUEST_STATE	0x80000021ULL
@@ -25,6 +26,7 @@ FIXTURE(entry) {
 	struct vm vm;
 	struct vcpu vcpu;
 	struct kernel_log log;
+	int verified;
 };
 
 /* Says so, and then once more in another way. */
@@ -42,6 +44,8 @@ FIXTURE_SETUP(entry)
 
 	if (reason)
 		SKIP(return, "%s", reason);
+	/* What is done to the VMCS here is what verification would find. */
+	self->verified = verification_switch(0);
 	pin_here();
 	vm_create(&self->vm, GUEST_MEM_SIZE);
 	vcpu_create(&self->vcpu, &self->vm, 0);
@@ -55,6 +59,7 @@ FIXTURE_TEARDOWN(entry)
 	kernel_log_close(&self->log);
 	vcpu_destroy(&self->vcpu);
 	vm_destroy(&self->vm);
+	verification_switch(self->verified);
 	test_module_unload();
 }
 

@@ -93,7 +93,7 @@ record graph.dat -p function_graph -l 'vrc_*' -g vrc_handle_exit &&
 (cd "$work" && trace-cmd report graph.dat) >"$work/graph" 2>"$work/said" &&
 has "$work/graph" 'funcgraph_entry: .*\| +vrc_handle_exit\(\) \{' &&
 has "$work/graph" 'funcgraph_entry: .*\| +vrc_handle_cpuid\(\) \{' &&
-has "$work/graph" 'funcgraph_entry: .*\| +vrc_cache_read_slowly\(\);'
+has "$work/graph" 'funcgraph_entry: .*\| +vrc_cache_read_slowly\(\)'
 result $? "function_graph_shows_the_way_of_an_exit"
 
 [ $failures -eq 0 ]

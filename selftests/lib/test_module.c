@@ -90,6 +90,11 @@ long test_miss_end(struct vrc_test_miss *request)
 	return ioctl_ptr(device, VRC_TEST_MISS_END, request);
 }
 
+long test_module_ioctl(unsigned long command, void *argument)
+{
+	return ioctl_ptr(device, command, argument);
+}
+
 uint64_t vmcs_read(struct vcpu *vcpu, uint32_t field)
 {
 	uint64_t value;

@@ -89,6 +89,8 @@ void vmcs_write(struct vcpu *vcpu, uint32_t field, uint64_t value);
 long vmcs_try_read(int vcpu_fd, uint32_t field, uint64_t *value);
 long vmcs_try_write(int vcpu_fd, uint32_t field, uint64_t value);
 long vmcs_try_clear(int vcpu_fd);
+/* One of the ioctls in vregcache_test.h. 0 or -errno. */
+long test_module_ioctl(unsigned long command, void *argument);
 
 /* VRC_TEST_INTERRUPT_GUEST of vregcache_test.h: 0 or -errno. */
 struct vrc_test_interruptions;

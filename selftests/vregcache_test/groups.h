@@ -14,6 +14,7 @@ struct vrc_test_group {
 };
 
 extern const struct vrc_test_group vrc_test_fields; /* fields.c */
+extern const struct vrc_test_group vrc_test_faults; /* faults.c */
 extern const struct vrc_test_group vrc_test_nmi; /* nmi.c */
 extern const struct vrc_test_group vrc_test_contexts; /* context.c */
 extern const struct vrc_test_group vrc_test_miss; /* miss.c */

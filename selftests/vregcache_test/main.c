@@ -20,6 +20,7 @@ static const struct vrc_test_group *const groups[] = {
 	[0x0] = &vrc_test_fields,
 	[0x1] = &vrc_test_contexts,
 	[0x2] = &vrc_test_nmi,
+	[0x3] = &vrc_test_faults,
 	[0x4] = &vrc_test_miss,
 };
 

@@ -148,4 +148,39 @@ struct vrc_test_miss {
 #define VRC_TEST_MISS_BEGIN _IOW(VRC_TEST_IOCTL_TYPE, 0x40, struct vrc_test_miss)
 #define VRC_TEST_MISS_END _IOR(VRC_TEST_IOCTL_TYPE, 0x41, struct vrc_test_miss)
 
+struct vrc_test_fault {
+	__s32 vcpu;
+	__u32 reg; /* its number, in trace events' filters as well */
+	__u64 value;
+};
+
+struct vrc_test_load {
+	__s32 vcpu;
+	__s32 other; /* a vCPU, too */
+};
+
+/*
+ * Faults of the register cache. EINVAL: the register is not in the state that
+ * makes it this fault.
+ *
+ * STALE: the register is in the VMCS only, and memory's old value is taken for
+ * it, as if a VM-exit had not made it invalid.
+ * LOSE: the register is dirty, and is not any more, so that it is not stored.
+ * SWAP: it and the one whose number is the value are in memory and not dirty,
+ * and exchange their values there.
+ * SHADOW: what memory has of the TSC offset, which is no register, is changed
+ * by XOR with the value.
+ */
+#define VRC_TEST_STALE _IOW(VRC_TEST_IOCTL_TYPE, 0x30, struct vrc_test_fault)
+#define VRC_TEST_LOSE _IOW(VRC_TEST_IOCTL_TYPE, 0x31, struct vrc_test_fault)
+#define VRC_TEST_SWAP _IOW(VRC_TEST_IOCTL_TYPE, 0x32, struct vrc_test_fault)
+#define VRC_TEST_SHADOW _IOW(VRC_TEST_IOCTL_TYPE, 0x33, struct vrc_test_fault)
+
+/*
+ * VMPTRLD of the other vCPU's VMCS behind the module's back, which believes
+ * that the vCPU's is current on this CPU. The other vCPU must have been used
+ * on this CPU last, and by nobody now. With itself it puts things right.
+ */
+#define VRC_TEST_VMCS_LOAD _IOW(VRC_TEST_IOCTL_TYPE, 0x34, struct vrc_test_load)
+
 #endif /* VREGCACHE_TEST_H */

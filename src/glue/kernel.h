@@ -220,6 +220,21 @@ struct vrc_cache_use {
 
 void vrc_vcpu_use_cache(struct vrc_vcpu *vcpu, struct vrc_cache_use *use);
 
+/*
+ * For tests: breaks what memory has of a vCPU, as an error in the register cache or beside it would. -EINVAL: the
+ * registers are not in the state that makes it this fault.
+ */
+enum vrc_plant {
+	VRC_PLANT_STALE,  /* @reg is in the VMCS only: memory's old value is taken for it */
+	VRC_PLANT_LOSE,   /* @reg is dirty: it is not, and is never stored */
+	VRC_PLANT_SWAP,   /* @reg and @value, a register, are in memory and not dirty: their values are exchanged */
+	VRC_PLANT_SHADOW, /* the shadow of the TSC offset is changed by XOR with @value */
+};
+
+int vrc_vcpu_plant(struct vrc_vcpu *vcpu, enum vrc_plant fault, vrc_u32 reg, vrc_u64 value);
+/* For tests: VMPTRLD of @other's VMCS, where the module believes that @vcpu's is current. */
+int vrc_vcpu_raw_vmptrld(struct vrc_vcpu *vcpu, struct vrc_vcpu *other);
+
 /* For tests, while pmi_in_guest(): each register as the cache has it and as the VMCS has it. */
 struct vrc_pmi_comparison {
 	vrc_u32 registers;   /* how many there are */

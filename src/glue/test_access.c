@@ -63,6 +63,35 @@ int vrc_test_vmcs_clear(struct file *file)
 
 VRC_EXPORT_FOR_TESTS(vrc_test_vmcs_clear);
 
+int vrc_test_plant(struct file *file, enum vrc_plant fault, vrc_u32 reg, vrc_u64 value)
+{
+	struct vrc_host_vcpu *vcpu = lock_vcpu(file);
+	int error;
+
+	if (IS_ERR(vcpu))
+		return PTR_ERR(vcpu);
+	error = vrc_vcpu_plant(vcpu->machine, fault, reg, value);
+	mutex_unlock(&vcpu->lock);
+	return error;
+}
+
+VRC_EXPORT_FOR_TESTS(vrc_test_plant);
+
+int vrc_test_vmcs_load(struct file *file, struct file *other_file)
+{
+	struct vrc_host_vcpu *other = vrc_vcpu_of_file(other_file);
+	struct vrc_host_vcpu *vcpu = lock_vcpu(file);
+	int error;
+
+	if (IS_ERR(vcpu))
+		return PTR_ERR(vcpu);
+	error = other ? vrc_vcpu_raw_vmptrld(vcpu->machine, other->machine) : -EBADF;
+	mutex_unlock(&vcpu->lock);
+	return error;
+}
+
+VRC_EXPORT_FOR_TESTS(vrc_test_vmcs_load);
+
 int vrc_test_vcpu(struct file *file, struct vrc_host_vcpu **vcpu)
 {
 	*vcpu = vrc_vcpu_of_file(file);

@@ -18,6 +18,11 @@ int vrc_test_vmcs_read(struct file *vcpu, vrc_u32 encoding, vrc_u64 *value);
 int vrc_test_vmcs_write(struct file *vcpu, vrc_u32 encoding, vrc_u64 value);
 int vrc_test_vmcs_clear(struct file *vcpu);
 
+/* Breaks what memory has of a vCPU; see kernel.h. */
+int vrc_test_plant(struct file *vcpu, enum vrc_plant fault, vrc_u32 reg, vrc_u64 value);
+/* VMPTRLD of another vCPU's VMCS, behind the module's back. */
+int vrc_test_vmcs_load(struct file *vcpu, struct file *other);
+
 /*
  * A vCPU for handlers of NMIs and interrupts; good for as long as the file is held. -EBADF, -EIO: as above. Is the caller
  * a handler that has interrupted its guest? Then: its registers.

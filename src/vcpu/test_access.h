@@ -7,11 +7,51 @@
 
 namespace vregcache {
 
+// Into the cache's memory.
 struct CacheTestAccess {
 	template <class Cache>
 	[[gnu::always_inline]] static u64& value(Cache& cache, Reg reg)
 	{
 		return cache.value_[index(reg)];
+	}
+
+	VREGCACHE_INLINE static bool is_clean(RegisterCache& cache, Reg reg)
+	{
+		return cache.available_.contains(reg) && !cache.dirty_.contains(reg);
+	}
+
+	VREGCACHE_INLINE static bool stale(RegisterCache& cache, Reg reg)
+	{
+		if (cache.available_.contains(reg))
+			return false;
+		cache.available_ |= reg;
+		return true;
+	}
+
+	VREGCACHE_INLINE static bool lose(RegisterCache& cache, Reg reg)
+	{
+		if (!cache.dirty_.contains(reg))
+			return false;
+		cache.dirty_ -= reg;
+		return true;
+	}
+
+	VREGCACHE_INLINE static bool swap(RegisterCache& cache, Reg one, Reg other)
+	{
+		if (!is_clean(cache, one) || !is_clean(cache, other))
+			return false;
+		u64 value = cache.value_[index(one)];
+		cache.value_[index(one)] = cache.value_[index(other)];
+		cache.value_[index(other)] = value;
+		return true;
+	}
+};
+
+struct ShadowTestAccess {
+	VREGCACHE_INLINE static bool change(Shadowed<kTscOffset>& shadow, u64 bits)
+	{
+		shadow.value_ ^= bits;
+		return true;
 	}
 };
 
@@ -168,4 +208,37 @@ extern "C" void vrc_vcpu_raw_register(struct vrc_vcpu* handle, vrc_u32 number, s
 		  .dirty = dirty.contains(reg),
 		  .quick = quick.contains(reg),
 		  .possible = available.contains(dirty) && available.contains(quick)};
+}
+
+extern "C" int vrc_vcpu_plant(struct vrc_vcpu* handle, enum vrc_plant fault, vrc_u32 number, vrc_u64 value)
+{
+	using vregcache::CacheTestAccess;
+	Vcpu& vcpu = vcpu_of(handle);
+	Reg reg = static_cast<Reg>(number), other = static_cast<Reg>(value);
+	bool planted = false;
+	if (fault != VRC_PLANT_SHADOW && (number >= index(Reg::kEnd) || (fault == VRC_PLANT_SWAP && value >= index(Reg::kEnd))))
+		return -EINVAL;
+	switch (fault) {
+	case VRC_PLANT_STALE:
+		planted = CacheTestAccess::stale(vcpu.cache, reg);
+		break;
+	case VRC_PLANT_LOSE:
+		planted = CacheTestAccess::lose(vcpu.cache, reg);
+		break;
+	case VRC_PLANT_SWAP:
+		planted = CacheTestAccess::swap(vcpu.cache, reg, other);
+		break;
+	case VRC_PLANT_SHADOW:
+		planted = vregcache::ShadowTestAccess::change(vcpu.controls.tsc_offset, value);
+		break;
+	}
+	return planted ? 0 : -EINVAL;
+}
+
+extern "C" int vrc_vcpu_raw_vmptrld(struct vrc_vcpu* handle, struct vrc_vcpu* other)
+{
+	VcpuResidence residence(vcpu_of(handle));
+	if (residence.error())
+		return residence.error();
+	return errno_of(vmptrld(static_cast<u64>(vcpu_of(other).vmcs.id())).error());
 }
