@@ -102,7 +102,8 @@ FIXTURE_TEARDOWN(trace)
 
 TEST_F(trace, events_are_these)
 {
-	static const char *const names[] = { "invalidate", "mismatch", "miss", "vm_entry", "vm_exit", "vmcs_load", "write_back" };
+	static const char *const names[] = { "context_violation", "invalidate", "mismatch", "miss", "vm_entry", "vm_exit",
+					     "vmcs_load", "write_back" };
 	struct dirent *entry;
 	unsigned int found = 0, known = 0;
 	DIR *directory;

@@ -80,7 +80,13 @@ static void by_irq_work(struct attempt *attempt)
 
 static void in_tasklet(struct tasklet_struct *tasklet)
 {
-	use_cache(container_of(tasklet, struct attempt, tasklet));
+	struct attempt *attempt = container_of(tasklet, struct attempt, tasklet);
+
+	if (attempt->request.context != VRC_TEST_IRQ_OF_SOFTIRQ_IN_IRQ_WINDOW)
+		return use_cache(attempt);
+	attempt->irq_work = IRQ_WORK_INIT_HARD(in_irq_work);
+	irq_work_queue(&attempt->irq_work);
+	wait_for(attempt);
 }
 
 /* It runs here, when soft interrupts are on again. */
@@ -233,6 +239,8 @@ static void by_tasklet_in_window(struct attempt *attempt)
 	vrc_test_close_pmi_window();
 	preempt_enable();
 	tasklet_kill(&attempt->tasklet);
+	if (attempt->request.context == VRC_TEST_IRQ_OF_SOFTIRQ_IN_IRQ_WINDOW)
+		irq_work_sync(&attempt->irq_work);
 }
 
 static void make(void *argument)
@@ -267,6 +275,7 @@ static void make(void *argument)
 	case VRC_TEST_NMI_IN_IRQ_WINDOW:
 		return in_window(attempt, false, true);
 	case VRC_TEST_SOFTIRQ_IN_IRQ_WINDOW:
+	case VRC_TEST_IRQ_OF_SOFTIRQ_IN_IRQ_WINDOW:
 		return by_tasklet_in_window(attempt);
 	default:
 		attempt->error = -EINVAL;

@@ -105,6 +105,7 @@ enum vrc_test_where {
 	VRC_TEST_IRQ_IN_NMI_WINDOW,
 	VRC_TEST_NMI_IN_IRQ_WINDOW,
 	VRC_TEST_SOFTIRQ_IN_IRQ_WINDOW,
+	VRC_TEST_IRQ_OF_SOFTIRQ_IN_IRQ_WINDOW, /* that interrupts the soft interrupt */
 };
 
 struct vrc_test_context {

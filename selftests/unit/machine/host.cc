@@ -143,8 +143,8 @@ void Host::check_contexts(bool on) const
 
 extern "C" void note_context_check(const vrc_host_vcpu* vcpu, vrc_u32 what)
 {
-	host().context_checks.push_back({vcpu, static_cast<Operation>(VRC_CONTEXT_OPERATION(what)),
-					 static_cast<Reg>(VRC_CONTEXT_REGISTER(what))});
+	host().context_checks.push_back({vcpu, static_cast<vregcache::Operation>(VRC_CONTEXT_OPERATION(what)),
+					 static_cast<vregcache::Reg>(VRC_CONTEXT_REGISTER(what))});
 }
 
 // ---- memory ----

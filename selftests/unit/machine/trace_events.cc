@@ -10,4 +10,8 @@ void vrc_trace_vmcs_load(vrc_u32, vrc_u64, int) {}
 
 extern "C" void note_context_check(const vrc_host_vcpu* vcpu, vrc_u32 what);
 
-void vrc_check_context(const vrc_host_vcpu* vcpu, vrc_u32 what, const void*) { note_context_check(vcpu, what); }
+// Called with a stack that is aligned as the kernel's.
+[[gnu::force_align_arg_pointer]] void vrc_check_context(const vrc_host_vcpu* vcpu, vrc_u32 what, const void*)
+{
+	note_context_check(vcpu, what);
+}
