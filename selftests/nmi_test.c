@@ -178,9 +178,9 @@ static void check_interruptions(struct __test_metadata *_metadata, FIXTURE_DATA(
 
 	if (self->ended == KVM_EXIT_IO)
 		memcpy(&failed_at, vcpu_io_data(&self->vcpu), sizeof(failed_at));
-	TH_LOG("%u of %u in guest mode, %llu registers compared, %llu rounds of the guest", request->in_guest,
+	TH_LOG("%u of %u in guest mode, %llu registers compared, %llu rounds of the guest, %u asides", request->in_guest,
 	       request->handled, (unsigned long long)request->registers,
-	       (unsigned long long)vm_read64(&self->vm, GUEST_DATA));
+	       (unsigned long long)vm_read64(&self->vm, GUEST_DATA), request->asides);
 	ASSERT_EQ(0, error);
 	ASSERT_EQ(KVM_EXIT_INTR, self->ended)
 		TH_LOG("the guest stopped, for register %u", failed_at);
@@ -193,6 +193,11 @@ static void check_interruptions(struct __test_metadata *_metadata, FIXTURE_DATA(
 		       (unsigned long long)request->in_memory, (unsigned long long)request->in_vmcs);
 	EXPECT_EQ(0, request->wrong_rips);
 	EXPECT_EQ(0, request->wrong_gprs);
+	EXPECT_EQ(0, request->false_asides);
+	/* Three of each 64. */
+	if (!nmi) {
+		EXPECT_LE(request->in_guest / 64 * 2, request->asides);
+	}
 }
 
 TEST_F_TIMEOUT(interruptions, each_interrupt_of_its_own_cpu_finds_every_register, TIMEOUT)

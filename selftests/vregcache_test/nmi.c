@@ -9,6 +9,7 @@
 #include <linux/acpi.h>
 #include <linux/delay.h>
 #include <linux/hrtimer.h>
+#include <linux/interrupt.h>
 #include <linux/io.h>
 #include <linux/mutex.h>
 #include <linux/sched/signal.h>
@@ -68,7 +69,56 @@ static void compare(struct vrc_test_interruptions *to)
 	}
 }
 
-/* @ip: where in the host it came. Guest mode is always left at the same place. */
+/*
+ * What comes while the host handles an interrupt has not hit the guest: an NMI in the middle of the handler, the soft
+ * interrupt behind it, and an interrupt of that.
+ */
+static struct hrtimer aside_timer;
+static bool nmi_is_due, timer_is_due;
+
+static void ask_aside(void)
+{
+	now.request.asides++;
+	now.request.false_asides += vrc_test_pmi_in_guest(now.vcpu);
+}
+
+static bool wait_while(const bool *due)
+{
+	u64 deadline = ktime_get_mono_fast_ns() + 10 * NSEC_PER_MSEC;
+
+	while (READ_ONCE(*due) && ktime_get_mono_fast_ns() < deadline)
+		cpu_relax();
+	return !READ_ONCE(*due);
+}
+
+static enum hrtimer_restart on_aside_timer(struct hrtimer *unused)
+{
+	ask_aside();
+	WRITE_ONCE(timer_is_due, false);
+	return HRTIMER_NORESTART;
+}
+
+static void on_softirq(struct tasklet_struct *unused)
+{
+	ask_aside();
+	WRITE_ONCE(timer_is_due, true);
+	hrtimer_start(&aside_timer, ns_to_ktime(20 * NSEC_PER_USEC), HRTIMER_MODE_REL_PINNED_HARD);
+	wait_while(&timer_is_due);
+}
+
+static DECLARE_TASKLET(aside_tasklet, on_softirq);
+
+static int send_nmi(void);
+
+static void look_aside(void)
+{
+	WRITE_ONCE(nmi_is_due, true);
+	send_nmi();
+	wait_while(&nmi_is_due);
+	tasklet_schedule(&aside_tasklet);
+}
+
+/* @ip: where in the host it came, or 0: not known. Guest mode is always left at the same place. */
 static void handled(unsigned long ip)
 {
 	struct vrc_test_interruptions *to = &now.request;
@@ -77,9 +127,11 @@ static void handled(unsigned long ip)
 		to->in_guest++;
 		if (!now.site)
 			now.site = ip;
-		if (ip - now.site + 32 > 64)
+		if (ip && ip - now.site + 32 > 64)
 			to->elsewhere++;
 		compare(to);
+		if (!to->nmi && !(to->in_guest & 63))
+			look_aside();
 	} else if (to->in_guest < to->handled * 2 / 3 && now.stretch < 200) {
 		now.stretch++;
 	}
@@ -92,6 +144,11 @@ static int on_nmi(unsigned int type, struct pt_regs *regs)
 {
 	if (!READ_ONCE(now.armed) || raw_smp_processor_id() != now.request.cpu)
 		return NMI_DONE;
+	if (READ_ONCE(nmi_is_due)) {
+		ask_aside();
+		WRITE_ONCE(nmi_is_due, false);
+		return NMI_HANDLED;
+	}
 	/* The HPET's timer may come once more than it was asked to. */
 	if (now.request.handled == READ_ONCE(now.sent))
 		return NMI_HANDLED;
@@ -101,9 +158,10 @@ static int on_nmi(unsigned int type, struct pt_regs *regs)
 	return NMI_HANDLED;
 }
 
+/* The kernel says nothing of what an IPI interrupts. */
 static void on_ipi(void *unused)
 {
-	handled(get_irq_regs()->ip);
+	handled(0);
 }
 
 static enum hrtimer_restart on_timer(struct hrtimer *timer)
@@ -121,17 +179,21 @@ static enum hrtimer_restart on_timer(struct hrtimer *timer)
 static struct hrtimer timer;
 static call_single_data_t call;
 
-static int start_timer(void)
+static void set_up_timer(struct hrtimer *to, enum hrtimer_restart (*function)(struct hrtimer *timer))
 {
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
-	hrtimer_setup(&timer, on_timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED_HARD);
+	hrtimer_setup(to, function, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED_HARD);
 #else
-	hrtimer_init(&timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED_HARD);
-	timer.function = on_timer;
+	hrtimer_init(to, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED_HARD);
+	to->function = function;
 #endif
+}
+
+static void start_timer(void)
+{
+	set_up_timer(&timer, on_timer);
 	now.sent = 1;
 	hrtimer_start(&timer, ns_to_ktime(distance_us() * (u64)NSEC_PER_USEC), HRTIMER_MODE_REL_PINNED_HARD);
-	return 0;
 }
 
 static int send_interrupt(void)
@@ -150,6 +212,7 @@ static void learn_apic_id(void *unused)
 
 static int send_nmi(void)
 {
+	unsigned long flags;
 	u64 base;
 
 	rdmsrl(MSR_IA32_APICBASE, base);
@@ -158,12 +221,12 @@ static int send_nmi(void)
 		return 0;
 	}
 	/* The two halves of the ICR must not come apart. */
-	local_irq_disable();
+	local_irq_save(flags);
 	while (native_apic_mem_read(APIC_ICR) & APIC_ICR_BUSY)
 		cpu_relax();
 	native_apic_mem_write(APIC_ICR2, apic_id << 24);
 	native_apic_mem_write(APIC_ICR, APIC_DM_NMI);
-	local_irq_enable();
+	local_irq_restore(flags);
 	return 0;
 }
 
@@ -348,17 +411,19 @@ static int interrupt(void)
 {
 	int error;
 
+	set_up_timer(&aside_timer, on_aside_timer);
 	if (!now.local) {
 		INIT_CSD(&call, on_ipi, NULL);
 		error = send_all(send_interrupt);
 		/* Nobody is in the handler any more. */
 		smp_call_function_single(now.request.cpu, learn_apic_id, NULL, true);
-		return error;
-	}
-	error = start_timer();
-	if (!error)
+	} else {
+		start_timer();
 		error = wait_until_handled(now.request.count, false);
-	hrtimer_cancel(&timer);
+		hrtimer_cancel(&timer);
+	}
+	tasklet_kill(&aside_tasklet);
+	hrtimer_cancel(&aside_timer);
 	return error;
 }
 
@@ -366,22 +431,13 @@ static int interrupt_by_nmi(void)
 {
 	int error;
 
-	smp_call_function_single(now.request.cpu, learn_apic_id, NULL, true);
-	error = register_nmi_handler(NMI_LOCAL, on_nmi, 0, "vregcache_test");
-	if (error)
-		return error;
-	WRITE_ONCE(now.armed, true);
-	if (!now.local) {
-		error = send_all(send_nmi);
-	} else {
-		error = start_hpet();
-		if (!error) {
-			error = wait_until_handled(now.request.count, false);
-			stop_hpet();
-		}
+	if (!now.local)
+		return send_all(send_nmi);
+	error = start_hpet();
+	if (!error) {
+		error = wait_until_handled(now.request.count, false);
+		stop_hpet();
 	}
-	WRITE_ONCE(now.armed, false);
-	unregister_nmi_handler(NMI_LOCAL, "vregcache_test");
 	return error;
 }
 
@@ -393,7 +449,15 @@ static int run(struct file *file)
 		return error;
 	/* The caller is bound to its CPU. */
 	now.local = raw_smp_processor_id() == now.request.cpu;
-	return now.request.nmi ? interrupt_by_nmi() : interrupt();
+	smp_call_function_single(now.request.cpu, learn_apic_id, NULL, true);
+	error = register_nmi_handler(NMI_LOCAL, on_nmi, 0, "vregcache_test");
+	if (error)
+		return error;
+	WRITE_ONCE(now.armed, true);
+	error = now.request.nmi ? interrupt_by_nmi() : interrupt();
+	WRITE_ONCE(now.armed, false);
+	unregister_nmi_handler(NMI_LOCAL, "vregcache_test");
+	return error;
 }
 
 static long nmi_ioctl(unsigned int command, void __user *argument)

@@ -64,7 +64,9 @@ struct vrc_test_interruptions {
 	__u32 wrong_gprs;
 	__u32 differences; /* between the cache and the VMCS, of so many registers that were compared */
 	__u64 registers;
-	__u32 first; /* the first one that differed */
+	__u32 asides;	    /* NMIs and soft interrupts within interrupts that hit the guest, and interrupts within these */
+	__u32 false_asides; /* of these, that the PMI window was open for */
+	__u32 first;	    /* the first one that differed */
 	__u64 in_memory;
 	__u64 in_vmcs;
 };
