@@ -308,18 +308,22 @@ void vrc_host_reschedule()
 
 void vrc_host_prediction_barrier() {}
 
-void vrc_host_handle_nmi(vrc_host_vcpu*)
+void vrc_host_handle_nmi(vrc_host_vcpu* vcpu)
 {
 	if (!host().interrupts_off)
 		host().complain("a host NMI is handled, and interrupts are on already");
 	host().nmis_handled++;
+	if (host().interruption_handler)
+		host().interruption_handler(*vcpu);
 }
 
-void vrc_host_take_interrupt(vrc_host_vcpu*)
+void vrc_host_take_interrupt(vrc_host_vcpu* vcpu)
 {
 	if (--host().interrupts_off)
 		host().complain("an interrupt is taken, and interrupts stay off");
 	host().interrupts_taken++;
+	if (host().interruption_handler)
+		host().interruption_handler(*vcpu);
 }
 
 void vrc_host_handle_machine_check() { host().machine_checks_handled++; }

@@ -71,6 +71,7 @@ class Host {
 	std::function<void()> reschedule;     // the task gives its CPU away
 	bool user_memory_is_there = true;     // false: each copy from or to userspace fails
 	u64 allocations_until_failure = ~0u;  // that many succeed
+	std::function<void(vrc_host_vcpu&)> interruption_handler;  // of NMIs and interrupts that have hit the guest
 
 	// What a test looks at.
 	u32 nmis_handled = 0;
@@ -89,6 +90,19 @@ class Host {
 	u64 next_page = 0x100000;
 	std::vector<std::string> errors;
 };
+
+// What the module tells from the middle of its code (trace_events.cc), while somebody listens.
+enum class AccessEvent : u8 { kMiss, kWriteBack, kInvalidate };
+struct TracedAccess {
+	AccessEvent event;
+	u32 reg;    // kInvalidate: 0
+	u64 value;  // kInvalidate: the set
+
+	bool operator==(const TracedAccess&) const = default;
+};
+constexpr u32 kTracedAccesses = 256;  // how many are kept
+extern TracedAccess g_traced_access[kTracedAccesses];
+extern u32 g_traced_accesses;
 
 // The one that the module runs on now.
 Host& host();

@@ -200,5 +200,94 @@ TEST_F(HostState, NmiAndMachineCheckReachTheHost)
 	EXPECT_EQ(host_.machine_checks_handled, 1u);
 }
 
+// The counters of this kind of exit, of all vCPUs so far.
+struct vrc_counter_row counters_of(const std::string& reason)
+{
+	struct vrc_counter_row row;
+	for (unsigned index = 0; vrc_counter_row(index, &row); index++) {
+		if (row.reason == reason)
+			return row;
+	}
+	return {};
+}
+
+// What the handler of an NMI or interrupt does that samples the guest, and a second time from memory.
+void sample(vrc_host_vcpu& vcpu, u64 rip)
+{
+	for (int i = 0; i < 2; i++) {
+		vrc_u64 found = 0;
+		vrc_bool user = true;
+		EXPECT_EQ(vrc_vcpu_pmi_sample(vcpu.machine, &found, &user), 0);
+		EXPECT_EQ(found, rip);
+		EXPECT_FALSE(user);
+	}
+}
+
+TEST_F(HostState, WhatAnNmiHandlerReadsCountsForTheNmisExit)
+{
+	Step nmi = exit_for(reason::kExceptionOrNmi);
+	nmi.interruption = kNmiEvent;
+	machine_.run_to_hlt();
+	guest_.then(nmi);
+	const auto before = counters_of("exception_nmi"), before_hlt = counters_of("hlt");
+	host_.interruption_handler = [&](vrc_host_vcpu& vcpu) { sample(vcpu, kStartRip + 1); };
+	machine_.run_to_hlt();
+	const auto after = counters_of("exception_nmi"), after_hlt = counters_of("hlt");
+	EXPECT_EQ(after.exits - before.exits, 1u);
+	// Exit reason, interruption information, RIP and the access rights of SS.
+	EXPECT_EQ(after.vmreads - before.vmreads, 4u);
+	EXPECT_EQ(after_hlt.exits - before_hlt.exits, 1u);
+	EXPECT_EQ(after_hlt.vmreads - before_hlt.vmreads, 5u);
+}
+
+TEST_F(HostState, NmiIsHandledBeforeAnythingIsTracedAndWhatItsHandlerReadsIsTracedBehindItsExit)
+{
+	using vregcache::Reg;
+	Step nmi = exit_for(reason::kExceptionOrNmi);
+	nmi.interruption = kNmiEvent;
+	machine_.run_to_hlt();
+	for (bool samples : {false, true}) {
+		guest_.then(nmi);
+		const u64 rip = machine_.regs().rip;
+		host_.interruption_handler = [&, samples](vrc_host_vcpu& vcpu) {
+			for (u32 i = 0; i < g_traced_accesses; i++)
+				EXPECT_EQ(g_traced_access[i].event, AccessEvent::kWriteBack);
+			if (samples)
+				sample(vcpu, rip);
+		};
+		g_traced_accesses = 0;
+		host_.trace(true);
+		machine_.run_to_hlt();
+		host_.trace(false);
+		std::vector<TracedAccess> expected = {
+			{AccessEvent::kInvalidate, 0, vregcache::VmxLayout::lazy().bits()},
+			{AccessEvent::kMiss, index(Reg::kExitReason), 0},
+			{AccessEvent::kMiss, index(Reg::kExitInterruptionInformation), kNmiEvent},
+		};
+		if (samples)
+			expected.push_back({AccessEvent::kMiss, index(Reg::kRip), rip});
+		// The exit of the NMI is the first thing that is told, but for the write-back of RIP before it.
+		std::vector<TracedAccess> told(g_traced_access, g_traced_access + g_traced_accesses);
+		std::erase_if(told, [](const TracedAccess& access) { return access.event == AccessEvent::kWriteBack; });
+		ASSERT_GE(told.size(), expected.size());
+		told.resize(expected.size());
+		EXPECT_EQ(told, expected);
+	}
+}
+
+TEST_F(HostState, InterruptIsTakenOnceAndItsHandlerMayReadTheGuestsRegisters)
+{
+	guest_.then(exit_for(reason::kExternalInterrupt));
+	u32 samples = 0;
+	host_.interruption_handler = [&](vrc_host_vcpu& vcpu) {
+		sample(vcpu, kStartRip);
+		samples++;
+	};
+	machine_.run_to_hlt();
+	EXPECT_EQ(samples, 1u);
+	EXPECT_EQ(host_.interrupts_taken, 1u);
+	EXPECT_EQ(host_.nmis_handled, 0u);
+}
+
 }  // namespace
 }  // namespace vregcache::test

@@ -3,9 +3,31 @@
 // every register is kept.
 #include <glue/kernel.h>
 
-void vrc_trace_miss(vrc_u32, vrc_u32, vrc_u64) {}
-void vrc_trace_write_back(vrc_u32, vrc_u32, vrc_u64) {}
-void vrc_trace_invalidate(vrc_u32, vrc_u64) {}
+#include "host.h"
+
+namespace vregcache::test {
+
+TracedAccess g_traced_access[kTracedAccesses];
+u32 g_traced_accesses;
+
+}  // namespace vregcache::test
+
+using vregcache::test::AccessEvent;
+
+namespace {
+
+[[gnu::always_inline]] inline void keep(AccessEvent event, vrc_u32 reg, vrc_u64 value)
+{
+	using namespace vregcache::test;
+	if (g_traced_accesses < kTracedAccesses)
+		g_traced_access[g_traced_accesses++] = {event, reg, value};
+}
+
+}  // namespace
+
+void vrc_trace_miss(vrc_u32, vrc_u32 reg, vrc_u64 value) { keep(AccessEvent::kMiss, reg, value); }
+void vrc_trace_write_back(vrc_u32, vrc_u32 reg, vrc_u64 value) { keep(AccessEvent::kWriteBack, reg, value); }
+void vrc_trace_invalidate(vrc_u32, vrc_u64 set) { keep(AccessEvent::kInvalidate, 0, set); }
 void vrc_trace_vmcs_load(vrc_u32, vrc_u64, int) {}
 
 extern "C" void note_context_check(const vrc_host_vcpu* vcpu, vrc_u32 what);
