@@ -13,7 +13,7 @@ if [ -n "$VRC_DEVICE" ] && [ "$VRC_DEVICE" != /dev/vregcache ]; then
 fi
 
 echo "TAP version 13"
-echo "1..8"
+echo "1..9"
 number=0
 failures=0
 result() {
@@ -71,9 +71,22 @@ done
 functions | grep -qx vrc_cache_read_slowly || { echo "# vrc_cache_read_slowly is not there"; missing=1; }
 result $missing "handlers_are_there_by_name"
 
-# What lies between host and guest must not be traced.
-! functions | grep -E '^vrc_(cross|vmx_enter|vmx_exit)'
+# What lies between host and guest, and the way to the host's NMI handler, must not be traced.
+! functions | grep -E '^vrc_(cross|vmx_enter|vmx_exit|host_handle_nmi)'
 result $? "nothing_between_host_and_guest_can_be_traced"
+
+# Nor probed.  vrc_handle_exit can be, or this would say nothing.
+probe() {
+	echo "p:vrc_probe $1" 2>/dev/null >>$TRACEFS/kprobe_events || return
+	echo "-:vrc_probe" >>$TRACEFS/kprobe_events
+}
+probed=0
+probe vrc_handle_exit || { echo "# no probe on vrc_handle_exit"; probed=1; }
+for name in vrc_cross vrc_vmx_enter vrc_host_handle_nmi; do
+	grep -q " $name	" /proc/kallsyms || { echo "# $name is not there"; probed=1; }
+	! probe $name || { echo "# a probe on $name"; probed=1; }
+done
+result $probed "nothing_between_host_and_guest_can_be_probed"
 
 record events.dat -e vregcache && (cd "$work" && trace-cmd report events.dat) >"$work/events" 2>"$work/said"
 result $? "trace_cmd_records_and_reports_events"
