@@ -87,14 +87,28 @@ class Cache {
 	[[gnu::always_inline]] Result<void> read_all(const Loaded& vmcs, Value<kRegs>&... values)
 	{
 		constexpr RegSet kSet(kRegs...);
-		if (!quick_.contains(kSet)) {
-			if ((available_ & kSet).empty() && !observer_.watches_reads()) [[likely]]
-				VREGCACHE_TRY(read_missing<kRegs...>(vmcs.access()));
-			else
-				VREGCACHE_TRY(read_rest<kRegs...>(vmcs.access()));
-		}
+		if (all_missing<kRegs...>()) [[likely]]
+			return read_all_missing<kRegs...>(vmcs, values...);
+		if (!quick_.contains(kSet))
+			VREGCACHE_TRY(read_rest<kRegs...>(vmcs.access()));
 		((values = static_cast<Value<kRegs>>(value_[index(kRegs)])), ...);
 		return {};
+	}
+
+	// Is none of these there, and does nobody watch?
+	template <Reg... kRegs>
+		requires(is_register(kRegs) && ...)
+	[[gnu::always_inline]] bool all_missing() const
+	{
+		return (available_ & RegSet(kRegs...)).empty() && !observer_.watches_reads();
+	}
+
+	// read_all() where all_missing() said so just now.
+	template <Reg... kRegs>
+		requires(is_register(kRegs) && ...)
+	[[gnu::always_inline]] Result<void> read_all_missing(const Loaded& vmcs, Value<kRegs>&... values)
+	{
+		return read_missing<kRegs...>(vmcs.access(), values...);
 	}
 
 	// Sets the register; the VMCS gets it at the next write_back(), unless it is known to have that value.
@@ -248,6 +262,8 @@ class Cache {
 	Verification& verification() { return verification_; }
 
  private:
+	static constexpr bool kCountsAtOnce = requires(const Access& access) { access.count_vmreads(u64{1}); };
+
 	// For tests and planted faults: they define it, the library does not.
 	friend struct CacheTestAccess;
 
@@ -268,53 +284,83 @@ class Cache {
 
 	[[gnu::always_inline]] Result<void> check_current(const Access& access) const
 	{
-		if (vmcs_ == VmcsId::kNone) [[unlikely]]
-			return Error::kNotBound;
 		if (!access.is_current(vmcs_)) [[unlikely]]
-			return Error::kNotCurrent;
+			return vmcs_ == VmcsId::kNone ? Error::kNotBound : Error::kNotCurrent;
 		return {};
 	}
 
 	// None of them is available, and nobody watches: what is common to all is done once.
 	template <Reg... kRegs>
-	[[gnu::always_inline]] Result<void> read_missing(const Access access)
+	[[gnu::always_inline]] Result<void> read_missing(const Access access, Value<kRegs>&... values)
 	{
 		constexpr RegSet kSet(kRegs...);
 		VREGCACHE_TRY(check_current(access));
 		RegSet read;
 		Error error = Error::kNone;
-		if (!(read_field<kRegs>(access, read, error) && ...)) [[unlikely]]
-			return keep_some(read, error);
+		if constexpr (kCountsAtOnce)
+			access.count_vmreads(sizeof...(kRegs));
+		if (!(read_field<kRegs>(access, values, read, error) && ...)) [[unlikely]] {
+			// Those behind the one that failed were not tried.
+			if constexpr (kCountsAtOnce) {
+				u64 tried = 1;
+				(void)((read.contains(kRegs) && ++tried) && ...);
+				access.count_vmreads(tried - sizeof...(kRegs));
+			}
+			keep_some(read);
+			// So that the caller's compiler knows where this goes on: with an error, and without any value.
+			if (error == Error::kNone)
+				__builtin_unreachable();
+			return error;
+		}
 		compiler_barrier();
 		available_ |= kSet;
 		compiler_barrier();
-		(observer_.miss(kRegs, value_[index(kRegs)]), ...);
+		tell_misses<kRegs...>();
 		quick_ |= kSet;
 		return {};
 	}
 
 	// Its value comes to memory, and it is not available yet.
 	template <Reg kReg>
-	[[gnu::always_inline]] bool read_field(const Access& access, RegSet& read, Error& error)
+	[[gnu::always_inline]] bool read_field(const Access& access, Value<kReg>& value, RegSet& read, Error& error)
 	{
-		Result<u64> field = access.vmread(Layout::encoding(kReg));
+		Result<u64> field = read_one(access, Layout::encoding(kReg));
 		if (!field.ok()) [[unlikely]] {
 			error = field.error();
 			return false;
 		}
 		value_[index(kReg)] = field.value();
+		value = static_cast<Value<kReg>>(field.value());
 		read |= kReg;
 		return true;
 	}
 
+	[[gnu::always_inline]] static Result<u64> read_one(const Access& access, u32 encoding)
+	{
+		if constexpr (kCountsAtOnce)
+			return access.vmread_that_is_counted(encoding);
+		else
+			return access.vmread(encoding);
+	}
+
+	// At once, if the observer can hear of several.
+	template <Reg... kRegs>
+	[[gnu::always_inline]] void tell_misses()
+	{
+		if constexpr (requires { observer_.misses(RegSet(kRegs...), value_); }) {
+			observer_.misses(RegSet(kRegs...), value_);
+		} else {
+			(observer_.miss(kRegs, value_[index(kRegs)]), ...);
+		}
+	}
+
 	// Of several registers only those of @read could be read.
-	VREGCACHE_COLD Error keep_some(RegSet read, Error error)
+	VREGCACHE_COLD void keep_some(RegSet read)
 	{
 		compiler_barrier();
 		available_ |= read;
 		for (; !read.empty(); read -= read.first())
 			observer_.miss(read.first(), value_[index(read.first())]);
-		return error;
 	}
 
 	// Some are available, or somebody watches.
@@ -392,13 +438,14 @@ class Cache {
 		if (dirty_.empty())
 			return {};
 		VREGCACHE_TRY(check_current(access));
-		while (!dirty_.empty()) {
-			Reg reg = dirty_.first();
+		RegSet left = dirty_;
+		do {
+			Reg reg = left.first();
 			u64 value = value_[index(reg)];
 			VREGCACHE_TRY(access.vmwrite(Layout::encoding(reg), value));
-			dirty_ -= reg;
+			dirty_ = left = left.without_first();
 			observer_.write_back(reg, value);
-		}
+		} while (!left.empty());
 		return {};
 	}
 

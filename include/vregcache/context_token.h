@@ -23,7 +23,8 @@ template <class A>
 concept VmcsAccess = requires(const A& access, u32 encoding, u64 value, VmcsId id) {
 	{ access.vmread(encoding) } -> std::same_as<Result<u64>>;
 	{ access.vmwrite(encoding, value) } -> std::same_as<Result<void>>;
-	// Is this VMCS the current one of this CPU?
+	// One that counts may have count_vmreads(n) and vmread_that_is_counted(encoding): n VMREADs counted at once.
+	// Is this VMCS the current one of this CPU?  VmcsId::kNone never is.
 	{ access.is_current(id) } -> std::same_as<bool>;
 };
 // clang-format on

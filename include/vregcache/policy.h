@@ -32,7 +32,9 @@ concept CacheObserver = requires(O& observer, Reg reg, RegSet set, u64 value, u3
 	// every read that memory serves.  A change takes effect at the next VM-exit, or with Cache::watching_changed().
 	{ observer.watches_reads() } -> std::same_as<bool>;
 	observer.hit(reg);                // a read was served from memory
-	observer.miss(reg, value);        // a read took its value from the VMCS
+	// A read took its value from the VMCS.  An observer may also have misses(RegSet set, const u64* value): all of @set were
+	// read, and value[index(reg)] has what.
+	observer.miss(reg, value);
 	observer.write_back(reg, value);  // a dirty register was stored into the VMCS
 	observer.invalidate(set);         // these registers are in the VMCS only
 	observer.no_register(number);     // somebody asked for a register of a number that no register has

@@ -80,6 +80,7 @@ class RegSet {
 	VREGCACHE_INLINE bool contains(RegSet other) const { return (other.bits_ & ~bits_) == 0; }
 	VREGCACHE_INLINE bool empty() const { return bits_ == 0; }
 	VREGCACHE_INLINE Reg first() const { return static_cast<Reg>(__builtin_ctzll(bits_)); }
+	VREGCACHE_INLINE RegSet without_first() const { return RegSet(bits_ & (bits_ - 1)); }
 	VREGCACHE_INLINE u32 size() const { return static_cast<u32>(__builtin_popcountll(bits_)); }
 	VREGCACHE_INLINE u64 bits() const { return bits_; }
 

@@ -8,20 +8,26 @@
 
 namespace vregcache {
 
-template <auto kField>
+// @kNever: a value that the field cannot have, if there is one; the look whether anything is new is one comparison then.
+template <auto kField, auto... kNever>
 class Shadowed {
  public:
 	static constexpr u32 kEncoding = decltype(kField)::kEncoding;
 	using Value = typename decltype(kField)::Value;
 	static_assert(decltype(kField)::kWritable, "VM-exits write it");
+	static_assert(sizeof...(kNever) <= 1);
 
 	// Writes the field, unless it is known to have this value.  After an error nothing is known of it, and the next value
 	// is written whatever it is; value() is still the one before.
 	template <class Access, std::same_as<Value> V>
 	[[gnu::always_inline]] Result<void> set(const LoadedVmcs<Access>& vmcs, V value)
 	{
-		if (known_ && value_ == value) [[likely]]
+		if constexpr (sizeof...(kNever) == 1) {
+			if (there_ == value) [[likely]]
+				return {};
+		} else if (known_ && value_ == value) [[likely]] {
 			return {};
+		}
 		return write(vmcs, value);
 	}
 
@@ -44,15 +50,19 @@ class Shadowed {
 	}
 
 	// Somebody else may have written the field.
-	VREGCACHE_INLINE void forget() { known_ = false; }
+	VREGCACHE_INLINE void forget()
+	{
+		known_ = false;
+		there_ = (Value{} + ... + kNever);
+	}
 
  private:
 	template <class Access>
 	[[gnu::always_inline]] Result<void> write(const LoadedVmcs<Access>& vmcs, Value value)
 	{
-		known_ = false;
+		forget();
 		VREGCACHE_TRY(vmcs.write(Field<kEncoding>(), value));
-		value_ = value;
+		value_ = there_ = value;
 		known_ = true;
 		return {};
 	}
@@ -61,6 +71,7 @@ class Shadowed {
 	friend struct ShadowTestAccess;
 
 	Value value_ = 0;
+	Value there_ = (Value{} + ... + kNever);  // the same, or @kNever while it is not known
 	bool known_ = false;
 };
 

@@ -215,7 +215,7 @@ class ModelAccess {
 
 	Result<u64> vmread(u32 encoding) const { return cpu_->vmread(encoding); }
 	Result<void> vmwrite(u32 encoding, u64 value) const { return cpu_->vmwrite(encoding, value); }
-	bool is_current(VmcsId id) const { return cpu_->recorded() == id; }
+	bool is_current(VmcsId id) const { return id != VmcsId::kNone && cpu_->recorded() == id; }
 	Result<u64> verify_read(u32 encoding) const { return cpu_->vmread_unseen(encoding); }
 	VmcsId really_current(VmcsId) const { return cpu_->current(); }
 

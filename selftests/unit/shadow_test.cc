@@ -93,6 +93,29 @@ TEST_F(ShadowTest, WhatIsForgottenIsWrittenAgain)
 	EXPECT_EQ(field(), 1u);
 }
 
+// With a value that the field cannot have: the same, by one comparison.
+TEST_F(ShadowTest, AnImpossibleValueStandsForTheUnknown)
+{
+	constexpr u64 kNever = ~u64{0};
+	Shadowed<kTscOffset, kNever> shadow;
+	ASSERT_TRUE(shadow.set(loaded_, u64{0}).ok());
+	EXPECT_EQ(vmwrites(), 1u);
+	for (int i = 0; i < 5; i++)
+		ASSERT_TRUE(shadow.set(loaded_, u64{1}).ok());
+	EXPECT_EQ(vmwrites(), 2u);
+	EXPECT_EQ(field(), 1u);
+	cpu_.fail_nth_access(1, Error::kFault);
+	EXPECT_EQ(shadow.set(loaded_, u64{2}).error(), Error::kFault);
+	EXPECT_FALSE(shadow.known());
+	EXPECT_EQ(shadow.value(), 1u);
+	ASSERT_TRUE(shadow.set(loaded_, u64{1}).ok());
+	EXPECT_EQ(vmwrites(), 4u);
+	shadow.forget();
+	ASSERT_TRUE(shadow.set(loaded_, u64{1}).ok());
+	EXPECT_EQ(vmwrites(), 5u);
+	EXPECT_TRUE(shadow.known());
+}
+
 TEST_F(ShadowTest, TheWidthIsTheFields)
 {
 	Shadowed<kHostFsSelector> narrow;

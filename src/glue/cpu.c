@@ -25,8 +25,7 @@
 #include "objects.h"
 
 /* The VMCS that is current on this CPU; the machine reads and writes it by name. */
-DECLARE_PER_CPU(vrc_u64, vrc_current_vmcs);
-DEFINE_PER_CPU(vrc_u64, vrc_current_vmcs) = ~0ULL;
+DEFINE_PER_CPU(vrc_u64, vrc_current_vmcs) = VRC_NO_CURRENT_VMCS;
 
 static enum cpuhp_state hotplug_state;
 
@@ -76,11 +75,6 @@ vrc_bool vrc_host_task_may_run_here(const void *task)
 	const struct task_struct *p = task;
 
 	return (READ_ONCE(p->on_rq) || READ_ONCE(p->on_cpu)) && task_cpu(p) == smp_processor_id();
-}
-
-const void *vrc_host_task(void)
-{
-	return current;
 }
 
 /* ---- suspend and resume: the other CPUs go down before and come up after, and this one has its interrupts off ---- */

@@ -144,6 +144,7 @@ static long create_vcpu(struct vrc_host_vm *vm, unsigned long id)
 		return -ENOMEM;
 	result = vrc_vcpu_create(vm->machine, id, vcpu, vcpu->run, &vcpu->machine);
 	if (!result) {
+		vcpu->vmcs = vrc_vcpu_vmcs(vcpu->machine);
 		/* Nobody else knows it yet, but that is the rule. */
 		mutex_lock(&vcpu->lock);
 		result = vrc_vcpu_set_up(vcpu->machine);

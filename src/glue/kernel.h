@@ -29,6 +29,9 @@ typedef bool vrc_bool;
 #define VRC_PRINTF __printf(1, 2)
 #endif
 
+/* The per-CPU variable vrc_current_vmcs, the VMCS that is current there: there is none. */
+#define VRC_NO_CURRENT_VMCS (~1ULL)
+
 struct vrc_vm;
 struct vrc_vcpu;
 
@@ -77,11 +80,7 @@ void vrc_host_irq_restore(unsigned long flags);
 /* Runs @function on @cpu, or on every online CPU, with interrupts off, and waits for it. */
 void vrc_host_on_cpu(unsigned int cpu, void (*function)(void *), void *argument);
 void vrc_host_on_each_cpu(void (*function)(void *), void *argument);
-/*
- * The calling task; and might another task run on this CPU? Interrupts off, and in its time as a task that was given
- * here.
- */
-const void *vrc_host_task(void);
+/* Might this task run on this CPU?  Interrupts off, and in its time as a task that vrc_host_vcpu_get() told of. */
 vrc_bool vrc_host_task_may_run_here(const void *task);
 /* Sets or clears CR4.VMXE on this CPU through the kernel's own record of CR4. */
 void vrc_host_set_cr4_vmxe(vrc_bool on);
@@ -131,8 +130,8 @@ void vrc_host_fpu_image_changed(struct vrc_host_vcpu *vcpu);
  * From vrc_host_vcpu_get() to vrc_host_vcpu_put() the scheduler tells the machine when the calling task leaves a CPU
  * and comes to one, with vrc_vcpu_sched_out() and vrc_vcpu_sched_in().
  */
-/* -EIO: the CPUs have left VMX operation for good. */
-int vrc_host_vcpu_get(struct vrc_host_vcpu *vcpu);
+/* -EIO: the CPUs have left VMX operation for good.  @task: becomes the calling task, also then. */
+int vrc_host_vcpu_get(struct vrc_host_vcpu *vcpu, const void **task);
 void vrc_host_vcpu_put(struct vrc_host_vcpu *vcpu);
 
 /* ---- the CPU that the module runs on: facts that only kernel headers know ---- */
@@ -166,6 +165,8 @@ struct vrc_vm *vrc_vm_create(struct vrc_host_vm *host);
 void vrc_vm_destroy(struct vrc_vm *vm);
 /* Creates a vCPU in @vm; @run is the page that userspace maps, followed by the page for port I/O data. */
 int vrc_vcpu_create(struct vrc_vm *vm, vrc_u32 id, struct vrc_host_vcpu *host, void *run, struct vrc_vcpu **vcpu);
+/* What vrc_current_vmcs is where the vCPU's VMCS is the current one. */
+vrc_u64 vrc_vcpu_vmcs(struct vrc_vcpu *vcpu);
 /* Fills its VMCS; the glue must be able to go from @vcpu's host object to @vcpu by now. */
 int vrc_vcpu_set_up(struct vrc_vcpu *vcpu);
 /*
@@ -305,6 +306,8 @@ struct vrc_trace_exit {
 VRC_COLD void vrc_trace_vm_entry(const struct vrc_trace_entry *entry);
 VRC_COLD void vrc_trace_vm_exit(const struct vrc_trace_exit *exit);
 VRC_ASIDE void vrc_trace_miss(vrc_u32 vcpu, vrc_u32 reg, vrc_u64 value);
+/* Of each register in @set; @value has all, by number. */
+VRC_ASIDE void vrc_trace_misses(vrc_u32 vcpu, vrc_u64 set, const vrc_u64 *value);
 VRC_ASIDE void vrc_trace_write_back(vrc_u32 vcpu, vrc_u32 reg, vrc_u64 value);
 VRC_ASIDE void vrc_trace_invalidate(vrc_u32 vcpu, vrc_u64 set);
 /* @from: the CPU where it was loaded before, or -1. */

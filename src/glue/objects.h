@@ -26,7 +26,11 @@ struct vrc_host_vcpu {
 	struct fpu_guest fpu;
 	void *run; /* VRC_RUN_PAGES pages, shared with userspace */
 	struct vrc_vcpu *machine;
+	vrc_u64 vmcs; /* of the machine's */
 };
+
+/* The VMCS that is current on this CPU; the machine reads and writes it by name. */
+DECLARE_PER_CPU(vrc_u64, vrc_current_vmcs);
 
 /* NULL: the file is no vCPU. */
 struct vrc_host_vcpu *vrc_vcpu_of_file(struct file *file);

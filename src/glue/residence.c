@@ -35,12 +35,15 @@ void vrc_residence_init(struct vrc_host_vcpu *vcpu)
 	preempt_notifier_init(&vcpu->notifier, &notifier_operations);
 }
 
-int vrc_host_vcpu_get(struct vrc_host_vcpu *vcpu)
+int vrc_host_vcpu_get(struct vrc_host_vcpu *vcpu, const void **task)
 {
 	int error;
 
+	WRITE_ONCE(*task, current);
 	for (;;) {
 		preempt_disable();
+		if (likely(this_cpu_read(vrc_current_vmcs) == vcpu->vmcs))
+			break;
 		error = vrc_vcpu_sched_in(vcpu->machine);
 		if (likely(!error))
 			break;

@@ -14,9 +14,15 @@ void vrc_trace_vm_exit(const struct vrc_trace_exit *exit)
 	trace_vm_exit(exit);
 }
 
-void vrc_trace_miss(vrc_u32 vcpu, vrc_u32 reg, vrc_u64 value)
+noinline void vrc_trace_miss(vrc_u32 vcpu, vrc_u32 reg, vrc_u64 value)
 {
 	trace_miss(vcpu, reg, value);
+}
+
+void vrc_trace_misses(vrc_u32 vcpu, vrc_u64 set, const vrc_u64 *value)
+{
+	for (; set; set &= set - 1)
+		vrc_trace_miss(vcpu, __builtin_ctzll(set), value[__builtin_ctzll(set)]);
 }
 
 void vrc_trace_write_back(vrc_u32 vcpu, vrc_u32 reg, vrc_u64 value)

@@ -106,10 +106,10 @@ struct Event {
 // Events from outside, until the guest can take them.
 struct WaitingEvents {
 	bool interrupt = false;
-	u8 vector = 0;  // of the interrupt
 	u8 nmis = 0;
+	u8 vector = 0;  // of the interrupt
 
-	bool any() const { return interrupt || nmis; }
+	bool any() const { return static_cast<u8>(interrupt) | nmis; }
 
 	void add_interrupt(u8 number)
 	{

@@ -38,7 +38,7 @@ inline PendingInterrupt pending_interrupt(const Vcpu& vcpu)
 	return {};
 }
 
-inline Result<bool> waiting_event_is_due(Vcpu& vcpu, const LoadedVmcs& vmcs)
+VREGCACHE_OUT_OF_LINE Result<bool> waiting_event_is_due(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	if (vcpu.waiting.nmis && VREGCACHE_TRY(can_take_nmi(vcpu, vmcs)))
 		return true;
@@ -48,10 +48,7 @@ inline Result<bool> waiting_event_is_due(Vcpu& vcpu, const LoadedVmcs& vmcs)
 }
 
 // Userspace, which has the interrupt controller, asks to be told; it may change its mind at any time.
-inline bool userspace_wants_interrupt_window(const Vcpu& vcpu)
-{
-	return __atomic_load_n(&vcpu.run->request_interrupt_window, __ATOMIC_RELAXED);
-}
+inline bool userspace_wants_interrupt_window(const Vcpu& vcpu) { return is_set(vcpu.run->request_interrupt_window); }
 
 constexpr u32 kWindows = primary::kInterruptWindow | primary::kNmiWindow;
 

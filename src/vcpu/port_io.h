@@ -275,8 +275,9 @@ inline bool advance_string_io(Vcpu& vcpu, const PortIo& io, u32 count, bool back
 	return left > done;
 }
 
-inline Result<Next> complete_string_io(Vcpu& vcpu, const LoadedVmcs& vmcs, const PortIo& io)
+VREGCACHE_OUT_OF_LINE Result<Next> complete_string_io(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
+	const PortIo io = vcpu.io;
 	bool backwards = VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs)) & rflags::kDf;
 	if (io.in) {
 		bool user = VREGCACHE_TRY(privilege_level(vcpu, vmcs)) == 3;
@@ -319,17 +320,15 @@ inline Result<Next> complete_io(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	// Userspace has sent the vCPU elsewhere: the instruction is not to be completed.
 	if (VREGCACHE_TRY(vcpu.cache.read<Reg::kRip>(vmcs)) != vcpu.io.rip)
 		return Next::kResume;
-	if (vcpu.io.string) {
-		const PortIo io = vcpu.io;
-		return complete_string_io(vcpu, vmcs, io);
-	}
+	if (vcpu.io.string)
+		return complete_string_io(vcpu, vmcs);
 	if (vcpu.io.in) {
-		const u8 size = vcpu.io.size;
-		u64 value = 0;
-		__builtin_memcpy(&value, vcpu.io_data, size);
+		const u64 mask = (u64{1} << 8 * vcpu.io.size) - 1;
+		u64 value;
+		__builtin_memcpy(&value, vcpu.io_data, sizeof(value));
 		// A 32-bit destination clears the upper half; smaller ones leave the rest alone.
-		u64 kept = size == 4 ? 0 : vcpu.gpr()[Gpr::kRax] & ~((u64{1} << 8 * size) - 1);
-		vcpu.gpr()[Gpr::kRax] = kept | value;
+		u64 kept = vcpu.io.size == 4 ? 0 : vcpu.gpr()[Gpr::kRax] & ~mask;
+		vcpu.gpr()[Gpr::kRax] = kept | (value & mask);
 	}
 	VREGCACHE_TRY(skip_instruction(vcpu, vmcs));
 	return Next::kResume;

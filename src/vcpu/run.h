@@ -35,7 +35,7 @@ inline Result<void> prepare_entry(Vcpu& vcpu, const PinnedVmcs& vmcs, u64 host_c
 {
 	VREGCACHE_TRY(vcpu.host_shadows.cr3.set(vmcs, read_cr3()));
 	VREGCACHE_TRY(vcpu.host_shadows.cr4.set(vmcs, host_cr4));
-	VREGCACHE_TRY(vcpu.resident.to_guest(vmcs, vcpu.host_shadows, vcpu.msrs));
+	VREGCACHE_TRY(vcpu.resident.to_guest(vmcs, vcpu.host_shadows, vcpu.msrs, vcpu.vmcs.host()));
 	VREGCACHE_TRY(reconcile(vcpu, vmcs));
 	trace_vm_entry(vcpu);
 	VREGCACHE_TRY(vcpu.cache.write_back(vmcs));
@@ -72,7 +72,7 @@ class EntryScope {
 	~EntryScope()
 	{
 		if (host_cr4_ >= 0)
-			vrc_host_entry_end();
+			turn_interrupts_on();
 	}
 	EntryScope(const EntryScope&) = delete;
 	EntryScope& operator=(const EntryScope&) = delete;
@@ -81,7 +81,7 @@ class EntryScope {
 	bool has_signal() const { return host_cr4_ == -EINTR; }
 	u64 host_cr4() const { return static_cast<u64>(host_cr4_); }
 	// If it may enter.
-	PinnedVmcs vmcs(Vcpu& vcpu) const { return PinnedVmcs(vcpu.access()); }
+	const PinnedVmcs& vmcs(Vcpu& vcpu) const { return vcpu.token.vmcs_; }
 	// The vCPU has left the guest for an interrupt, which comes now, and the scope ends.
 	void take_interrupt(Vcpu& vcpu)
 	{
@@ -113,7 +113,7 @@ VREGCACHE_COLD Result<void> extraordinary_exit(Vcpu& vcpu, const PinnedVmcs& vmc
 
 inline Result<void> enter_once(Vcpu& vcpu, EntryScope& scope, Exit& exit)
 {
-	PinnedVmcs vmcs = scope.vmcs(vcpu);
+	const PinnedVmcs& vmcs = scope.vmcs(vcpu);
 	if (!vmcs.access().is_current(vcpu.vmcs.id()))
 		return Error::kNotCurrent;
 	VREGCACHE_TRY(prepare_entry(vcpu, vmcs, scope.host_cr4()));
@@ -238,15 +238,12 @@ inline Result<void> report_state(Vcpu& vcpu, const LoadedVmcs& vmcs)
 // What KVM_RUN returns.  kvm_run is only written: userspace may change it at any time.
 inline long report_end(Vcpu& vcpu, Next next)
 {
-	switch (next) {
-	case Next::kInterrupted:
-		vcpu.run->exit_reason = KVM_EXIT_INTR;
-		return -EINTR;
-	case Next::kOutOfMemory:
-		return -ENOMEM;
-	default:
+	if (next == Next::kUserspace) [[likely]]
 		return 0;
-	}
+	if (next == Next::kOutOfMemory)
+		return -ENOMEM;
+	vcpu.run->exit_reason = KVM_EXIT_INTR;
+	return -EINTR;
 }
 
 inline Result<long> run_vcpu(Vcpu& vcpu, const LoadedVmcs& vmcs)
@@ -260,7 +257,7 @@ inline Result<long> run_vcpu(Vcpu& vcpu, const LoadedVmcs& vmcs)
 		VREGCACHE_TRY(report_state(vcpu, vmcs));
 		return report_end(vcpu, next);
 	}
-	if (__atomic_load_n(&vcpu.run->immediate_exit, __ATOMIC_RELAXED))
+	if (is_set(vcpu.run->immediate_exit)) [[unlikely]]
 		return report_end(vcpu, Next::kInterrupted);
 	vcpu.run->exit_reason = KVM_EXIT_UNKNOWN;
 	Next next = VREGCACHE_TRY(run_until_userspace(vcpu, vmcs));

@@ -53,6 +53,19 @@ struct Crossing {
 	Error error = Error::kNone;  // after kExited: why not all that must be known at once is known
 };
 
+// The token that VcpuResidence and EntryScope give out while it holds.  Functions take it by reference, so it has a place of
+// its own, and none on the stack.
+class VmcsToken {
+ public:
+	explicit VmcsToken(RawVmx access) : vmcs_(access) {}
+
+ private:
+	friend class VcpuResidence;
+	friend class EntryScope;
+
+	PinnedVmcs vmcs_;
+};
+
 struct Vcpu {
 	Vm* vm = nullptr;
 	u32 id = 0;
@@ -61,6 +74,7 @@ struct Vcpu {
 	u8* io_data = nullptr;   // the page behind it, likewise
 
 	RegisterCache cache;
+	const VmcsToken token{RawVmx(cache.observer().accesses())};
 	EntryFrame frame;
 	Vmcs vmcs;
 	ResidentSwitch resident;
@@ -230,8 +244,8 @@ inline Result<bool> advance_rip(Vcpu& vcpu, const LoadedVmcs& vmcs)
 // For an instruction that will be carried out and that has a qualification: reads it, and what skip_instruction() will want.
 inline Result<u64> read_qualification_and_more(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
-	u64 qualification, rip, flags;
-	u32 length, blocking;
+	[[gnu::uninitialized]] u64 qualification, rip, flags;
+	[[gnu::uninitialized]] u32 length, blocking;
 	Result<void> read = vcpu.cache.read_all<Reg::kExitQualification, Reg::kRip, Reg::kExitInstructionLength,
 						Reg::kInterruptibility, Reg::kRflags>(vmcs, qualification, rip, length,
 										      blocking, flags);
@@ -262,18 +276,11 @@ VREGCACHE_OUT_OF_LINE Result<void> skip_instruction_with_care(Vcpu& vcpu, const 
 	return raise_debug(vcpu, vmcs, causes);
 }
 
-// The instruction at RIP was carried out for the guest: all that a completed instruction does.  Nearly always that is to
-// move RIP.
-inline Result<void> skip_instruction(Vcpu& vcpu, const LoadedVmcs& vmcs)
+// What skip_instruction() takes, read.  Nearly always all that is to do is to move RIP.
+[[gnu::always_inline]] inline Result<void> move_rip(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 rip, u32 length,
+						    u32 blocking, u64 flags)
 {
 	using namespace interruptibility;
-	u64 rip, flags;
-	u32 length, blocking;
-	Result<void> read =
-		vcpu.cache.read_all<Reg::kRip, Reg::kExitInstructionLength, Reg::kInterruptibility, Reg::kRflags>(
-			vmcs, rip, length, blocking, flags);
-	if (!read.ok()) [[unlikely]]
-		return read;
 	bool extraordinary = (flags & (rflags::kTf | rflags::kRf)) ||
 			     (blocking & (kBlockingBySti | kBlockingByMovSs)) || (rip ^ (rip + length)) >> 32;
 	if (extraordinary) [[unlikely]]
@@ -282,26 +289,52 @@ inline Result<void> skip_instruction(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	return {};
 }
 
+// The instruction at RIP was carried out for the guest: all that a completed instruction does.
+VREGCACHE_OUT_OF_LINE Result<void> skip_instruction(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	[[gnu::uninitialized]] u64 rip, flags;
+	[[gnu::uninitialized]] u32 length, blocking;
+	Result<void> read =
+		vcpu.cache.read_all<Reg::kRip, Reg::kExitInstructionLength, Reg::kInterruptibility, Reg::kRflags>(
+			vmcs, rip, length, blocking, flags);
+	if (!read.ok()) [[unlikely]]
+		return read;
+	return move_rip(vcpu, vmcs, rip, length, blocking, flags);
+}
+
+// The same, in line, where nothing of what it takes will have been read.
+[[gnu::always_inline]] inline Result<void> skip_instruction_at_once(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	auto& cache = vcpu.cache;
+	if (!cache.all_missing<Reg::kRip, Reg::kExitInstructionLength, Reg::kInterruptibility, Reg::kRflags>())
+		[[unlikely]]
+		return skip_instruction(vcpu, vmcs);
+	[[gnu::uninitialized]] u64 rip, flags;
+	[[gnu::uninitialized]] u32 length, blocking;
+	Result<void> read =
+		cache.read_all_missing<Reg::kRip, Reg::kExitInstructionLength, Reg::kInterruptibility, Reg::kRflags>(
+			vmcs, rip, length, blocking, flags);
+	if (!read.ok()) [[unlikely]]
+		return read;
+	return move_rip(vcpu, vmcs, rip, length, blocking, flags);
+}
+
 // Makes this task's VMCS accesses go to the vCPU's VMCS, for a scope.
 class VcpuResidence {
  public:
-	explicit VcpuResidence(Vcpu& vcpu) : vcpu_(vcpu)
-	{
-		vcpu_.vmcs.set_task(vrc_host_task());
-		error_ = vrc_host_vcpu_get(vcpu.host);
-	}
+	explicit VcpuResidence(Vcpu& vcpu) : vcpu_(vcpu) { error_ = vrc_host_vcpu_get(vcpu.host, vcpu.vmcs.task()); }
 	~VcpuResidence()
 	{
 		if (!error_)
 			vrc_host_vcpu_put(vcpu_.host);
-		vcpu_.vmcs.set_task(nullptr);
+		vcpu_.vmcs.forget_task();
 	}
 	VcpuResidence(const VcpuResidence&) = delete;
 	VcpuResidence& operator=(const VcpuResidence&) = delete;
 
 	// -EIO: the CPUs have left VMX operation for good, and there is no VMCS to work with.
 	int error() const { return error_; }
-	LoadedVmcs vmcs() const { return LoadedVmcs(vcpu_.access()); }
+	const LoadedVmcs& vmcs() const { return vcpu_.token.vmcs_; }
 
  private:
 	Vcpu& vcpu_;

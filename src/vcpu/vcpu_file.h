@@ -135,7 +135,7 @@ inline long run_ioctl(Vcpu& vcpu, unsigned long argument)
 {
 	if (argument)
 		return -EINVAL;
-	Result<long> result = 0L;
+	[[gnu::uninitialized]] Result<long> result = 0L;
 	{
 		VcpuResidence residence(vcpu);
 		if (residence.error())
@@ -186,6 +186,8 @@ extern "C" int vrc_vcpu_create(struct vrc_vm* vm, vrc_u32 id, struct vrc_host_vc
 	return 0;
 }
 
+extern "C" vrc_u64 vrc_vcpu_vmcs(struct vrc_vcpu* handle) { return static_cast<u64>(vcpu_of(handle).vmcs.id()); }
+
 // After the host can find the vCPU by its handle: its VMCS is loaded and filled for the first time.
 extern "C" int vrc_vcpu_set_up(struct vrc_vcpu* handle)
 {
@@ -209,11 +211,11 @@ extern "C" void vrc_vcpu_destroy(struct vrc_vcpu* handle, vrc_bool release_id)
 	vrc_host_free(&vcpu);
 }
 
-extern "C" long vrc_vcpu_ioctl(struct vrc_vcpu* handle, unsigned int command, unsigned long argument)
+namespace {
+
+// All others.
+VREGCACHE_OUT_OF_LINE long other_ioctl(Vcpu& vcpu, unsigned int command, unsigned long argument)
 {
-	Vcpu& vcpu = vcpu_of(handle);
-	if (command == KVM_RUN) [[likely]]
-		return run_ioctl(vcpu, argument);
 	switch (command) {
 	// These need no VMCS.
 	case KVM_SET_CPUID2:
@@ -244,6 +246,16 @@ extern "C" long vrc_vcpu_ioctl(struct vrc_vcpu* handle, unsigned int command, un
 		result = state_ioctl(vcpu, residence.vmcs(), command, argument);
 	}
 	return result.ok() ? result.value() : report_vmcs_error(vcpu, result.error());
+}
+
+}  // namespace
+
+extern "C" long vrc_vcpu_ioctl(struct vrc_vcpu* handle, unsigned int command, unsigned long argument)
+{
+	Vcpu& vcpu = vcpu_of(handle);
+	if (command == KVM_RUN) [[likely]]
+		return run_ioctl(vcpu, argument);
+	return other_ioctl(vcpu, command, argument);
 }
 
 extern "C" long vrc_device_ioctl(unsigned int command, unsigned long argument)

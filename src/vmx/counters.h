@@ -52,13 +52,14 @@ constexpr u32 kCounterRows = kExitReasonCount + 1;
 class Counters {
  public:
 	// With lockdep each access is checked for its context.
-	bool watches_reads() const { return kLockdep || __atomic_load_n(&vrc_watched_reads, __ATOMIC_RELAXED); }
+	bool watches_reads() const { return kLockdep || is_set(vrc_watched_reads); }
 	void hit(vregcache::Reg)
 	{
 		if (__atomic_load_n(&vrc_watched_reads, __ATOMIC_RELAXED) & VRC_WATCH_HITS)
 			now_.accesses.hits++;
 	}
 	void miss(vregcache::Reg reg, u64 value) { trace_miss(vcpu_, reg, value); }
+	void misses(vregcache::RegSet set, const u64* value) { trace_misses(vcpu_, set, value); }
 	void write_back(vregcache::Reg reg, u64 value) { trace_write_back(vcpu_, reg, value); }
 	void invalidate(vregcache::RegSet set) { trace_invalidate(vcpu_, set); }
 	void no_register(u32 number) { vrc_host_warn_no_register(number); }
@@ -71,9 +72,8 @@ class Counters {
 	// other often, and are one addition.
 	[[gnu::always_inline]] void begin_exit(u32 basic_reason, u32 vmreads)
 	{
-		u32 row = basic_reason < kExitReasonCount ? basic_reason : kExitReasonCount - 1;
-		if (row != row_) [[unlikely]]
-			change_row(row, vmreads);
+		if (basic_reason != reason_) [[unlikely]]
+			change_reason(basic_reason, vmreads);
 		now_.exits++;
 	}
 
@@ -97,8 +97,12 @@ class Counters {
 
  private:
 	// Interrupts off, so that no reader waits long for an even number.
-	VREGCACHE_COLD void change_row(u32 row, u32 vmreads)
+	VREGCACHE_COLD void change_reason(u32 basic_reason, u32 vmreads)
 	{
+		reason_ = basic_reason;
+		u32 row = basic_reason < kExitReasonCount ? basic_reason : kExitReasonCount - 1;
+		if (row == row_)
+			return;
 		__atomic_store_n(&changes_, changes_ + 1, __ATOMIC_RELAXED);
 		__atomic_thread_fence(__ATOMIC_RELEASE);
 		now_.accesses.vmreads -= vmreads;
@@ -111,8 +115,9 @@ class Counters {
 
 	ExitCounters now_;  // since the row is row_; rows_ has the rest
 	u32 row_ = kSetupRow;
-	u32 vcpu_ = 0;     // for trace events
-	u32 changes_ = 0;  // of the row, twice each; odd while one is made
+	u32 reason_ = ~0u;  // that the row is for; several that have no name share one
+	u32 vcpu_ = 0;      // for trace events
+	u32 changes_ = 0;   // of the row, twice each; odd while one is made
 	ExitCounters rows_[kCounterRows];
 };
 

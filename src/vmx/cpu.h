@@ -29,6 +29,21 @@ inline CpuidResult cpuid(u32 leaf, u32 subleaf = 0)
 	asm volatile("wrmsr" : : "c"(msr), "a"(static_cast<u32>(value)), "d"(static_cast<u32>(value >> 32)) : "memory");
 }
 
+// The same where the value is in memory: the upper half comes from there, and is not shifted.
+[[gnu::always_inline]] inline void wrmsr_from_memory(u32 msr, const u64& value)
+{
+	u32 high;
+	asm("movl 4+%1, %0" : "=r"(high) : "o"(value));
+	asm volatile("wrmsr" : : "c"(msr), "a"(static_cast<u32>(value)), "d"(high) : "memory");
+}
+
+[[gnu::always_inline]] inline void rdmsr_to_memory(u32 msr, u64& value)
+{
+	u32 half[2];
+	asm volatile("rdmsr" : "=a"(half[0]), "=d"(half[1]) : "c"(msr));
+	__builtin_memcpy(&value, half, sizeof(value));
+}
+
 inline u64 rdtsc()
 {
 	u32 low, high;
@@ -91,6 +106,17 @@ VRC_SEGMENT_REGISTER(es)
 VRC_SEGMENT_REGISTER(fs)
 VRC_SEGMENT_REGISTER(gs)
 #undef VRC_SEGMENT_REGISTER
+
+// Behind vrc_host_entry_begin().  Where the kernel keeps a record of it, only the kernel can; and no kernel that has another
+// STI, as a guest of Xen's, has VMX.
+[[gnu::always_inline]] inline void turn_interrupts_on()
+{
+#ifdef CONFIG_TRACE_IRQFLAGS
+	vrc_host_entry_end();
+#else
+	asm volatile("sti" : : : "memory");
+#endif
+}
 
 inline u16 read_tr()
 {

@@ -7,7 +7,7 @@
 
 namespace {
 
-enum class ExitReason : u16 {
+enum class ExitReason : u32 {
 	kExceptionOrNmi = 0,
 	kExternalInterrupt = 1,
 	kTripleFault = 2,

@@ -29,11 +29,11 @@ struct SwitchedMsr {
 
 class ResidentSwitch {
  public:
-	// Interrupts off, the vCPU's VMCS current.
+	// Interrupts off, the vCPU's VMCS current.  @host: this CPU.
 	[[gnu::always_inline]] Result<void> to_guest(const PinnedVmcs& vmcs, HostShadows& shadows,
-						     const GuestMsrs& guest)
+						     const GuestMsrs& guest, const PerCpu& host)
 	{
-		return guest_is_in_ ? Result<void>() : bring_guest(vmcs, shadows, guest);
+		return guest_is_in_ ? Result<void>() : bring_guest(vmcs, shadows, guest, host);
 	}
 
 	// Preemption off; from the scheduler's notifier too.  Interrupts may come in between: their handlers stay in the kernel,
@@ -44,7 +44,7 @@ class ResidentSwitch {
 			return;
 		guest_is_in_ = false;
 		// SWAPGS of the guest changes it without an exit.
-		guest.kernel_gs_base = rdmsr(msr::kKernelGsBase);
+		rdmsr_to_memory(msr::kKernelGsBase, guest.kernel_gs_base);
 
 		const PerCpu& host = *host_;
 		load(msr::kStar, guest.star, host.star);
@@ -54,14 +54,9 @@ class ResidentSwitch {
 		if (g_vmx.facts.rdtscp)
 			load(msr::kTscAux, guest.tsc_aux, host.tsc_aux);
 
-		// LDTR first: a selector may point into it.
-		if (ldtr_)
-			write_ldtr(ldtr_);
-		if (ds_ | es_ | fs_ | gs_)
-			vrc_host_load_selectors(ds_, es_, fs_, gs_);
-		if (fs_)
-			wrmsr(msr::kFsBase, fs_base_);
-		wrmsr(msr::kKernelGsBase, kernel_gs_base_);
+		if (any_selector()) [[unlikely]]
+			load_selectors();
+		wrmsr_from_memory(msr::kKernelGsBase, kernel_gs_base_);
 		// VM-exit leaves limits of 64 KiB in GDTR and IDTR, and that of a bare TSS in TR (SDM Vol. 3C, 28.5.2).
 		vrc_host_invalidate_tss_limit();
 		write_gdtr(host.gdtr);
@@ -85,19 +80,38 @@ class ResidentSwitch {
 	}
 
  private:
-	Result<void> bring_guest(const PinnedVmcs& vmcs, HostShadows& shadows, const GuestMsrs& guest)
+	// 64-bit tasks have null selectors.
+	bool any_selector() const
 	{
-		fs_ = read_fs();
-		gs_ = read_gs();
-		ds_ = read_ds();
-		es_ = read_es();
+		u64 four;
+		static_assert(sizeof(four) == sizeof(selectors_));
+		__builtin_memcpy(&four, &selectors_, sizeof(four));
+		return four || ldtr_;
+	}
+
+	VREGCACHE_COLD void load_selectors() const
+	{
+		// LDTR first: a selector may point into it.
+		if (ldtr_)
+			write_ldtr(ldtr_);
+		vrc_host_load_selectors(selectors_.ds, selectors_.es, selectors_.fs, selectors_.gs);
+		if (selectors_.fs)
+			wrmsr(msr::kFsBase, fs_base_);
+	}
+
+	Result<void> bring_guest(const PinnedVmcs& vmcs, HostShadows& shadows, const GuestMsrs& guest,
+				 const PerCpu& host)
+	{
+		selectors_.fs = read_fs();
+		selectors_.gs = read_gs();
+		selectors_.ds = read_ds();
+		selectors_.es = read_es();
 		ldtr_ = read_ldtr();
 		fs_base_ = rdmsr(msr::kFsBase);
-		kernel_gs_base_ = rdmsr(msr::kKernelGsBase);
+		rdmsr_to_memory(msr::kKernelGsBase, kernel_gs_base_);
 		// VM-exit loads null selectors, with these bases.
 		VREGCACHE_TRY(shadows.fs_base.set(vmcs, fs_base_));
 
-		const PerCpu& host = this_cpu();
 		host_ = &host;
 		load(msr::kStar, host.star, guest.star);
 		load(msr::kLstar, host.lstar, guest.lstar);
@@ -105,24 +119,23 @@ class ResidentSwitch {
 		load(msr::kSfmask, host.sfmask, guest.sfmask);
 		if (g_vmx.facts.rdtscp)
 			load(msr::kTscAux, host.tsc_aux, guest.tsc_aux);
-		wrmsr(msr::kKernelGsBase, guest.kernel_gs_base);
+		wrmsr_from_memory(msr::kKernelGsBase, guest.kernel_gs_base);
 		guest_is_in_ = true;
 		return {};
 	}
 
 	// WRMSR is slow, and hosts and guests often agree.
-	static void load(u32 index, u64 from, u64 to)
+	[[gnu::always_inline]] static void load(u32 index, const u64& from, const u64& to)
 	{
 		if (from != to)
-			wrmsr(index, to);
+			wrmsr_from_memory(index, to);
 	}
 
 	bool guest_is_in_ = false;
 	const PerCpu* host_ = nullptr;  // the CPU where it is
-	u16 fs_ = 0;
-	u16 gs_ = 0;
-	u16 ds_ = 0;
-	u16 es_ = 0;
+	struct {
+		u16 fs, gs, ds, es;
+	} selectors_ = {};
 	u16 ldtr_ = 0;
 	u64 fs_base_ = 0;
 	u64 kernel_gs_base_ = 0;
@@ -147,7 +160,7 @@ class EntrySwitch {
 		if (cr2 != read_cr2())
 			write_cr2(cr2);
 		host_dr7_ = read_dr7();
-		host_debugctl_ = rdmsr(msr::kDebugctl);
+		rdmsr_to_memory(msr::kDebugctl, host_debugctl_);
 		breakpoints_ = breakpoints;
 		if (breakpoints)
 			debug_registers_to_guest();

@@ -14,8 +14,11 @@ namespace {
 	".long (" from ") - .\n\t.long (" to ") - .\n\t.long %c[ex_type]" \
 	"\n\t.popsection"
 
+// One branch where it succeeds; which of the two failures it was is asked behind the section's other code.
+#define VRC_ON_VMFAIL "jbe 2f\n\t.subsection 1\n2: jc %l[invalid]\n\tjmp %l[valid]\n\t.previous\n\t"
+
 #define VRC_VMX_INSTRUCTION(text, ...)                                                         \
-	asm volatile goto("1: " text "\n\tjc %l[invalid]\n\tjz %l[valid]\n\t"                  \
+	asm volatile goto("1: " text "\n\t" VRC_ON_VMFAIL                                      \
 			  VRC_EXCEPTION_TABLE("1b", "%l[fault]")                               \
 			  : : __VA_ARGS__, [ex_type] "i"(VRC_EX_TYPE_DEFAULT) : "cc", "memory" \
 			  : invalid, valid, fault);                                            \
@@ -79,7 +82,7 @@ inline Result<void> invept(InveptType type, u64 ept_pointer)
 {
 	u64 value;
 	// clang-format off
-	asm volatile goto("1: vmread %[field], %[value]\n\tjc %l[invalid]\n\tjz %l[valid]\n\t"
+	asm volatile goto("1: vmread %[field], %[value]\n\t" VRC_ON_VMFAIL
 			  VRC_EXCEPTION_TABLE("1b", "%l[fault]")
 			  : [value] "=r"(value)
 			  : [field] "r"(u64{encoding}), [ex_type] "i"(VRC_EX_TYPE_DEFAULT)

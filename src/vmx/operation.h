@@ -80,8 +80,9 @@ class Vmcs {
 	// Where it is loaded.
 	unsigned home() const { return __atomic_load_n(&cpu_, __ATOMIC_ACQUIRE); }
 
-	// The task that works with it now, or nullptr.
-	void set_task(const void* task) { __atomic_store_n(&task_, task, __ATOMIC_RELAXED); }
+	// The task that works with it now, or nullptr; for vrc_host_vcpu_get(), which sets it.
+	const void** task() { return &task_; }
+	void forget_task() { __atomic_store_n(&task_, nullptr, __ATOMIC_RELAXED); }
 
 	// On the CPU where it is loaded, interrupts off.  A task that ends lives on until this CPU has let interrupts in.
 	bool may_be_used_here() const
@@ -91,6 +92,9 @@ class Vmcs {
 	}
 
 	const Vmcs* next() const { return next_; }
+
+	// The CPU where it is loaded.  Preemption off, while it is the current one.
+	const PerCpu& host() const { return *host_; }
 
 	// Makes this the current VMCS of this CPU.  Preemption off, interrupts on.  True: it came from elsewhere, so what
 	// the VMCS says of the host CPU is wrong now.  kNotCurrent: this CPU is not in VMX operation.
@@ -122,7 +126,7 @@ class Vmcs {
 		if (!vmclear(static_cast<u64>(id_)).ok())
 			vrc_host_warn("VMCLEAR of a VMCS in use failed");
 		if (current_vmcs() == id_)
-			set_current_vmcs(VmcsId::kNone);
+			set_current_vmcs(kNoCurrentVmcs);
 		launched_ = false;
 		leave_list();
 	}
@@ -147,6 +151,7 @@ class Vmcs {
 	{
 		PerCpu& home = g_per_cpu[cpu];
 		cpu_ = cpu;
+		host_ = &home;
 		previous_ = nullptr;
 		next_ = home.loaded;
 		if (next_)
@@ -172,6 +177,7 @@ class Vmcs {
 	u32* region_ = nullptr;
 	VmcsId id_ = VmcsId::kNone;
 	unsigned cpu_ = kNowhere;
+	const PerCpu* host_ = nullptr;
 	u32 owner_ = 0;
 	bool launched_ = false;
 	const void* task_ = nullptr;
@@ -249,7 +255,7 @@ extern "C" int vrc_cpu_enable(void)
 	// What an earlier user of VMX left in the TLBs under EPT must not be seen by our guests (SDM Vol. 3C, 29.4.3.4).
 	if (!invept(InveptType::kAllContexts, 0).ok())
 		vrc_host_warn("INVEPT of all contexts failed");
-	set_current_vmcs(VmcsId::kNone);
+	set_current_vmcs(kNoCurrentVmcs);
 	cpu.vmxons++;
 	cpu.on = true;
 	return 0;

@@ -10,6 +10,10 @@
 
 namespace {
 
+// No VMCS is current.  Not VmcsId::kNone, so that a cache that belongs to no VMCS finds another one current.
+constexpr VmcsId kNoCurrentVmcs{VRC_NO_CURRENT_VMCS};
+static_assert(kNoCurrentVmcs != VmcsId::kNone);
+
 // The VMCS that is current on this CPU.  One instruction, so that no migration comes between finding the CPU's
 // variable and reading it.
 [[gnu::always_inline]] inline VmcsId current_vmcs()
@@ -31,6 +35,15 @@ class RawVmx {
 		counters_->vmreads++;
 		return ::vmread(encoding);
 	}
+
+	// For several in a row, which are counted at once.
+	[[gnu::always_inline]] void count_vmreads(u64 count) const
+	{
+		counters_->vmreads += count;
+		// The compiler would keep the sum at hand for a correction that never comes.
+		asm volatile("" : "+m"(counters_->vmreads));
+	}
+	[[gnu::always_inline]] static Result<u64> vmread_that_is_counted(u32 encoding) { return ::vmread(encoding); }
 
 	[[gnu::always_inline]] Result<void> vmwrite(u32 encoding, u64 value) const
 	{

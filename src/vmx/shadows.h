@@ -33,9 +33,11 @@ struct MsrShadows {
 
 // The host's state that is not the same on every CPU, for every task and at all times.
 struct HostShadows {
-	Shadowed<vregcache::kHostCr3> cr3;
-	Shadowed<vregcache::kHostCr4> cr4;
-	Shadowed<vregcache::kHostFsBase> fs_base;
+	// Reserved bits are clear, and addresses canonical (SDM Vol. 3C, 27.2.2 and 27.2.3).
+	static constexpr u64 kReservedBits = ~u64{0}, kNotCanonical = u64{1} << 63;
+	Shadowed<vregcache::kHostCr3, kReservedBits> cr3;
+	Shadowed<vregcache::kHostCr4, kReservedBits> cr4;
+	Shadowed<vregcache::kHostFsBase, kNotCanonical> fs_base;
 	Shadowed<vregcache::kHostGsBase> gs_base;
 	Shadowed<vregcache::kHostTrBase> tr_base;
 	Shadowed<vregcache::kHostGdtrBase> gdtr_base;

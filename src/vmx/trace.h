@@ -52,6 +52,13 @@ enum class ExitEnd : u8 {
 		VRC_CALL_ASIDE(vrc_trace_miss, vcpu, index(reg), value);
 }
 
+// Of several registers; @value has all, by number.
+[[gnu::always_inline]] inline void trace_misses(const u32& vcpu, vregcache::RegSet set, const u64* value)
+{
+	if (is_traced<g_miss>()) [[unlikely]]
+		VRC_CALL_ASIDE(vrc_trace_misses, vcpu, set.bits(), reinterpret_cast<u64>(value));
+}
+
 [[gnu::always_inline]] inline void trace_write_back(const u32& vcpu, vregcache::Reg reg, u64 value)
 {
 	if (is_traced<g_write_back>()) [[unlikely]]

@@ -15,4 +15,12 @@ using vregcache::u64;
 using vregcache::u8;
 using vregcache::VmcsId;
 
+// A byte that others may change at any time, compared where it is.
+[[gnu::always_inline]] inline bool is_set(const u8& byte)
+{
+	bool set;
+	asm("cmpb $0, %1" : "=@ccne"(set) : "m"(byte));
+	return set;
+}
+
 }  // namespace

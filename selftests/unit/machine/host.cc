@@ -269,7 +269,6 @@ void vrc_host_on_each_cpu(void (*function)(void*), void* argument)
 		vrc_host_on_cpu(cpu, function, argument);
 }
 
-const void* vrc_host_task() { return &host(); }
 vrc_bool vrc_host_task_may_run_here(const void*) { return false; }
 
 void vrc_host_set_cr4_vmxe(vrc_bool on)
@@ -393,8 +392,9 @@ void vrc_host_fpu_image_changed(vrc_host_vcpu*) {}
 
 // ---- vCPU residency ----
 
-int vrc_host_vcpu_get(vrc_host_vcpu* vcpu)
+int vrc_host_vcpu_get(vrc_host_vcpu* vcpu, const void** task)
 {
+	*task = &host();
 	if (int error = vrc_vcpu_sched_in(vcpu->machine))
 		return error;
 	vcpu->resident = true;

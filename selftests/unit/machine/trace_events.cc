@@ -26,6 +26,13 @@ namespace {
 }  // namespace
 
 void vrc_trace_miss(vrc_u32, vrc_u32 reg, vrc_u64 value) { keep(AccessEvent::kMiss, reg, value); }
+void vrc_trace_misses(vrc_u32, vrc_u64 set, const vrc_u64* value)
+{
+	for (; set; set &= set - 1) {
+		unsigned reg = static_cast<unsigned>(__builtin_ctzll(set));
+		keep(AccessEvent::kMiss, reg, value[reg]);
+	}
+}
 void vrc_trace_write_back(vrc_u32, vrc_u32 reg, vrc_u64 value) { keep(AccessEvent::kWriteBack, reg, value); }
 void vrc_trace_invalidate(vrc_u32, vrc_u64 set) { keep(AccessEvent::kInvalidate, 0, set); }
 void vrc_trace_vmcs_load(vrc_u32, vrc_u64, int) {}
