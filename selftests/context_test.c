@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The context rule: each operation of the register cache, used by whom it is not for, is refused with one WARN of the right
- * kind, and counted and traced each time; and nothing is said where it may be used.
+ * The context rule: each operation of the register cache, used by whom it is not for, gives one WARN of the right kind, and
+ * is counted and traced each time; and nothing is said where it may be used.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -93,14 +93,17 @@ VIOLATION(foreign_task, "foreign_task", VRC_TEST_IN_FOREIGN_TASK, "while another
 VIOLATION(without_the_mutex, "unlocked", VRC_TEST_UNLOCKED, "without the vCPU's mutex", SELF);
 VIOLATION(interrupt_in_an_nmis_window, "hardirq", VRC_TEST_IRQ_IN_NMI_WINDOW, "in a hard interrupt", SELF);
 VIOLATION(nmi_in_an_interrupts_window, "nmi", VRC_TEST_NMI_IN_IRQ_WINDOW, "in an NMI", SELF);
-VIOLATION(soft_interrupt_in_an_interrupts_window, "softirq", VRC_TEST_SOFTIRQ_IN_IRQ_WINDOW, "in a soft interrupt", SELF);
-VIOLATION(interrupt_of_that_soft_interrupt, "hardirq", VRC_TEST_IRQ_OF_SOFTIRQ_IN_IRQ_WINDOW, "in a hard interrupt", SELF);
+VIOLATION(soft_interrupt_in_an_interrupts_window, "softirq", VRC_TEST_SOFTIRQ_IN_IRQ_WINDOW,
+	  "in a soft interrupt", SELF);
+VIOLATION(interrupt_of_that_soft_interrupt, "hardirq", VRC_TEST_IRQ_OF_SOFTIRQ_IN_IRQ_WINDOW,
+	  "in a hard interrupt", SELF);
 
 /* Of violations, of whatever kind. */
 static uint64_t sum_of_counters(void)
 {
 	static const char *const names[] = {
-		"context_nmi", "context_hardirq", "context_softirq", "context_scheduler", "context_foreign_task", "context_unlocked",
+		"context_nmi", "context_hardirq", "context_softirq", "context_scheduler",
+		"context_foreign_task", "context_unlocked",
 	};
 	uint64_t sum = 0;
 
@@ -160,8 +163,8 @@ static int reads(const struct operation *operation)
 }
 
 /* 0 or -errno of the attempt; what the operation itself says is in *request. */
-static long use(int device, struct vcpu *vcpu, enum vrc_test_where where, const struct operation *operation, uint64_t value,
-		struct vrc_test_context *request)
+static long use(int device, struct vcpu *vcpu, enum vrc_test_where where, const struct operation *operation,
+		uint64_t value, struct vrc_test_context *request)
 {
 	*request = (struct vrc_test_context){
 		.vcpu = vcpu->fd, .context = where, .operation = operation->number, .reg = RFLAGS, .value = value,
@@ -184,8 +187,8 @@ static void read_log(struct fault_log *log, unsigned int reports)
 	fault_log_read(log);
 }
 
-static void expect_right_value(struct __test_metadata *_metadata, const struct kvm_regs *regs, const struct operation *operation,
-			       const struct vrc_test_context *request, int vmcs_may_be_elsewhere)
+static void expect_right_value(struct __test_metadata *_metadata, const struct kvm_regs *regs,
+			       const struct operation *operation, const struct vrc_test_context *request, int vmcs_may_be_elsewhere)
 {
 	if (vmcs_may_be_elsewhere && request->error == -EIO)
 		return;
@@ -342,8 +345,8 @@ TEST_F(context, nothing_is_said_while_the_check_is_off)
 	for (unsigned int i = 0; i < OPERATIONS; i++) {
 		const struct operation *operation = &operations[i];
 
-		ASSERT_EQ(0, use(self->device, &self->vcpu, variant->where, operation, right_value(&self->regs, operation),
-				 &request));
+		ASSERT_EQ(0, use(self->device, &self->vcpu, variant->where, operation,
+				 right_value(&self->regs, operation), &request));
 		expect_right_value(_metadata, &self->regs, operation, &request,
 				   variant->where == VRC_TEST_IN_FOREIGN_TASK);
 	}

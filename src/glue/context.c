@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The context rule: a vCPU's register cache is for the task that holds the vCPU's mutex, in task context with preemption
- * on; and, while the interrupt or NMI that made the vCPU leave the guest is handled, for its handler (pmi.h).
+ * The context rule: a vCPU's register cache is for the task that holds the vCPU's mutex, in task context with
+ * preemption on; and, while the interrupt or NMI that made the vCPU leave the guest is handled, for its handler (pmi.h).
  *
  * A violation is counted and traced each time.  The first of each kind is told, with a WARN, and so is the first after
  * debugfs clear_warn_once was written.  What was asked of the cache goes on.
@@ -84,8 +84,8 @@ static void print_line(const struct violation *it, const char *context, const ch
 }
 
 /*
- * With lockdep it is lockdep that says no, which after a fault of another's has gone out of service; without, each is here
- * because of what was found.
+ * With lockdep it is lockdep that says no, which after a fault of another's has gone out of service; without, each is
+ * here because of what was found.
  */
 #ifdef CONFIG_LOCKDEP
 #define IN_SERVICE debug_locks
@@ -106,9 +106,9 @@ static void print_line(const struct violation *it, const char *context, const ch
 	}
 
 VIOLATION(nmi, lockdep_assert_once(in_task() || pmi_in_guest(it->vcpu)), "in an NMI",
-	  "only the handler of an NMI that made this vCPU leave the guest may do that, meanwhile; let others have the vCPU's task do it")
+	  "only the handler of an NMI that made this vCPU leave the guest may do that; have the vCPU's task do it")
 VIOLATION(hardirq, lockdep_assert_once(in_task() || pmi_in_guest(it->vcpu)), "in a hard interrupt",
-	  "only the handler of an interrupt that made this vCPU leave the guest may do that, meanwhile; let others have the vCPU's task do it")
+	  "only the handler of an interrupt that made this vCPU leave the guest may; have the vCPU's task do it")
 VIOLATION(softirq, lockdep_assert_once(in_task() || pmi_in_guest(it->vcpu)), "in a soft interrupt",
 	  "let the vCPU's task do it, for example from its next ioctl")
 VIOLATION(scheduler, lockdep_assert_once(!it->preempt_count), "in a callback of the scheduler's or with preemption off",
@@ -165,8 +165,8 @@ static noinline void violated(struct violation *it)
 	it->pid = task_pid_nr(current);
 	it->cpu = raw_smp_processor_id();
 	/*
-	 * The scheduler's notifier that a task leaves by runs under the lock of the CPU's run queue, which whoever prints to a
-	 * console may need: it is told from an interrupt as soon as those are on again.
+	 * The scheduler's notifier that a task leaves by runs under the lock of the CPU's run queue, which whoever
+	 * prints to a console may need: it is told from an interrupt as soon as those are on again.
 	 */
 	if (it->kind == VRC_FAULT_SCHEDULER && irqs_disabled()) {
 		late = *it;

@@ -9,7 +9,7 @@
 #include "kernel.h"
 
 /*
- * Around what the scheduler calls.  With preemption off it shows in the preemption count, which some kernels do without.
+ * Around what the scheduler calls.  Preemption is off there, as the preemption count says; some kernels have none.
  */
 #ifdef CONFIG_PREEMPT_COUNT
 static inline void vrc_scheduler_enter(void) {}

@@ -13,8 +13,8 @@ extern static_key_false g_check_context asm("vrc_check_context_key");
 
 namespace {
 
-// With lockdep in the kernel it is always checked; else while the module parameter check_context is on, and one NOP while
-// it is not.
+// With lockdep in the kernel it is always checked; else while the module parameter check_context is on, and one NOP
+// while it is not.
 class CallingContext {
  public:
 	// Checked and reported by number, before the vCPU is used.

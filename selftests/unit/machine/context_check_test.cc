@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// The module asks of whoever uses a vCPU's register cache whether he may: each time while it is asked to, and never while
-// it is not.
+// The module asks of whoever uses a vCPU's register cache whether he may: each time while it is told to, and never
+// while it is not.
 #include <algorithm>
 #include <set>
 
@@ -13,9 +13,10 @@ class ContextChecks : public VcpuFixture {
  protected:
 	bool was_checked(Operation operation, Reg reg = kNoReg) const
 	{
-		return std::any_of(host_.context_checks.begin(), host_.context_checks.end(), [=](const ContextCheck& check) {
+		auto is_it = [=](const ContextCheck& check) {
 			return check.operation == operation && check.reg == reg;
-		});
+		};
+		return std::any_of(host_.context_checks.begin(), host_.context_checks.end(), is_it);
 	}
 
 	void out_to_userspace()
