@@ -257,6 +257,8 @@ static void try_operation(struct __test_metadata *_metadata, FIXTURE_DATA(contex
 		expect_event(_metadata, &self->trace.event[i], variant->kind, operation);
 	if (!expected)
 		return;
+	/* Under the lock of a run queue nothing may be printed. */
+	EXPECT_EQ(variant->where == VRC_TEST_IN_SCHED_OUT, self->log.told_late != 0) TH_LOG("%s", operation->name);
 	expect_line(_metadata, self->log.line, variant->says, variant->task, operation);
 	snprintf(counter, sizeof(counter), " vrc_context_%s", variant->kind);
 	expect_has(_metadata, self->log.report, counter);

@@ -78,6 +78,7 @@ void fault_log_skip(struct fault_log *log)
 		die("/dev/kmsg");
 	log->lines = 0;
 	log->reports = 0;
+	log->told_late = 0;
 	log->line[0] = 0;
 	log->report[0] = 0;
 }
@@ -113,6 +114,8 @@ void fault_log_read(struct fault_log *log)
 		} else if (is_report(text)) {
 			log->reports++;
 			snprintf(log->report, sizeof(log->report), "%.*s", (int)sizeof(log->report) - 1, text);
+		} else if (strstr(text, " tell_late+0x")) {
+			log->told_late++;
 		}
 	}
 	/* EPIPE: records were overwritten before they were read. */

@@ -22,6 +22,8 @@ struct fault_log {
 	/* Lines of the module's, and what the kernel has to complain of; the last of each. */
 	unsigned int lines;
 	unsigned int reports;
+	/* Lines of back traces of who tells later, from an interrupt of his own, what he must not tell where it happens. */
+	unsigned int told_late;
 	char line[1024];
 	char report[1024];
 };
