@@ -152,12 +152,16 @@ static struct preempt_ops notifier_operations = {
 
 static void by_scheduler(struct attempt *attempt)
 {
+	unsigned int sleeps;
+
 	preempt_notifier_inc();
 	preempt_notifier_init(&attempt->notifier, &notifier_operations);
 	preempt_disable();
 	preempt_notifier_register(&attempt->notifier);
 	preempt_enable();
-	usleep_range(1000, 2000);
+	/* On a slow machine the time may be over before the task has gone to sleep. */
+	for (sleeps = 0; sleeps < 100 && !attempt->ended; sleeps++)
+		usleep_range(1000, 2000);
 	preempt_disable();
 	preempt_notifier_unregister(&attempt->notifier);
 	preempt_enable();
