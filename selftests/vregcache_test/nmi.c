@@ -26,6 +26,9 @@
 #include "test_access.h"
 #include "vregcache_test.h"
 
+/* The kernel takes a handler away by its name. */
+#define HANDLER "vregcache_test:nmi"
+
 static DEFINE_MUTEX(one_at_a_time);
 
 /* The one that is under way; its handlers run on its CPU alone. */
@@ -450,13 +453,13 @@ static int run(struct file *file)
 	/* The caller is bound to its CPU. */
 	now.local = raw_smp_processor_id() == now.request.cpu;
 	smp_call_function_single(now.request.cpu, learn_apic_id, NULL, true);
-	error = register_nmi_handler(NMI_LOCAL, on_nmi, 0, "vregcache_test");
+	error = register_nmi_handler(NMI_LOCAL, on_nmi, 0, HANDLER);
 	if (error)
 		return error;
 	WRITE_ONCE(now.armed, true);
 	error = now.request.nmi ? interrupt_by_nmi() : interrupt();
 	WRITE_ONCE(now.armed, false);
-	unregister_nmi_handler(NMI_LOCAL, "vregcache_test");
+	unregister_nmi_handler(NMI_LOCAL, HANDLER);
 	return error;
 }
 
