@@ -98,6 +98,18 @@ loads_again_ten_times() {
 	wait_for device_is_gone
 }
 
+# perf's guest callbacks that stay behind make the kernel warn at the second time.
+perf_guest_ends_with_the_module() {
+	for round in 1 2; do
+		(VRC_INSMOD_ARGS="$VRC_INSMOD_ARGS perf_guest=1" && load) || { explain; return 1; }
+		state=$(cat /sys/module/vregcache/parameters/perf_guest)
+		wait_for device_is_there
+		unload || { explain; return 1; }
+		[ "$state" = Y ] || { echo "# round $round: perf_guest is $state"; return 1; }
+	done
+	wait_for device_is_gone
+}
+
 # vmx_client holds VMX on one CPU, as another hypervisor would.
 refused_while_vmx_is_in_use() {
 	insmod "$VRC_MODULES/vmx_client.ko" hold=1 || return 1
@@ -184,7 +196,7 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 
 echo "TAP version 13"
-echo "1..15"
+echo "1..16"
 
 was_loaded=no
 if loaded; then
@@ -205,7 +217,8 @@ optional() {
 }
 
 for test in loads_and_makes_the_device device_is_for_root_only second_load_is_refused \
-	unload_with_an_open_file_is_refused unload_leaves_nothing loads_again_ten_times kernel_log_is_clean; do
+	unload_with_an_open_file_is_refused unload_leaves_nothing loads_again_ten_times perf_guest_ends_with_the_module \
+	kernel_log_is_clean; do
 	$test
 	result $? $test
 done
