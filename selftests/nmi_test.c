@@ -146,6 +146,7 @@ FIXTURE_TEARDOWN(interruptions)
 {
 	vcpu_destroy(&self->vcpu);
 	vm_destroy(&self->vm);
+	test_module_unload();
 }
 
 /* Interrupts come from this CPU to CPU 0, where the guest runs. */
