@@ -237,8 +237,10 @@ class Cache {
 		context_.check(Operation::kVmExit, kNoReg);
 		observer_.invalidate(Layout::lazy() - dirty_);
 		(observer_.miss(kRead, value_[index(kRead)]), ...);
-		if (verification_.enabled()) [[unlikely]]
-			(verification_.cached(kRead, Operation::kRead, __builtin_return_address(0)), ...);
+		if constexpr (sizeof...(kRead)) {
+			if (verification_.enabled()) [[unlikely]]
+				(verification_.cached(kRead, Operation::kRead, __builtin_return_address(0)), ...);
+		}
 	}
 
 	// The observer's watches_reads() may have changed.  Whatever forgets a register, vm_exit() above all, finds out as well.
