@@ -22,7 +22,6 @@
 
 /* As enum class Reg of include/vregcache/register.h has them. */
 #define REG_CR3				8
-#define REG_DR7				12
 #define REG_IDTR_BASE			19
 #define REG_GUEST_PHYSICAL_ADDRESS	29
 #define REG_FS_BASE			(32 + 4 * VMCS_FS + 1)
@@ -69,12 +68,12 @@ FIXTURE_TEARDOWN(miss)
 	vm_destroy(&self->vm);
 }
 
-static void start_at(FIXTURE_DATA(miss) *self, const uint8_t *code, const uint8_t *end)
+static void start_at(struct vm *vm, struct vcpu *vcpu, const uint8_t *code, const uint8_t *end)
 {
 	struct kvm_regs regs = { .rip = GUEST_CODE, .rsp = GUEST_STACK, .rflags = RFLAGS_FIXED };
 
-	vm_load_bytes(&self->vm, GUEST_CODE, code, end - code);
-	vcpu_set_regs(&self->vcpu, &regs);
+	vm_load_bytes(vm, GUEST_CODE, code, end - code);
+	vcpu_set_regs(vcpu, &regs);
 }
 
 static void check_nmis(struct __test_metadata *_metadata, const struct vrc_test_miss *request)
@@ -95,44 +94,40 @@ static void check_nmis(struct __test_metadata *_metadata, const struct vrc_test_
 		TH_LOG("first %u bytes behind VMREAD", request->wrong_offset);
 }
 
-static void read_slowly(struct __test_metadata *_metadata, FIXTURE_DATA(miss) *self, uint32_t number, uint32_t field,
-			uint64_t change)
+static void read_slowly(struct __test_metadata *_metadata, struct vm *vm, struct vcpu *vcpu, uint32_t number,
+			uint32_t field, uint64_t change)
 {
-	struct kvm_debugregs debug;
+	struct vrc_test_miss request = { .vcpu = vcpu->fd, .number = number };
 	struct kvm_sregs sregs;
 
-	start_at(self, guest_halts, guest_halts_end);
+	start_at(vm, vcpu, guest_halts, guest_halts_end);
 	/* Memory has it, and forgets it. */
-	vcpu_get_sregs(&self->vcpu, &sregs);
-	ASSERT_EQ(0, ioctl_ptr(self->vcpu.fd, KVM_GET_DEBUGREGS, &debug));
-	ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
-	self->request.stale = vmcs_read(&self->vcpu, field);
-	self->request.fresh = self->request.stale ^ change;
-	vmcs_write(&self->vcpu, field, self->request.fresh);
+	vcpu_get_sregs(vcpu, &sregs);
+	ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(vcpu));
+	request.stale = vmcs_read(vcpu, field);
+	request.fresh = request.stale ^ change;
+	vmcs_write(vcpu, field, request.fresh);
 
-	self->request.number = number;
-	strcpy(self->request.function, "vrc_cache_read_slowly");
-	ASSERT_EQ(0, test_miss_begin(&self->request));
-	vcpu_get_sregs(&self->vcpu, &sregs);
-	EXPECT_EQ(0, ioctl_ptr(self->vcpu.fd, KVM_GET_DEBUGREGS, &debug));
-	ASSERT_EQ(0, test_miss_end(&self->request));
-	check_nmis(_metadata, &self->request);
-	vmcs_write(&self->vcpu, field, self->request.stale);
+	strcpy(request.function, "vrc_cache_read_slowly");
+	ASSERT_EQ(0, test_miss_begin(&request));
+	vcpu_get_sregs(vcpu, &sregs);
+	ASSERT_EQ(0, test_miss_end(&request));
+	check_nmis(_metadata, &request);
 }
 
 TEST_F_TIMEOUT(miss, of_a_base_is_not_marked_before_its_value_is_there, TIMEOUT)
 {
-	read_slowly(_metadata, self, REG_IDTR_BASE, VMCS_GUEST_IDTR_BASE, 0x5000);
+	read_slowly(_metadata, &self->vm, &self->vcpu, REG_IDTR_BASE, VMCS_GUEST_IDTR_BASE, 0x5000);
 }
 
 TEST_F_TIMEOUT(miss, of_a_segment_is_not_marked_before_its_value_is_there, TIMEOUT)
 {
-	read_slowly(_metadata, self, REG_FS_BASE, VMCS_BASE(FS), 0x7000);
+	read_slowly(_metadata, &self->vm, &self->vcpu, REG_FS_BASE, VMCS_BASE(FS), 0x7000);
 }
 
 TEST_F_TIMEOUT(miss, of_cr3_is_not_marked_before_its_value_is_there, TIMEOUT)
 {
-	read_slowly(_metadata, self, REG_CR3, VMCS_GUEST_CR3, 0x8);
+	read_slowly(_metadata, &self->vm, &self->vcpu, REG_CR3, VMCS_GUEST_CR3, 0x8);
 }
 
 /*
@@ -147,7 +142,7 @@ TEST_F_TIMEOUT(miss, of_several_is_not_marked_before_its_value_is_there, TIMEOUT
 	};
 	unsigned int i;
 
-	start_at(self, guest_touches, guest_touches_end);
+	start_at(&self->vm, &self->vcpu, guest_touches, guest_touches_end);
 	ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
 	self->request.number = REG_GUEST_PHYSICAL_ADDRESS;
 	for (i = 0; i < ARRAY_SIZE(functions) && !self->request.stops; i++) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * NMIs within a miss: at each instruction behind a VMREAD a kprobe sends its CPU an NMI and waits for it. The NMI's handler
- * looks at the cache's memory alone.
+ * NMIs within a miss: at each instruction behind a VMREAD a kprobe sends its CPU an NMI and waits for it. The NMI's
+ * handler looks at the cache's memory alone.
  */
 #include <linux/irqflags.h>
 #include <linux/kallsyms.h>
@@ -105,24 +105,20 @@ static int find_function(const char *name, unsigned long *begin, unsigned long *
 {
 	struct kprobe probe = { .symbol_name = name };
 	char text[KSYM_SYMBOL_LEN];
-	char *slash;
+	unsigned long offset;
+	const char *plus;
 	int error = register_kprobe(&probe);
 
 	if (error)
 		return error;
 	*begin = (unsigned long)probe.addr;
 	unregister_kprobe(&probe);
-	/* NAME+OFFSET/LENGTH [MODULE] */
+	/* NAME+OFFSET/LENGTH [MODULE]; a probe may stand behind ENDBR. */
 	sprint_symbol(text, *begin);
-	slash = strchr(text, '/');
-	if (!slash)
+	plus = strrchr(text, '+');
+	if (!plus || sscanf(plus, "+0x%lx/0x%lx", &offset, length) != 2)
 		return -ENOENT;
-	slash[1 + strcspn(slash + 1, " ")] = 0;
-	if (kstrtoul(slash + 1, 16, length))
-		return -ENOENT;
-	/* A probe may stand behind ENDBR. */
-	sprint_symbol(text, *begin);
-	*begin -= simple_strtoul(strchr(text, '+') + 1, NULL, 16);
+	*begin -= offset;
 	return 0;
 }
 

@@ -6,7 +6,7 @@
 namespace {
 
 [[maybe_unused]] u32 test(Vcpu& vcpu, [[maybe_unused]] const LoadedVmcs& loaded,
-			       [[maybe_unused]] const PinnedVmcs& pinned)
+			  [[maybe_unused]] const PinnedVmcs& pinned)
 {
 #ifdef VRC_MUST_NOT_COMPILE
 	return cross(vcpu, loaded);
