@@ -85,18 +85,20 @@ static void ask_aside(void)
 	now.request.false_asides += vrc_test_pmi_in_guest(now.vcpu);
 }
 
-static bool wait_while(const bool *due)
+/* What has not come by then comes too late to say anything. */
+static void wait_while(bool *due)
 {
-	u64 deadline = ktime_get_mono_fast_ns() + 10 * NSEC_PER_MSEC;
+	u64 deadline = ktime_get_mono_fast_ns() + 200 * NSEC_PER_MSEC;
 
 	while (READ_ONCE(*due) && ktime_get_mono_fast_ns() < deadline)
 		cpu_relax();
-	return !READ_ONCE(*due);
+	WRITE_ONCE(*due, false);
 }
 
 static enum hrtimer_restart on_aside_timer(struct hrtimer *unused)
 {
-	ask_aside();
+	if (READ_ONCE(timer_is_due))
+		ask_aside();
 	WRITE_ONCE(timer_is_due, false);
 	return HRTIMER_NORESTART;
 }
@@ -152,6 +154,8 @@ static int on_nmi(unsigned int type, struct pt_regs *regs)
 		WRITE_ONCE(nmi_is_due, false);
 		return NMI_HANDLED;
 	}
+	if (!now.request.nmi)
+		return NMI_HANDLED;
 	/* The HPET's timer may come once more than it was asked to. */
 	if (now.request.handled == READ_ONCE(now.sent))
 		return NMI_HANDLED;
