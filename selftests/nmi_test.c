@@ -155,6 +155,9 @@ static long interrupt_guest(FIXTURE_DATA(interruptions) *self, int nmi, int from
 	long error;
 
 	self->request.nmi = nmi;
+	/* On a machine with two CPUs those from the other one are what matters. */
+	if (!from && another_cpu(0) >= 0 && self->request.count > COUNT / 10)
+		self->request.count = COUNT / 10;
 	if (pthread_create(&self->thread, NULL, run_guest, self))
 		die("thread");
 	if (pin_to_cpu(from))
@@ -185,8 +188,8 @@ static void check_interruptions(struct __test_metadata *_metadata, FIXTURE_DATA(
 	ASSERT_EQ(0, error);
 	ASSERT_EQ(KVM_EXIT_INTR, self->ended)
 		TH_LOG("the guest stopped, for register %u", failed_at);
-	EXPECT_EQ(count(), request->handled);
-	EXPECT_LE(count() / 2, request->in_guest);
+	EXPECT_EQ(request->count, request->handled);
+	EXPECT_LE(request->count / 2, request->in_guest);
 	EXPECT_EQ(0, request->elsewhere);
 	EXPECT_EQ((uint64_t)REGISTERS * request->in_guest, request->registers);
 	EXPECT_EQ(0, request->differences)

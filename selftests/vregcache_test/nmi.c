@@ -388,7 +388,7 @@ static int wait_until_handled(u32 count, bool often)
 		if (fatal_signal_pending(current))
 			return -EINTR;
 		if (often)
-			usleep_range(20, 40);
+			usleep_range(200, 250);
 		else
 			msleep(20);
 	}
