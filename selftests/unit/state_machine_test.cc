@@ -26,6 +26,7 @@
 #include <vector>
 
 #include "cache_fixture.h"
+#include "cache_test_access.h"
 
 namespace vregcache::test {
 namespace {
@@ -133,6 +134,7 @@ struct Setup {
 	Number values;  // how many different values a register takes in each of them
 	bool watched = false;
 	bool watching_changes = false;
+	bool verified = false;  // and in each state each kind of fault is planted, which must be found
 };
 
 class Model {
@@ -465,7 +467,20 @@ struct Listener {
 	u32 hits = 0;
 };
 
-using SmallCache = Cache<VmxLayout, ModelAccess, AnyContext, Listener>;
+// Counts what verification finds.
+struct Verifier {
+	bool enabled() const { return on; }
+	void cached(Reg, Operation, const void*) {}
+	void compared(FoundAt) {}
+	void mismatch(FoundAt, Reg, u64, u64) { mismatches++; }
+	void wrong_vmcs(FoundAt, VmcsId, VmcsId) { wrong_vmcss++; }
+
+	bool on = false;
+	u32 mismatches = 0;
+	u32 wrong_vmcss = 0;
+};
+
+using SmallCache = Cache<VmxLayout, ModelAccess, AnyContext, Listener, Verifier>;
 
 // The operations on one register, through the interface that takes it at run time or the one that takes a constant.
 struct RegisterOperations {
@@ -569,6 +584,7 @@ class Search {
 	{
 		std::deque<Node> frontier = {{model_.first_world(), SmallCache(), 0}};
 		frontier.front().cache.observer().watches = setup_.watched;
+		frontier.front().cache.verification().on = setup_.verified;
 		history_ = {{0, {Action::kMigrate}}};
 		seen_ = {frontier.front().world.key()};
 		std::size_t operations = 0;
@@ -584,6 +600,8 @@ class Search {
 					return {seen_.size(), operations};
 				}
 				if (seen_.insert(after.world.key()).second) {
+					if (setup_.verified)
+						plant_faults(after);
 					after.number = history_.size();
 					history_.push_back({node.number, step});
 					frontier.push_back(after);
@@ -608,6 +626,8 @@ class Search {
 	void try_step(Node& node, Step step)
 	{
 		restore(node.world);
+		const SmallCache& cache = node.cache;
+		set_exit_reason(after_entry_failure(cache));
 		World before = node.world;
 		Expected expected = model_.foretell(node.world, step);
 		node.cache.observer().hits = 0;
@@ -642,6 +662,74 @@ class Search {
 		cpu_.load(kVmcsIds[world.current]);
 		cpu_.stop_failing();
 		cpu_.clear_log();
+	}
+
+	// Nobody reads this register here.
+	static bool after_entry_failure(const SmallCache& cache)
+	{
+		return cache.is_available(Reg::kIdtVectoringErrorCode);
+	}
+
+	// That of an entry-failure exit, or another.
+	void set_exit_reason(bool entry_failure)
+	{
+		for (VmcsId vmcs : {kVmcsA, kVmcsB})
+			memory_.poke(vmcs, encoding_of(Reg::kExitReason), entry_failure ? 0x80000021 : 10);
+	}
+
+	// Each kind of fault, where this state allows it.  It is found, and nothing else is.
+	void plant_faults(const Node& node)
+	{
+		const World& world = node.world;
+		if (world.owner == kNoVmcs || world.owner != world.current)
+			return;
+		set_exit_reason(after_entry_failure(node.cache));
+		for (u8 place = 0; place < setup_.registers.size(); place++) {
+			const World::Register& reg = world.registers[place];
+			Reg name = setup_.registers[place];
+			u64 field = memory_.peek(kVmcsIds[world.owner], encoding_of(name));
+			u64 in_memory = CacheTestAccess::value(const_cast<SmallCache&>(node.cache), name);
+			if (reg.newest == Newest::kBoth) {
+				// A foreign VMWRITE.
+				memory_.poke(kVmcsIds[world.owner], encoding_of(name), field ^ 1);
+				bool no_telling = name == Reg::kIdtVectoringInformation && after_entry_failure(node.cache);
+				expect_found(node, place, no_telling ? 0 : 1);
+				memory_.poke(kVmcsIds[world.owner], encoding_of(name), field);
+			} else if (reg.newest == Newest::kMemory) {
+				// A lost write-back.
+				Node broken = node;
+				CacheTestAccess::dirty(broken.cache) -= name;
+				expect_found(broken, place, in_memory != field);
+			} else if (reg.newest == Newest::kVmcs) {
+				// A missed invalidation.
+				Node broken = node;
+				CacheTestAccess::available(broken.cache) |= name;
+				bool no_telling = name == Reg::kIdtVectoringInformation && after_entry_failure(node.cache);
+				expect_found(broken, place, !no_telling && in_memory != field);
+			}
+		}
+		SmallCache cache = node.cache;
+		cpu_.load_unrecorded(kVmcsIds[1 - world.owner]);
+		cpu_.clear_log();
+		EXPECT_EQ(cache.write_back(pinned_).error(), Error::kNotCurrent);
+		EXPECT_EQ(cache.verification().wrong_vmcss, 1u);
+		EXPECT_TRUE(cpu_.log().empty());
+		cpu_.load(kVmcsIds[world.current]);
+	}
+
+	// By a read, and by a write-back.
+	void expect_found(const Node& node, u8 place, u32 mismatches)
+	{
+		for (bool read : {true, false}) {
+			SmallCache cache = node.cache;
+			cpu_.clear_log();
+			if (read)
+				EXPECT_TRUE(operations_[place].read(cache, loaded_, setup_.registers[place]).ok());
+			else
+				EXPECT_TRUE(cache.write_back(pinned_).ok());
+			EXPECT_EQ(cache.verification().mismatches, mismatches) << "place " << int{place} << " read " << read;
+		}
+		restore(node.world);
 	}
 
 	// The fields as hardware would have changed them by now.
@@ -680,6 +768,7 @@ class Search {
 			return {cache.write_back(pinned_).error(), {}};
 		case Action::kVmExit:
 			set_fields_that_hardware_writes(before, step);
+			set_exit_reason(false);
 			[[fallthrough]];
 		case Action::kVmExitUnchanged:
 			return {cache.vm_exit(pinned_).error(), {}};
@@ -688,6 +777,7 @@ class Search {
 			return {};
 		case Action::kVmEntryFailureExit:
 			set_fields_that_hardware_writes(before, step);
+			set_exit_reason(true);
 			cache.vm_entry_failure_exit(pinned_);
 			return {};
 		case Action::kBind:
@@ -760,6 +850,7 @@ class Search {
 		RegSet in_play = available;
 		for (Reg reg : setup_.registers)
 			in_play |= reg;
+		EXPECT_EQ(node.cache.verification().mismatches + node.cache.verification().wrong_vmcss, 0u);
 		EXPECT_TRUE(node.cache.available().contains(node.cache.dirty()));
 		EXPECT_TRUE(node.cache.available().contains(node.cache.quick()));
 		EXPECT_EQ(node.cache.available() & in_play, available);
@@ -875,6 +966,19 @@ TEST(StateMachine, EverySequenceOnGuestRegisterAndExitInformationWithThreeValues
 TEST(StateMachine, EverySequenceWithIdtVectoringInformation)
 {
 	search_at_run_time<Reg::kCr3, Reg::kIdtVectoringInformation>({.vmcs_count = 2, .values = 2}, {14400, 446400});
+}
+
+// What is right is never taken for wrong, and in each of the states each kind of fault is found.
+TEST(StateMachine, EverySequenceWithVerification)
+{
+	search_at_run_time<Reg::kRip, Reg::kCr0ReadShadow, Reg::kExitQualification>(
+		{.vmcs_count = 1, .values = 2, .watched = true, .verified = true}, {1712, 63344});
+}
+
+TEST(StateMachine, EverySequenceWithVerificationAndIdtVectoringInformation)
+{
+	search_constants<Reg::kCr3, Reg::kIdtVectoringInformation>(
+		{.vmcs_count = 2, .values = 2, .watched = true, .verified = true}, {11616, 360096});
 }
 
 // The observer changes its mind at any time, and the cache may or may not be told.
