@@ -65,7 +65,7 @@ static long load_vregcache(void)
 	return load_file(path, getenv("VRC_INSMOD_ARGS"));
 }
 
-/* The number of lines about the module that have come since the last call. */
+/* The number of lines of the module's that have come since the last call; not the kernel's about its missing signature. */
 static unsigned int new_log_lines(int log)
 {
 	unsigned int lines = 0;
@@ -74,7 +74,7 @@ static unsigned int new_log_lines(int log)
 
 	while ((bytes = read(log, record, sizeof(record) - 1)) > 0) {
 		record[bytes] = 0;
-		lines += !!strstr(record, ";vregcache");
+		lines += strstr(record, ";vregcache: ") && !strstr(record, ": module verification failed");
 	}
 	return lines;
 }
