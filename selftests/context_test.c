@@ -226,8 +226,8 @@ static void expect_line(struct __test_metadata *_metadata, const char *line, con
 	expect_has(_metadata, line, " vrc_vcpu_use_cache+0x");
 }
 
-static void try_operation(struct __test_metadata *_metadata, FIXTURE_DATA(context) *self,
-			  const FIXTURE_VARIANT(context) *variant, const struct operation *operation)
+static void try_operation(struct __test_metadata *_metadata, struct _test_data_context *self,
+			  const struct _fixture_variant_context *variant, const struct operation *operation)
 {
 	unsigned int expected = variant->kind ? 1 : 0;
 	int elsewhere = variant->where == VRC_TEST_IN_FOREIGN_TASK;

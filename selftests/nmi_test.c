@@ -92,7 +92,7 @@ static void on_kick(int signal)
 
 static void *run_guest(void *argument)
 {
-	FIXTURE_DATA(interruptions) *self = argument;
+	struct _test_data_interruptions *self = argument;
 	int cpu = 0;
 
 	if (pin_to_cpu(cpu))
@@ -150,7 +150,7 @@ FIXTURE_TEARDOWN(interruptions)
 }
 
 /* Interrupts come from this CPU to CPU 0, where the guest runs. */
-static long interrupt_guest(FIXTURE_DATA(interruptions) *self, int nmi, int from)
+static long interrupt_guest(struct _test_data_interruptions *self, int nmi, int from)
 {
 	long error;
 
@@ -174,7 +174,7 @@ static long interrupt_guest(FIXTURE_DATA(interruptions) *self, int nmi, int from
 }
 
 /* What is true of each kind, from wherever it came. */
-static void check_interruptions(struct __test_metadata *_metadata, FIXTURE_DATA(interruptions) *self, int nmi, int from)
+static void check_interruptions(struct __test_metadata *_metadata, struct _test_data_interruptions *self, int nmi, int from)
 {
 	const struct vrc_test_interruptions *request = &self->request;
 	long error = interrupt_guest(self, nmi, from);

@@ -110,7 +110,7 @@ FIXTURE_TEARDOWN(pmi)
 
 static void *run_guest(void *argument)
 {
-	FIXTURE_DATA(pmi) *self = argument;
+	struct _test_data_pmi *self = argument;
 
 	if (pin_to_cpu(0))
 		die("CPU 0");
@@ -150,7 +150,7 @@ static int open_event(pid_t tid, uint32_t type, uint64_t config, uint64_t period
 	return syscall(SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
 }
 
-static void read_ring(FIXTURE_DATA(pmi) *self, struct perf_event_mmap_page *page)
+static void read_ring(struct _test_data_pmi *self, struct perf_event_mmap_page *page)
 {
 	const uint8_t *data = (const uint8_t *)page + PAGE_BYTES;
 	uint64_t head = __atomic_load_n(&page->data_head, __ATOMIC_ACQUIRE);
@@ -173,7 +173,7 @@ static void read_ring(FIXTURE_DATA(pmi) *self, struct perf_event_mmap_page *page
 }
 
 /* Samples the running guest; -errno: there is no such event. */
-static int sample(FIXTURE_DATA(pmi) *self, uint32_t type, uint64_t config, uint64_t period)
+static int sample(struct _test_data_pmi *self, uint32_t type, uint64_t config, uint64_t period)
 {
 	struct perf_event_mmap_page *page;
 	int event;
@@ -209,12 +209,12 @@ static int sample(FIXTURE_DATA(pmi) *self, uint32_t type, uint64_t config, uint6
 	return event < 0 ? event : 0;
 }
 
-static int sample_clock(FIXTURE_DATA(pmi) *self)
+static int sample_clock(struct _test_data_pmi *self)
 {
 	return sample(self, PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CPU_CLOCK, PERIOD_NS);
 }
 
-static size_t count_mode(const FIXTURE_DATA(pmi) *self, uint16_t mode)
+static size_t count_mode(const struct _test_data_pmi *self, uint16_t mode)
 {
 	size_t found = 0;
 
@@ -229,7 +229,7 @@ static int in_loop(uint64_t ip)
 }
 
 /* Samples whose address is not of the mode that they claim. Nothing of this process is where the guest's loop is. */
-static size_t count_false(const FIXTURE_DATA(pmi) *self)
+static size_t count_false(const struct _test_data_pmi *self)
 {
 	size_t found = 0;
 
@@ -256,7 +256,7 @@ static size_t count_false(const FIXTURE_DATA(pmi) *self)
 	return found;
 }
 
-static size_t count_host_ip(const FIXTURE_DATA(pmi) *self, uint64_t ip)
+static size_t count_host_ip(const struct _test_data_pmi *self, uint64_t ip)
 {
 	size_t found = 0;
 
@@ -266,7 +266,7 @@ static size_t count_host_ip(const FIXTURE_DATA(pmi) *self, uint64_t ip)
 }
 
 /* Where the host takes interrupts that have ended the guest's run: most samples without perf_guest are there. */
-static uint64_t busiest_host_ip(const FIXTURE_DATA(pmi) *self)
+static uint64_t busiest_host_ip(const struct _test_data_pmi *self)
 {
 	uint64_t busiest = 0;
 	size_t most = 0;

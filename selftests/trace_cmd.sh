@@ -84,7 +84,7 @@ probed=0
 probe vrc_handle_exit || { echo "# no probe on vrc_handle_exit"; probed=1; }
 for name in vrc_cross vrc_vmx_enter vrc_host_handle_nmi; do
 	# The compiler may have added to it.
-	symbol=$(sed -n "s/.* \($name[a-z0-9.]*\)\t\[vregcache\]$/\1/p" /proc/kallsyms)
+	symbol=$(sed -n "s/.* \(${name}[a-z0-9.]*\)\t\[vregcache\]$/\1/p" /proc/kallsyms)
 	[ -n "$symbol" ] || { echo "# $name is not there"; probed=1; }
 	! probe "$symbol" || { echo "# a probe on $symbol"; probed=1; }
 done

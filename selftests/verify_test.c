@@ -181,7 +181,7 @@ struct finding {
 };
 
 /* These events came since, in this order, each perhaps several times, and nothing else; one WARN; one line. */
-static void expect_found(struct __test_metadata *_metadata, FIXTURE_DATA(verify) *self, const struct finding *finding,
+static void expect_found(struct __test_metadata *_metadata, struct _test_data_verify *self, const struct finding *finding,
 			 unsigned int findings)
 {
 	unsigned int found = 0;
@@ -216,7 +216,7 @@ static void expect_found(struct __test_metadata *_metadata, FIXTURE_DATA(verify)
 	EXPECT_EQ(1U, kernel_log_count(&self->log, line)) TH_LOG("expected \"%s\" in:\n%s", line, self->log.text);
 }
 
-static void expect_nothing(struct __test_metadata *_metadata, FIXTURE_DATA(verify) *self)
+static void expect_nothing(struct __test_metadata *_metadata, struct _test_data_verify *self)
 {
 	trace_read(&self->trace);
 	EXPECT_EQ(0U, self->trace.count) TH_LOG("%s", self->trace.event[0].fields);

@@ -137,8 +137,8 @@ constexpr u64 kTrapFlag = 0x100;
 	asm volatile("" ::: "memory");
 }
 
-const LoadedVmcs<Access> loaded{Access()};
-const PinnedVmcs<Access> pinned{Access()};
+const LoadedVmcs<Access> kLoaded{Access()};
+const PinnedVmcs<Access> kPinned{Access()};
 
 // The operation, and what it sets (@after: its value) or gives up.
 struct Operation {
@@ -156,14 +156,14 @@ u64 zero(u32) { return 0; }
 
 // One after the other, so that each is compiled as its callers have it.
 const Operation kOperations[] = {
-	{"read", [](SteppedCache& cache) { std::ignore = cache.read<Reg::kRip>(loaded); }, {}, nullptr, true},
+	{"read", [](SteppedCache& cache) { std::ignore = cache.read<Reg::kRip>(kLoaded); }, {}, nullptr, true},
 	{"read of what the host owns",
-	 [](SteppedCache& cache) { std::ignore = cache.read<Reg::kEfer>(loaded); },
+	 [](SteppedCache& cache) { std::ignore = cache.read<Reg::kEfer>(kLoaded); },
 	 {},
 	 nullptr,
 	 true},
 	{"read by number",
-	 [](SteppedCache& cache) { std::ignore = cache.read(loaded, static_cast<Reg>(run_time_number)); },
+	 [](SteppedCache& cache) { std::ignore = cache.read(kLoaded, static_cast<Reg>(run_time_number)); },
 	 {},
 	 nullptr,
 	 true},
@@ -171,57 +171,57 @@ const Operation kOperations[] = {
 	 [](SteppedCache& cache) {
 		 u64 rsp, rip, flags;
 		 u32 reason;
-		 std::ignore = cache.read_all<Reg::kRsp, Reg::kRip, Reg::kExitReason, Reg::kRflags>(loaded, rsp, rip,
+		 std::ignore = cache.read_all<Reg::kRsp, Reg::kRip, Reg::kExitReason, Reg::kRflags>(kLoaded, rsp, rip,
 												    reason, flags);
 	 },
 	 {},
 	 nullptr,
 	 true},
-	{"write", [](SteppedCache& cache) { cache.write<Reg::kRip>(loaded, set_now(index(Reg::kRip))); }, Reg::kRip,
+	{"write", [](SteppedCache& cache) { cache.write<Reg::kRip>(kLoaded, set_now(index(Reg::kRip))); }, Reg::kRip,
 	 set_now, true},
 	{"write of the same value",
-	 [](SteppedCache& cache) { cache.write<Reg::kRip>(loaded, in_vmcs(index(Reg::kRip))); }, Reg::kRip, in_vmcs,
+	 [](SteppedCache& cache) { cache.write<Reg::kRip>(kLoaded, in_vmcs(index(Reg::kRip))); }, Reg::kRip, in_vmcs,
 	 true},
 	{"write by number",
 	 [](SteppedCache& cache) {
-		 std::ignore = cache.write(loaded, static_cast<Reg>(run_time_segment), set_now(index(kCsRights)));
+		 std::ignore = cache.write(kLoaded, static_cast<Reg>(run_time_segment), set_now(index(kCsRights)));
 	 },
 	 kCsRights, set_now, true},
-	{"write-back", [](SteppedCache& cache) { std::ignore = cache.write_back(pinned); }, {}, nullptr, false},
-	{"VM-exit", [](SteppedCache& cache) { std::ignore = cache.vm_exit(pinned); }, {}, nullptr, false},
+	{"write-back", [](SteppedCache& cache) { std::ignore = cache.write_back(kPinned); }, {}, nullptr, false},
+	{"VM-exit", [](SteppedCache& cache) { std::ignore = cache.vm_exit(kPinned); }, {}, nullptr, false},
 	{"untraced VM-exit",
-	 [](SteppedCache& cache) { std::ignore = cache.vm_exit_untraced(pinned); },
+	 [](SteppedCache& cache) { std::ignore = cache.vm_exit_untraced(kPinned); },
 	 {},
 	 nullptr,
 	 false},
-	{"reload", [](SteppedCache& cache) { cache.mark_for_reload(loaded, RegSet(Reg::kRip, Reg::kEfer)); },
+	{"reload", [](SteppedCache& cache) { cache.mark_for_reload(kLoaded, RegSet(Reg::kRip, Reg::kEfer)); },
 	 RegSet(Reg::kRip, Reg::kEfer), in_vmcs, false},
 	{"bind to another VMCS",
-	 [](SteppedCache& cache) { std::ignore = cache.bind(loaded, kOtherVmcs); },
+	 [](SteppedCache& cache) { std::ignore = cache.bind(kLoaded, kOtherVmcs); },
 	 {},
 	 nullptr,
 	 false},
 	{"bind to the same VMCS",
-	 [](SteppedCache& cache) { std::ignore = cache.bind(loaded, kVmcs); },
+	 [](SteppedCache& cache) { std::ignore = cache.bind(kLoaded, kVmcs); },
 	 {},
 	 nullptr,
 	 false},
-	{"VMfail", [](SteppedCache& cache) { cache.vm_entry_failed(pinned); }, {}, nullptr, false},
-	{"entry-failure exit", [](SteppedCache& cache) { cache.vm_entry_failure_exit(pinned); },
+	{"VMfail", [](SteppedCache& cache) { cache.vm_entry_failed(kPinned); }, {}, nullptr, false},
+	{"entry-failure exit", [](SteppedCache& cache) { cache.vm_entry_failure_exit(kPinned); },
 	 RegSet(Reg::kIdtVectoringInformation, Reg::kIdtVectoringErrorCode), zero, true},
 	{"untraced read",
-	 [](SteppedCache& cache) { std::ignore = cache.read_untraced<Reg::kExitReason>(loaded); },
+	 [](SteppedCache& cache) { std::ignore = cache.read_untraced<Reg::kExitReason>(kLoaded); },
 	 {},
 	 nullptr,
 	 true},
 	{"test and mark",
 	 [](SteppedCache& cache) {
-		 std::ignore = cache.test_and_mark_available<Reg::kRip>(loaded, in_vmcs(index(Reg::kRip)));
+		 std::ignore = cache.test_and_mark_available<Reg::kRip>(kLoaded, in_vmcs(index(Reg::kRip)));
 	 },
 	 {},
 	 nullptr,
 	 true},
-	{"change of watching", [](SteppedCache& cache) { cache.watching_changed(loaded); }, {}, nullptr, false},
+	{"change of watching", [](SteppedCache& cache) { cache.watching_changed(kLoaded); }, {}, nullptr, false},
 };
 
 // What the registers are before the operation.
@@ -250,12 +250,12 @@ class SingleStep : public testing::Test {
 	{
 		machine.accesses_until_failure = 0;
 		machine.watches = scenario.watches;
-		ASSERT_TRUE(cache.bind(loaded, kVmcs).ok());
+		ASSERT_TRUE(cache.bind(kLoaded, kVmcs).ok());
 		for (u32 number = 0; number < kRegisters; number++) {
 			field_of(number) = stale(number);
-			ASSERT_TRUE(cache.read(loaded, static_cast<Reg>(number)).ok());
+			ASSERT_TRUE(cache.read(kLoaded, static_cast<Reg>(number)).ok());
 		}
-		cache.mark_for_reload(loaded, RegSet::all());
+		cache.mark_for_reload(kLoaded, RegSet::all());
 		for (u32 number = 0; number < kRegisters; number++) {
 			const Reg reg = static_cast<Reg>(number);
 			field_of(number) = step.before[number] = in_vmcs(number);
@@ -266,10 +266,10 @@ class SingleStep : public testing::Test {
 				dirty = number & 2;
 			}
 			if (there) {
-				ASSERT_TRUE(cache.read(loaded, reg).ok());
+				ASSERT_TRUE(cache.read(kLoaded, reg).ok());
 			}
 			if (there && dirty && VmxLayout::writable(reg)) {
-				ASSERT_TRUE(cache.write(loaded, reg, set_before(number)).ok());
+				ASSERT_TRUE(cache.write(kLoaded, reg, set_before(number)).ok());
 				step.before[number] = set_before(number);
 			}
 		}

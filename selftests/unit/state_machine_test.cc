@@ -692,7 +692,8 @@ class Search {
 			if (reg.newest == Newest::kBoth) {
 				// A foreign VMWRITE.
 				memory_.poke(kVmcsIds[world.owner], encoding_of(name), field ^ 1);
-				bool no_telling = name == Reg::kIdtVectoringInformation && after_entry_failure(node.cache);
+				bool no_telling = name == Reg::kIdtVectoringInformation &&
+						  after_entry_failure(node.cache);
 				expect_found(node, place, no_telling ? 0 : 1);
 				memory_.poke(kVmcsIds[world.owner], encoding_of(name), field);
 			} else if (reg.newest == Newest::kMemory) {
@@ -704,7 +705,8 @@ class Search {
 				// A missed invalidation.
 				Node broken = node;
 				CacheTestAccess::available(broken.cache) |= name;
-				bool no_telling = name == Reg::kIdtVectoringInformation && after_entry_failure(node.cache);
+				bool no_telling = name == Reg::kIdtVectoringInformation &&
+						  after_entry_failure(node.cache);
 				expect_found(broken, place, !no_telling && in_memory != field);
 			}
 		}
@@ -727,7 +729,8 @@ class Search {
 				EXPECT_TRUE(operations_[place].read(cache, loaded_, setup_.registers[place]).ok());
 			else
 				EXPECT_TRUE(cache.write_back(pinned_).ok());
-			EXPECT_EQ(cache.verification().mismatches, mismatches) << "place " << int{place} << " read " << read;
+			EXPECT_EQ(cache.verification().mismatches, mismatches)
+				<< "place " << int{place} << " read " << read;
 		}
 		restore(node.world);
 	}

@@ -3,8 +3,8 @@
  * Interrupts and NMIs for the CPU where a vCPU runs, the next one only after the last one was handled. The handler asks
  * whether it has interrupted the guest, and compares its registers, as the cache has them, with the VMCS.
  *
- * From another CPU they are IPIs. From the CPU itself an interrupt is a timer's, and an NMI comes from the HPET: the entry of
- * its pin in the I/O APIC says NMI meanwhile.
+ * From another CPU they are IPIs. From the CPU itself an interrupt is a timer's, and an NMI comes from the HPET: the
+ * entry of its pin in the I/O APIC says NMI meanwhile.
  */
 #include <linux/acpi.h>
 #include <linux/delay.h>
@@ -140,6 +140,7 @@ static void handled(unsigned long ip)
 	} else if (to->in_guest < to->handled * 2 / 3 && now.stretch < 200) {
 		now.stretch++;
 	}
+	/* The sender sees what this one has found. */
 	smp_store_release(&to->handled, to->handled + 1);
 }
 
@@ -378,6 +379,7 @@ static int wait_until_handled(u32 count, bool often)
 	unsigned long deadline = jiffies + 10 * HZ;
 	u32 last = 0, handled;
 
+	/* What the handlers have found is there. */
 	while ((handled = smp_load_acquire(&now.request.handled)) < count) {
 		if (handled != last) {
 			last = handled;

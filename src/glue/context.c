@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The context rule: a vCPU's register cache is for the task that holds the vCPU's mutex, in task context with
- * preemption on; and, while the interrupt or NMI that made the vCPU leave the guest is handled, for its handler (pmi.h).
+ * preemption on; and, while the interrupt or NMI that made the vCPU leave the guest is handled, for its handler
+ * (pmi.h).
  *
  * A violation is counted and traced each time.  The first of each kind is told, with a WARN, and so is the first after
  * debugfs clear_warn_once was written.  What was asked of the cache goes on.
@@ -33,8 +34,10 @@ MODULE_PARM_DESC(check_context, "check at each use of a vCPU's register cache th
 DEFINE_PER_CPU(bool, vrc_scheduler_calls);
 #endif
 
-#define NAME_OF(number, name, ...) [number] = #name
-#define REGISTER_NAME(number, mask, name, reg) [number] = #name
+#define NAME_OF(number, name, ...)		\
+	[number] = #name
+#define REGISTER_NAME(number, mask, name, reg)	\
+	[number] = #name
 static const char *const operations[] = { VRC_OPERATIONS(NAME_OF) };
 static const char *const registers[] = { VRC_REGISTERS(REGISTER_NAME) };
 

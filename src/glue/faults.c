@@ -7,13 +7,15 @@
 
 static atomic_long_t counts[VRC_FAULTS];
 
-#define NAME_OF_CONTEXT(number, name, constant) [number] = "context_" #name
+#define NAME_OF_CONTEXT(number, name, constant)	\
+	[number] = "context_" #name
 
 static const char *const names[] = {
 	VRC_CONTEXT_KINDS(NAME_OF_CONTEXT),
 	[VRC_FAULT_MISMATCH] = "mismatch",
 	[VRC_FAULT_WRONG_VMCS] = "wrong_vmcs",
 };
+
 static_assert(ARRAY_SIZE(names) == VRC_FAULTS);
 
 void vrc_count_fault(enum vrc_fault fault)

@@ -183,8 +183,8 @@ long vrc_vm_ioctl(struct vrc_vm *vm, unsigned int command, unsigned long argumen
 long vrc_vcpu_ioctl(struct vrc_vcpu *vcpu, unsigned int command, unsigned long argument);
 
 /*
- * While pmi_in_guest(), on the vCPU's CPU: the guest's RIP, and whether it runs at privilege level 3. -EIO: they cannot be
- * read.
+ * While pmi_in_guest(), on the vCPU's CPU: the guest's RIP, and whether it runs at privilege level 3. -EIO: they
+ * cannot be read.
  */
 int vrc_vcpu_pmi_sample(struct vrc_vcpu *vcpu, vrc_u64 *rip, vrc_bool *user);
 
@@ -374,10 +374,10 @@ void vrc_cpu_row(unsigned int cpu, struct vrc_cpu_row *row);
 
 /*
  * ---- the context rule ----
- * May the caller use the register cache of @vcpu?  If not, it is counted, traced and told, and goes on.  In any context.
- * To be called only where the key vrc_check_context_key says so, and always with lockdep: src/vmx/context.h does.
- * @what: VRC_CONTEXT_WHAT() of an operation and a register, by their numbers in names.h.  @caller: who called the function
- * that asks.
+ * May the caller use the register cache of @vcpu?  If not, it is counted, traced and told, and goes on.  In any
+ * context. To be called only where the key vrc_check_context_key says so, and always with lockdep: src/vmx/context.h
+ * does. @what: VRC_CONTEXT_WHAT() of an operation and a register, by their numbers in names.h.  @caller: who called
+ * the function that asks.
  */
 VRC_ASIDE void vrc_check_context(const struct vrc_host_vcpu *vcpu, vrc_u32 what, const void *caller);
 #define VRC_CONTEXT_WHAT(operation, reg) ((vrc_u32)(operation) | (vrc_u32)(reg) << 8)

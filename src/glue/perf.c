@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* perf's guest callbacks: a sample that hits a guest has the guest's RIP and mode.  On request, for there is one slot. */
+/*
+ * perf's guest callbacks: a sample that hits a guest has the guest's RIP and mode.  On request, for there is one
+ * slot.
+ */
 #include <linux/kstrtox.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
@@ -79,7 +82,7 @@ static int take_slot(void)
 	const char *owner = slot_owner();
 
 	if (owner) {
-		vrc_host_error("perf_guest: perf's guest callbacks are %s's; unload it (modprobe -r %s), then set perf_guest",
+		vrc_host_error("perf_guest: perf's callbacks are %s's; unload it (modprobe -r %s), then set perf_guest",
 			       owner, owner);
 		return -EBUSY;
 	}

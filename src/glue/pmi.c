@@ -19,9 +19,9 @@ noinstr void vrc_host_handle_nmi(struct vrc_host_vcpu *vcpu)
 }
 
 /*
- * The interrupt has not been acknowledged: it comes when interrupts are on, and that is behind the instruction that follows
- * STI (SDM Vol. 2B, STI). The task must not leave the CPU, which is what the interrupt's return may want, before the window
- * is closed.
+ * The interrupt has not been acknowledged: it comes when interrupts are on, and that is behind the instruction that
+ * follows STI (SDM Vol. 2B, STI). The task must not leave the CPU, which is what the interrupt's return may want,
+ * before the window is closed.
  */
 void vrc_host_take_interrupt(struct vrc_host_vcpu *vcpu)
 {

@@ -17,8 +17,8 @@ DECLARE_PER_CPU(unsigned long, vrc_pmi_vcpu);
 #define VRC_PMI_NMI 1UL
 
 /*
- * Has the caller, an NMI handler or a handler of a hard interrupt, interrupted this vCPU's guest? A soft interrupt that runs
- * behind the interrupt's handler, or an NMI that comes meanwhile, has not; nor has what interrupts these.
+ * Has the caller, an NMI handler or a handler of a hard interrupt, interrupted this vCPU's guest? A soft interrupt
+ * that runs behind the interrupt's handler, or an NMI that comes meanwhile, has not; nor has what interrupts these.
  */
 static __always_inline bool pmi_in_guest(const struct vrc_host_vcpu *vcpu)
 {

@@ -24,8 +24,8 @@ int vrc_test_plant(struct file *vcpu, enum vrc_plant fault, vrc_u32 reg, vrc_u64
 int vrc_test_vmcs_load(struct file *vcpu, struct file *other);
 
 /*
- * A vCPU for handlers of NMIs and interrupts; good for as long as the file is held. -EBADF, -EIO: as above. Is the caller
- * a handler that has interrupted its guest? Then: its registers.
+ * A vCPU for handlers of NMIs and interrupts; good for as long as the file is held. -EBADF, -EIO: as above. Is the
+ * caller a handler that has interrupted its guest? Then: its registers.
  */
 struct vrc_host_vcpu;
 int vrc_test_vcpu(struct file *file, struct vrc_host_vcpu **vcpu);
@@ -33,15 +33,18 @@ vrc_bool vrc_test_pmi_in_guest(const struct vrc_host_vcpu *vcpu);
 void vrc_test_pmi_compare(struct vrc_host_vcpu *vcpu, struct vrc_pmi_comparison *comparison);
 
 /*
- * Calls @function while the vCPU's VMCS is the current one, and with @locked under the vCPU's mutex.  Errors as above; the
- * file must be a vCPU of the calling process.
+ * Calls @function while the vCPU's VMCS is the current one, and with @locked under the vCPU's mutex.  Errors as
+ * above; the file must be a vCPU of the calling process.
  */
 int vrc_test_with_vmcs(struct file *vcpu, bool locked, void (*function)(void *), void *argument);
 /* Calls @function under the vCPU's mutex alone. */
 int vrc_test_with_lock(struct file *vcpu, void (*function)(void *), void *argument);
 /* One operation of the register cache, as the caller, in whatever context, finds the vCPU. */
 void vrc_test_use_cache(struct file *vcpu, struct vrc_cache_use *use);
-/* As if the handler of an interrupt or (@nmi) NMI that made the vCPU leave the guest ran on this CPU.  Preemption off. */
+/*
+ * As if the handler of an interrupt or (@nmi) NMI that made the vCPU leave the guest ran on this CPU.  Preemption
+ * off.
+ */
 void vrc_test_open_pmi_window(struct file *vcpu, bool nmi);
 void vrc_test_close_pmi_window(void);
 

@@ -180,9 +180,9 @@ TRACE_EVENT(vmcs_load,
 );
 
 /*
- * What memory has is not what the VMCS has: of a register; of a field that is none and of which memory has a shadow ("by"
- * says so); or another VMCS is current ("by" is vmptrld, and the values are addresses).  "by" and "caller" say what brought
- * memory's value there.
+ * What memory has is not what the VMCS has: of a register; of a field that is none and of which memory has a shadow
+ * ("by" says so); or another VMCS is current ("by" is vmptrld, and the values are addresses).  "by" and "caller" say
+ * what brought memory's value there.
  */
 TRACE_EVENT(mismatch,
 	TP_PROTO(const struct vrc_mismatch *it),

@@ -55,7 +55,9 @@ MODULE_PARM_DESC(verify, "compare each vCPU's register cache with the VMCS, at e
 int vrc_verified_show(struct seq_file *output, void *unused)
 {
 	static const char *const names[] = {
-		[VRC_VERIFIED_HITS] = "hits", [VRC_VERIFIED_REGISTERS] = "registers", [VRC_VERIFIED_SHADOWS] = "shadows",
+		[VRC_VERIFIED_HITS] = "hits",
+		[VRC_VERIFIED_REGISTERS] = "registers",
+		[VRC_VERIFIED_SHADOWS] = "shadows",
 	};
 	unsigned int i;
 
@@ -70,18 +72,27 @@ void vrc_verify_end(void)
 	u64 shadows = vrc_verified[VRC_VERIFIED_SHADOWS];
 
 	if (hits || registers || shadows)
-		pr_info("verification compared %llu reads, %llu registers and %llu shadows with the VMCS\n", hits, registers,
-			shadows);
+		pr_info("verification compared %llu reads, %llu registers and %llu shadows with the VMCS\n",
+			hits, registers, shadows);
 }
 
-#define NAME_OF_REGISTER(number, mask, name, reg) [number] = #name
-#define NAME_OF(number, name, constant) [number] = #name
+#define NAME_OF_REGISTER(number, mask, name, reg)	\
+	[number] = #name
+#define NAME_OF(number, name, constant)			\
+	[number] = #name
 
 static const char *where(const struct vrc_mismatch *mismatch)
 {
 	static const char *const names[] = { VRC_FOUND_AT(NAME_OF) };
 
 	return names[mismatch->at];
+}
+
+static const char *unnamed_origin(const struct vrc_mismatch *mismatch)
+{
+	if (mismatch->cached_by == VRC_CACHED_BY_SHADOW)
+		return "a shadow of what was last written";
+	return "cached before verification";
 }
 
 /* Each of the two is a function of its own, whose name the WARN shows. */
@@ -98,12 +109,11 @@ static noinline __noclone void vrc_verify_mismatch(const struct vrc_mismatch *mi
 		snprintf(origin, sizeof(origin), "cached by a %s at %pS", cached_by[mismatch->cached_by],
 			 (void *)mismatch->caller);
 	else
-		strscpy(origin, mismatch->cached_by == VRC_CACHED_BY_SHADOW ? "a shadow of what was last written" :
-									      "cached before verification",
-			sizeof(origin));
+		strscpy(origin, unnamed_origin(mismatch), sizeof(origin));
 	pr_warn("vCPU %u: memory has 0x%llx for %s, its VMCS field 0x%x has 0x%llx; found at %s, %s; task %s, pid %d, CPU %u; the guest goes on with memory's value: look for who changed one of the two in its trace events (trace-cmd record -e vregcache) up to the next mismatch\n",
-		mismatch->vcpu, mismatch->memory, is_register ? registers[mismatch->reg] : mismatch->name, mismatch->field,
-		mismatch->vmcs, where(mismatch), origin, current->comm, task_pid_nr(current), raw_smp_processor_id());
+		mismatch->vcpu, mismatch->memory, is_register ? registers[mismatch->reg] : mismatch->name,
+		mismatch->field, mismatch->vmcs, where(mismatch), origin, current->comm,
+		task_pid_nr(current), raw_smp_processor_id());
 	WARN_ON_ONCE(1);
 }
 
@@ -112,8 +122,8 @@ static noinline __noclone void vrc_verify_wrong_vmcs(const struct vrc_mismatch *
 	if (!VRC_WARN_IS_NEW())
 		return;
 	pr_warn("vCPU %u: its VMCS 0x%llx should be the current one of CPU %u, which has 0x%llx; found at %s; task %s, pid %d; its fields are not touched: look for who else uses VMX (lsmod)\n",
-		mismatch->vcpu, mismatch->memory, raw_smp_processor_id(), mismatch->vmcs, where(mismatch), current->comm,
-		task_pid_nr(current));
+		mismatch->vcpu, mismatch->memory, raw_smp_processor_id(), mismatch->vmcs, where(mismatch),
+		current->comm, task_pid_nr(current));
 	WARN_ON_ONCE(1);
 }
 

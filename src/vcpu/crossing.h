@@ -72,7 +72,7 @@ VREGCACHE_COLD void tell_exception(Vcpu& vcpu, const PinnedVmcs& vmcs)
 }
 
 // An exit by an exception or NMI, or one whose reason is not known.
-VREGCACHE_COLD Result<void> finish_exception(Vcpu& vcpu, const PinnedVmcs& vmcs)
+[[maybe_unused]] VREGCACHE_COLD Result<void> finish_exception(Vcpu& vcpu, const PinnedVmcs& vmcs)
 {
 	Error error = vcpu.crossing.error;
 	if (!vcpu.cache.is_available(Reg::kExitReason)) {

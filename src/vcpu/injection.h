@@ -38,7 +38,7 @@ inline PendingInterrupt pending_interrupt(const Vcpu& vcpu)
 	return {};
 }
 
-VREGCACHE_OUT_OF_LINE Result<bool> waiting_event_is_due(Vcpu& vcpu, const LoadedVmcs& vmcs)
+[[maybe_unused]] VREGCACHE_OUT_OF_LINE Result<bool> waiting_event_is_due(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	if (vcpu.waiting.nmis && VREGCACHE_TRY(can_take_nmi(vcpu, vmcs)))
 		return true;

@@ -216,7 +216,8 @@ extern "C" int vrc_vcpu_plant(struct vrc_vcpu* handle, enum vrc_plant fault, vrc
 	Vcpu& vcpu = vcpu_of(handle);
 	Reg reg = static_cast<Reg>(number), other = static_cast<Reg>(value);
 	bool planted = false;
-	if (fault != VRC_PLANT_SHADOW && (number >= index(Reg::kEnd) || (fault == VRC_PLANT_SWAP && value >= index(Reg::kEnd))))
+	if (fault != VRC_PLANT_SHADOW &&
+	    (number >= index(Reg::kEnd) || (fault == VRC_PLANT_SWAP && value >= index(Reg::kEnd))))
 		return -EINVAL;
 	switch (fault) {
 	case VRC_PLANT_STALE:

@@ -6,6 +6,8 @@
 #include <vregcache/shadow.h>
 #include <vregcache/vmcs_fields.h>
 
+#include "types.h"
+
 namespace {
 
 using vregcache::Shadowed;

@@ -38,7 +38,8 @@ class Verification {
 	VREGCACHE_COLD void mismatch(vregcache::FoundAt where, vregcache::Reg reg, u64 in_memory, u64 in_vmcs)
 	{
 		const Origin& origin = origin_[index(reg)];
-		bool known = origin.period == __atomic_load_n(&vrc_verify_period, __ATOMIC_RELAXED) && origin.period & 1;
+		bool known = origin.period == __atomic_load_n(&vrc_verify_period, __ATOMIC_RELAXED) &&
+			     origin.period & 1;
 		vrc_mismatch mismatch = about(where);
 		mismatch.reg = index(reg);
 		mismatch.field = vregcache::VmxLayout::encoding(reg);

@@ -5,8 +5,7 @@
 
 namespace vregcache {
 
-Result<void> test(TestCache& cache,
-				[[maybe_unused]] const Loaded& loaded, [[maybe_unused]] const Pinned& pinned)
+Result<void> test(TestCache& cache, [[maybe_unused]] const Loaded& loaded, [[maybe_unused]] const Pinned& pinned)
 {
 #ifdef VRC_MUST_NOT_COMPILE
 	return cache.write_back(loaded);

@@ -107,7 +107,8 @@ void vrc_report_mismatch(const vrc_mismatch* mismatch)
 {
 	char text[160];
 	std::snprintf(text, sizeof(text), "register %u, field 0x%x: memory has 0x%llx, the VMCS 0x%llx; at %u, by %u",
-		      mismatch->reg, mismatch->field, mismatch->memory, mismatch->vmcs, mismatch->at, mismatch->cached_by);
+		      mismatch->reg, mismatch->field, mismatch->memory, mismatch->vmcs, mismatch->at,
+		      mismatch->cached_by);
 	host().complain(text);
 }
 

@@ -68,9 +68,9 @@ class Host {
 	// What a test changes.
 	std::function<bool()> signal_pending;
 	std::function<bool()> need_resched;
-	std::function<void()> reschedule;     // the task gives its CPU away
-	bool user_memory_is_there = true;     // false: each copy from or to userspace fails
-	u64 allocations_until_failure = ~0u;  // that many succeed
+	std::function<void()> reschedule;                          // the task gives its CPU away
+	bool user_memory_is_there = true;                          // false: each copy from or to userspace fails
+	u64 allocations_until_failure = ~0u;                       // that many succeed
 	std::function<void(vrc_host_vcpu&)> interruption_handler;  // of NMIs and interrupts that have hit the guest
 
 	// What a test looks at.
