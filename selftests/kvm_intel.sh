@@ -36,6 +36,7 @@ result() {
 was_loaded=no
 if loaded vregcache; then
 	was_loaded=yes
+	! loaded vregcache_test || rmmod vregcache_test
 	rmmod vregcache || { echo "Bail out! vregcache is in use"; exit 1; }
 fi
 

@@ -201,6 +201,8 @@ echo "1..16"
 was_loaded=no
 if loaded; then
 	was_loaded=yes
+	# An earlier test may have left it, and it holds the other.
+	rmmod vregcache_test 2>/dev/null
 	unload || { explain; echo "Bail out! the module is in use"; exit 1; }
 	wait_for device_is_gone
 fi
