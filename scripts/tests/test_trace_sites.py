@@ -55,6 +55,13 @@ class Sites(unittest.TestCase):
         self.assertEqual(len(wrong), 1, wrong)
         self.assertIn(what, wrong[0])
 
+    def test_switch_that_is_always_on(self):
+        source = GOOD + function("vrc_check_context", "ret") + function("g", "call vrc_check_context; ret")
+        told = "vrc_check_context is called from g"
+        self.assert_wrong(source, told)
+        lockdep = function("h", "call lock_is_held_type; ret")
+        self.assertEqual(self.check(source + lockdep, ("miss", "check_context"))[0], [])
+
     def test_good(self):
         wrong, found = self.check(GOOD)
         self.assertEqual(wrong, [])
