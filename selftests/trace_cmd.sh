@@ -12,6 +12,10 @@ if [ -n "$VRC_DEVICE" ] && [ "$VRC_DEVICE" != /dev/vregcache ]; then
 	exit $KSFT_SKIP
 fi
 
+# Linux 6.1 counts the pages of a trace's buffer without a lock while trace-cmd waits for some, and WARNs, once, when an
+# event that came meanwhile has made the numbers contradict each other.
+echo 'vrc-allow: ring_buffer_nr_dirty_pages 1' >/dev/kmsg
+
 echo "TAP version 13"
 echo "1..9"
 number=0

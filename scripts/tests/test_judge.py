@@ -322,6 +322,12 @@ class Expected(unittest.TestCase):
     def test_announced(self):
         self.assertEqual(self.problems(["vrc-expect: the message 1", *WARNING]), [])
 
+    def test_allowed_report_may_come_or_not_and_no_more_than_that(self):
+        self.assertEqual(self.problems(["vrc-allow: the message 1", *WARNING]), [])
+        self.assertEqual(self.problems(["vrc-allow: something else 1", "vrc-allow: the message 1", *WARNING]), [])
+        self.assertIn("unexpected", self.problems(["vrc-allow: the message 1", *WARNING, *WARNING])[0].what)
+        self.assertIn("unexpected", self.problems(["vrc-allow: something else 1", *WARNING])[0].what)
+
     def test_announced_two(self):
         self.assertEqual(self.problems(["vrc-expect: vrc_check\\+ 2", *WARNING, *WARNING]), [])
 
