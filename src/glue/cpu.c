@@ -268,19 +268,25 @@ void vrc_host_cpu_facts(struct vrc_cpu_facts *facts)
 	facts->open_mitigation = open_mitigation();
 }
 
-const char *vrc_host_vmx_owner(void)
+const char *vrc_first_module(const char *const names[], int count)
 {
-	static const char *const known[] = { "kvm_intel", "vboxdrv", "vmmon", "acrn" };
 	char path[40];
 	struct path found;
 	int i;
 
-	for (i = 0; i < ARRAY_SIZE(known); i++) {
-		snprintf(path, sizeof(path), "/sys/module/%s", known[i]);
+	for (i = 0; i < count; i++) {
+		snprintf(path, sizeof(path), "/sys/module/%s", names[i]);
 		if (!kern_path(path, LOOKUP_FOLLOW, &found)) {
 			path_put(&found);
-			return known[i];
+			return names[i];
 		}
 	}
 	return NULL;
+}
+
+const char *vrc_host_vmx_owner(void)
+{
+	static const char *const known[] = { "kvm_intel", "vboxdrv", "vmmon", "acrn" };
+
+	return vrc_first_module(known, ARRAY_SIZE(known));
 }

@@ -327,7 +327,7 @@ struct vrc_mismatch {
 	vrc_u32 reg;       /* or VRC_NOT_A_REGISTER: a shadow of a field, or the current VMCS */
 	vrc_u32 field;     /* its encoding */
 	vrc_u32 at;        /* VRC_FOUND_AT */
-	vrc_u32 cached_by; /* VRC_CACHED_BY, or one of these: */
+	vrc_u32 cached_by; /* VRC_OPERATIONS, or one of these: */
 #define VRC_CACHED_BEFORE_VERIFICATION 64
 #define VRC_CACHED_BY_SHADOW 65 /* what was last written into it */
 #define VRC_CACHED_BY_VMPTRLD 66 /* no value: it should be current */

@@ -150,10 +150,4 @@
 	X(1, hit, kHit),				\
 	X(2, entry, kVmEntry)
 
-/* X(number, name, constant) for those of enum class Operation that bring a value of a register into memory. */
-#define VRC_CACHED_BY(X)				\
-	X(1, read, kRead),				\
-	X(2, write, kWrite),				\
-	X(5, entry_failure, kVmEntryFailed)
-
 #endif

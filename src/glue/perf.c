@@ -7,7 +7,6 @@
 #include <linux/module.h>
 #include <linux/moduleparam.h>
 #include <linux/mutex.h>
-#include <linux/namei.h>
 #include <linux/notifier.h>
 #include <linux/perf_event.h>
 
@@ -61,20 +60,7 @@ static struct perf_guest_info_callbacks callbacks = {
 
 static const char *slot_owner(void)
 {
-	char name[40];
-	struct path found;
-	int i;
-
-	if (arriving)
-		return arriving;
-	for (i = 0; i < ARRAY_SIZE(kvm_modules); i++) {
-		snprintf(name, sizeof(name), "/sys/module/%s", kvm_modules[i]);
-		if (!kern_path(name, LOOKUP_FOLLOW, &found)) {
-			path_put(&found);
-			return kvm_modules[i];
-		}
-	}
-	return NULL;
+	return arriving ?: vrc_first_module(kvm_modules, ARRAY_SIZE(kvm_modules));
 }
 
 static int take_slot(void)

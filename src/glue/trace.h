@@ -211,7 +211,7 @@ TRACE_EVENT(mismatch,
 		  __print_symbolic(__entry->reg, VRC_REGISTERS(VRC_SYMBOL_OF_REGISTER), { VRC_NOT_A_REGISTER, "none" }),
 		  __entry->field, __entry->memory, __entry->vmcs,
 		  __print_symbolic(__entry->at, VRC_FOUND_AT(VRC_SYMBOL_OF)),
-		  __print_symbolic(__entry->by, VRC_CACHED_BY(VRC_SYMBOL_OF),
+		  __print_symbolic(__entry->by, VRC_OPERATIONS(VRC_SYMBOL_OF),
 				   { VRC_CACHED_BEFORE_VERIFICATION, "before_verification" },
 				   { VRC_CACHED_BY_SHADOW, "shadow" }, { VRC_CACHED_BY_VMPTRLD, "vmptrld" }),
 		  (void *)__entry->caller)

@@ -99,7 +99,7 @@ static const char *unnamed_origin(const struct vrc_mismatch *mismatch)
 static noinline __noclone void vrc_verify_mismatch(const struct vrc_mismatch *mismatch)
 {
 	static const char *const registers[] = { VRC_REGISTERS(NAME_OF_REGISTER) };
-	static const char *const cached_by[] = { VRC_CACHED_BY(NAME_OF) };
+	static const char *const cached_by[] = { VRC_OPERATIONS(NAME_OF) };
 	bool is_register = mismatch->reg != VRC_NOT_A_REGISTER;
 	char origin[128];
 

@@ -75,31 +75,9 @@ consteval bool every_group_is_one()
 
 static_assert(every_group_is_one(), "the groups of glue/names.h are not those of the cache");
 
-struct OperationName {
-	vregcache::Operation operation;
-	unsigned number;
-};
-
-consteval bool every_operation_has_its_name()
-{
-	using vregcache::Operation;
-// clang-format off
-#define VRC_ROW(number, name, constant) {Operation::constant, number}
-	// clang-format on
-	constexpr OperationName kNames[] = {VRC_OPERATIONS(VRC_ROW)};
-#undef VRC_ROW
-	for (const OperationName& name : kNames) {
-		if (static_cast<unsigned>(name.operation) != name.number)
-			return false;
-	}
-	return true;
-}
-
-static_assert(every_operation_has_its_name(), "the operations of glue/names.h are not those of the cache");
-
 #define VRC_IS_FOUND_AT(number, name, constant) vregcache::FoundAt{number} == vregcache::FoundAt::constant
 #define VRC_IS_OPERATION(number, name, constant) vregcache::Operation{number} == vregcache::Operation::constant
-constexpr bool kSameNumbers[] = {VRC_FOUND_AT(VRC_IS_FOUND_AT), VRC_CACHED_BY(VRC_IS_OPERATION)};
+constexpr bool kSameNumbers[] = {VRC_FOUND_AT(VRC_IS_FOUND_AT), VRC_OPERATIONS(VRC_IS_OPERATION)};
 #undef VRC_IS_FOUND_AT
 #undef VRC_IS_OPERATION
 
