@@ -55,6 +55,7 @@ protected:
 	call	send_ipi
 	movl	$2000000, %ecx
 1:
+	pause
 	inb	$0x80, %al
 	movl	AT(started), %eax
 	cmpl	KEXEC_PAYLOAD_BASE + KEXEC_OTHER_CPUS, %eax
@@ -81,8 +82,13 @@ protected:
 	lidt	AT(no_idt)
 	int3
 
-/* ECX reads of a port that nobody minds: about a microsecond each. */
+/*
+ * ECX reads of a port that nobody minds: about a microsecond each. The PAUSE is
+ * for emulators that run all CPUs in one thread, which turn to the next one there:
+ * reads of a port alone can keep them from doing so for longer than the wait.
+ */
 wait_a_while:
+	pause
 	inb	$0x80, %al
 	loop	wait_a_while
 	ret
