@@ -122,20 +122,11 @@ run_client() {
 		sed 's/^/# record: /' "$observations"
 	else
 		check "the observations are those of an independent VMX CPU, but for the declared differences" \
-			awk -v machine="$(machine_name)" -f "$here/compare_observations.awk" \
+			awk -v machine="${emulated:+vmx_on_svm}" -f "$here/compare_observations.awk" \
 			"$here/vmx_client/differences" "$here/vmx_client/expected" "$observations"
 	fi
 	check "every planned test of vmx_client gave a result" [ "$planned" -gt 0 -a "$given" -eq "$planned" ]
 	check "unload vmx_client" unload vmx_client
-}
-
-# As `differences` names it.
-machine_name() {
-	if [ "$emulated" ]; then
-		echo vmx_on_svm
-	elif [ "$VRC_MACHINE" = bochs ] && [ "$(grep -c '^processor' /proc/cpuinfo)" -gt 1 ]; then
-		echo bochs_smp
-	fi
 }
 
 skip_all() {

@@ -56,7 +56,7 @@ inline void test_blocking_by_execution()
 		Test test("single step over MOV SS, in the guest");
 		begin_blocked(vc_guest_mov_ss_nops, 0, 0, kTrapFlag);
 		write(kExceptionBitmap, 0);
-		test.equal("reason", run(), kVmcall);
+		test.equal("reason", run_undisturbed(), kVmcall);
 		test.equal("handler", handler_reached(), 1);
 		const u64* const frame = reinterpret_cast<u64*>(read(kGuestRsp));
 		test.equal("RIP pushed", frame[0] - address(vc_guest_mov_ss_nops), 3);
@@ -134,14 +134,14 @@ inline void test_blocking_at_entry()
 		Test test("pending debug exceptions are lost by an injection");
 		begin_blocked(vc_guest_nops, 0, kSingleStep, kTrapFlag);
 		write(kEntryInfo, kInfoValid | 3 << 8 | 6);
-		test.equal("reason", run(), kVmcall);
+		test.equal("reason", run_undisturbed(), kVmcall);
 		test.equal("handler", handler_reached(), 6);
 	}
 	{
 		Test test("pending debug exception in the guest");
 		begin_blocked(vc_guest_nops, 0, kSingleStep, kTrapFlag);
 		write(kExceptionBitmap, 0);
-		test.equal("reason", run(), kVmcall);
+		test.equal("reason", run_undisturbed(), kVmcall);
 		test.equal("handler", handler_reached(), 1);
 	}
 }

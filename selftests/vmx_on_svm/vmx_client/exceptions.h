@@ -60,20 +60,20 @@ inline void test_exceptions()
 		test.equal("qualification", read(kQualification), 0x7ffffffff000 - 0x123456);
 		write(kPageFaultMask, 2);
 		write(kPageFaultMatch, 0);
-		test.equal("reason if the error code does not match", run(), 18);
+		test.equal("reason if the error code does not match", run_undisturbed(), 18);
 		test.equal("handler", handler_reached(), 14);
 	}
 	{
 		Test test("exceptions that the guest handles");
 		begin_long_mode(Controls(), vc_guest_ud2);
-		test.equal("reason after #UD", run(), 18);
+		test.equal("reason after #UD", run_undisturbed(), 18);
 		test.equal("handler of #UD", handler_reached(), 6);
 		start_at(vc_guest_int_n);
-		test.equal("reason after INT n", run(), 18);
+		test.equal("reason after INT n", run_undisturbed(), 18);
 		test.equal("handler of INT n", handler_reached(), 0x42);
 		start_at(vc_guest_int_n);
 		write(kExceptionBitmap, bit(3));
-		test.equal("reason after INT n with #BP in the bitmap", run(), 18);
+		test.equal("reason after INT n with #BP in the bitmap", run_undisturbed(), 18);
 		test.equal("handler of INT n with #BP in the bitmap", handler_reached(), 0x42);
 		const u64* const frame = reinterpret_cast<u64*>(read(kGuestRsp));
 		test.equal("RIP pushed", frame[0], address(vc_guest_int_n) + 2);

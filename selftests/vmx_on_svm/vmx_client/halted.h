@@ -69,7 +69,7 @@ inline void test_halted()
 		write(kGuestRflags, 0x202);
 		write(kActivity, kHalted);
 		write(kEntryInfo, kInfoValid | 0x50);
-		test.equal("reason", run(), kVmcall);
+		test.equal("reason", run_undisturbed(), kVmcall);
 		test.equal("handler", handler_reached(), 0x50);
 		test.equal("activity", read(kActivity), 0);
 	}

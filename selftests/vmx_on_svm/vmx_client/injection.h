@@ -30,7 +30,7 @@ inline void test_injection()
 		write(kEntryInfo, kInfoValid | one.info);
 		write(kEntryError, one.error);
 		write(kEntryLength, one.length);
-		test.equal("reason", run(), 18);
+		test.equal("reason", run_undisturbed(), 18);
 		test.equal("handler", handler_reached(), one.info & 0xff);
 		const u64* const frame = reinterpret_cast<u64*>(read(kGuestRsp));
 		const u64 words = (address(context->stack) + 2048 - address(frame)) / 8;

@@ -51,6 +51,30 @@ inline u32 run()
 	return reason;
 }
 
+// For a guest that takes an exception itself: begins anew when an interrupt of the host's comes between.  With several CPUs an
+// emulator may save the RIP of an exit that comes right behind the delivery as it was before, so that the guest takes it twice.
+inline u32 run_undisturbed()
+{
+	constexpr Field kChanged[] = {kGuestRip,  kGuestRsp,         kGuestRflags,
+				      kActivity, kInterruptibility, kPendingDebug, kEntryInfo};
+	constexpr unsigned kCount = sizeof(kChanged) / sizeof(kChanged[0]), kAttempts = 100;
+	u64 values[kCount];
+	for (unsigned i = 0; i < kCount; ++i)
+		values[i] = read(kChanged[i]);
+	const vc_registers before = registers;
+	u32 reason = enter_once();
+	for (unsigned attempt = 1; attempt < kAttempts && reason == kExternalInterrupt; ++attempt) {
+		handle_interrupt();
+		for (unsigned i = 0; i < kCount; ++i)
+			write(kChanged[i], values[i]);
+		registers = before;
+		reason = enter_once();
+	}
+	if (reason != kExternalInterrupt)
+		observe_exit(reason);
+	return reason;
+}
+
 // VM-entry that is expected to fail.
 inline u32 try_entry()
 {

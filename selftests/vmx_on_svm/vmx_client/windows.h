@@ -160,7 +160,7 @@ inline void test_nmis()
 		Test test("NMI window with an event injected");
 		begin_long_mode(window, vc_guest_nops);
 		write(kEntryInfo, kInfoValid | 3 << 8 | 6);
-		test.equal("reason", run(), 8);
+		test.equal("reason", run_undisturbed(), 8);
 		test.equal("handler", handler_reached(), 6);
 		test.equal("IDT-vectoring information is valid", read(kVectoringInfo) >> 31, 0);
 	}
@@ -168,7 +168,7 @@ inline void test_nmis()
 		Test test("virtual NMI injected");
 		begin_long_mode(window, vc_guest_nops);
 		write(kEntryInfo, kInfoValid | 2 << 8 | 2);
-		test.equal("reason", run(), 18);
+		test.equal("reason", run_undisturbed(), 18);
 		test.equal("handler", handler_reached(), 2);
 		test.equal("interruptibility", read(kInterruptibility), 8);
 	}
