@@ -38,13 +38,12 @@ class Workshop:
 
     def prepare(self, mutants):
         """The unchanged tree passes all that these mutants name.  Unfit: it does not."""
-        for kernel, cpus in sorted({(mutant.kernel, mutant.cpus) for mutant in mutants}):
-            tests = {test for mutant in mutants if (mutant.kernel, mutant.cpus) == (kernel, cpus)
-                     for test in mutant.guest.split()}
-            self._make_ready(kernel)
-            by = self._run(sorted(tests), kernel, cpus)
+        for machine in sorted({mutant.machine for mutant in mutants}):
+            tests = {test for mutant in mutants if mutant.machine == machine for test in mutant.guest.split()}
+            self._make_ready(machine.kernel)
+            by = self._run(sorted(tests), machine)
             if by:
-                raise Unfit(f"the unchanged tree fails, on {kernel} with {cpus} CPUs: {by}")
+                raise Unfit(f"the unchanged tree fails, on {machine}: {by}")
 
     def try_out(self, mutant):
         began = time.monotonic()
@@ -61,7 +60,7 @@ class Workshop:
             problem = self._build(mutant.kernel, ["."])
             if problem:
                 return Verdict(Verdict.ERROR, "does not build: " + problem)
-            by = self._run(mutant.guest.split(), mutant.kernel, mutant.cpus)
+            by = self._run(mutant.guest.split(), mutant.machine)
             return Verdict(Verdict.CAUGHT if by else Verdict.SURVIVED, by or "", time.monotonic() - began)
         finally:
             # Newer than what was built of the mutant.
@@ -92,11 +91,12 @@ class Workshop:
         done = self._command(["scripts/build-modules", self._kdirs[kernel], *folders])
         return first_error(done.stdout) if done.returncode else None
 
-    def _run(self, tests, kernel, cpus):
+    def _run(self, tests, machine):
         """None, or the test that failed."""
         results = self.tree / "build/results.json"
         results.unlink(missing_ok=True)
-        done = self._command(["scripts/vm-run", "--kernel", kernel, "--machine", self._machine, "--cpus", cpus, "--output", "quiet",
+        done = self._command(["scripts/vm-run", "--kernel", machine.kernel, "--machine", self._machine, "--cpus", machine.cpus,
+                              *(["--verify"] if machine.verify == "on" else []), "--output", "quiet",
                               "--timeout", str(LIMIT), "--json", str(results), *tests])
         if not results.exists():
             raise ListError("the virtual machine was not run: " + last_line(done.stdout))

@@ -14,7 +14,7 @@
 
 `breaks` is the rule.  `host` names the programs of selftests/unit that are to catch it, in this order, each alone or with
 a filter of GoogleTest.  `guest` names tests in selftests/ instead, which run in a virtual machine; then `kernel`
-(debian) and `cpus` (1) say in which.  `rejected: REGEX` instead of both: the compiler does not take it, with such an error.
+(debian) and `cpus` (1) say in which, and `verify: on` loads the module with verification (off).  `rejected: REGEX` instead of both: the compiler does not take it, with such an error.
 
 Lines with `-` are the old text, which must be in the file exactly once, and those with `+` behind it the new one.  Any white
 space in the old text stands for any other.  There may be several such pairs, and several files.
@@ -23,8 +23,20 @@ space in the old text stands for any other.  There may be several such pairs, an
 import dataclasses
 import pathlib
 import re
+import typing
 
-KEYS = ("breaks", "host", "guest", "kernel", "cpus", "rejected")
+KEYS = ("breaks", "host", "guest", "kernel", "cpus", "verify", "rejected")
+
+
+class Machine(typing.NamedTuple):
+    """What a mutant is tried in."""
+
+    kernel: str
+    cpus: str
+    verify: str
+
+    def __str__(self):
+        return f"{self.kernel} with {self.cpus} CPUs and verification {self.verify}"
 
 
 class ListError(Exception):
@@ -57,7 +69,12 @@ class Mutant:
     guest: str = ""
     kernel: str = "debian"
     cpus: str = "1"
+    verify: str = "off"
     rejected: str = ""
+
+    @property
+    def machine(self):
+        return Machine(self.kernel, self.cpus, self.verify)
 
     def changed(self, tree):
         """The files that change, as {path: text}.  ListError: it does not fit the tree."""
@@ -80,6 +97,8 @@ class Mutant:
             raise ListError(f"{self.place}: {self.name} does not say what it breaks")
         if bool(self.host) + bool(self.guest) + bool(self.rejected) != 1:
             raise ListError(f"{self.place}: {self.name} says not one way to catch it")
+        if self.verify not in ("on", "off"):
+            raise ListError(f"{self.place}: {self.name}: verify is on or off")
         if not self.changes:
             raise ListError(f"{self.place}: {self.name} changes nothing")
         for change in self.changes:

@@ -24,6 +24,7 @@ breaks: another
 guest: some_test
 kernel: 6.12
 cpus: 2
+verify: on
 file: a.h
 - y
 """
@@ -44,7 +45,7 @@ class Form(unittest.TestCase):
     def test_reads_what_it_says(self):
         one, two = mutant.parse(LIST)
         self.assertEqual((one.name, one.breaks, one.host, len(one.changes)), ("one", "1. a rule", "first_test second_test:Some.*", 2))
-        self.assertEqual((two.guest, two.kernel, two.cpus), ("some_test", "6.12", "2"))
+        self.assertEqual((two.guest, *two.machine), ("some_test", "6.12", "2", "on"))
 
     def test_white_space_of_the_sources_may_differ(self):
         one, _ = mutant.parse(LIST)
