@@ -3,35 +3,14 @@
 # The kernel's own kvm_intel, on the same CPU and with the same guests.  If it fails here, the machine is no VMX CPU or a
 # test asks for what KVM does not do.  Leaves vregcache loaded, or not, as it was found.
 
-KSFT_SKIP=4
+. ./lib/tap.sh
 PROGRAMS="registers_test guest_modes_test signals_test state_ioctls_test"
 modules=/lib/modules/$(uname -r)
 
-loaded() {
-	grep -q "^$1 " /proc/modules
-}
-
-if [ ! -e "$modules/kvm-intel.ko" ]; then
-	echo "1..0 # SKIP this kernel has no kvm_intel"
-	exit $KSFT_SKIP
-fi
-if [ -z "$VRC_MODULES" ]; then
-	echo "1..0 # SKIP VRC_MODULES does not name the folder of the modules"
-	exit $KSFT_SKIP
-fi
+[ -e "$modules/kvm-intel.ko" ] || skip_all "this kernel has no kvm_intel"
+[ "$VRC_MODULES" ] || skip_all "VRC_MODULES does not name the folder of the modules"
 
 echo "TAP version 13"
-number=0
-failures=0
-result() {
-	number=$((number + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $number $2"
-	else
-		echo "not ok $number $2"
-		failures=$((failures + 1))
-	fi
-}
 
 was_loaded=no
 if loaded vregcache; then

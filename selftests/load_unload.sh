@@ -3,16 +3,9 @@
 # Loading and unloading of the module: what it leaves, and what it refuses.
 # Leaves the module loaded, or not, as it was found.
 
-KSFT_SKIP=4
+. ./lib/tap.sh
 DEVICE=/dev/vregcache
 MODULE=$VRC_MODULES/vregcache.ko
-
-number=0
-failures=0
-
-loaded() {
-	grep -q '^vregcache ' /proc/modules
-}
 
 load() {
 	# Word splitting is wanted: these are several parameters.
@@ -46,19 +39,9 @@ device_is_gone() {
 	[ ! -e "$DEVICE" ]
 }
 
-result() {
-	number=$((number + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $number $2"
-	else
-		echo "not ok $number $2"
-		failures=$((failures + 1))
-	fi
-}
-
 loads_and_makes_the_device() {
 	load || { explain; return 1; }
-	loaded && wait_for device_is_there
+	loaded vregcache && wait_for device_is_there
 }
 
 device_is_for_root_only() {
@@ -68,14 +51,14 @@ device_is_for_root_only() {
 second_load_is_refused() {
 	! load || return 1
 	grep -q 'File exists' /tmp/load_unload.error || { explain; return 1; }
-	loaded && device_is_there
+	loaded vregcache && device_is_there
 }
 
 unload_with_an_open_file_is_refused() {
 	exec 3<"$DEVICE" || return 1
 	! unload
 	refused=$?
-	loaded
+	loaded vregcache
 	still_loaded=$?
 	exec 3<&-
 	[ "$refused" -eq 0 ] && [ "$still_loaded" -eq 0 ]
@@ -83,7 +66,7 @@ unload_with_an_open_file_is_refused() {
 
 unload_leaves_nothing() {
 	unload || { explain; return 1; }
-	! loaded && wait_for device_is_gone && [ ! -e /sys/kernel/debug/vregcache ] && [ ! -e /sys/module/vregcache ]
+	! loaded vregcache && wait_for device_is_gone && [ ! -e /sys/kernel/debug/vregcache ] && [ ! -e /sys/module/vregcache ]
 }
 
 # A CPU left in VMX operation, or CR4.VMXE left set, makes the next load fail.
@@ -135,10 +118,10 @@ refused_by_cpu() {
 	# Word splitting is wanted: these are several parameters.
 	# shellcheck disable=SC2086
 	insmod "$VRC_MODULES/vmx_on_svm.ko" $1 || return 1
-	! load && grep -q "$2" /tmp/load_unload.error && told "$3" && ! loaded && device_is_gone
+	! load && grep -q "$2" /tmp/load_unload.error && told "$3" && ! loaded vregcache && device_is_gone
 	refused=$?
 	[ "$refused" -eq 0 ] || explain
-	! loaded || unload
+	! loaded vregcache || unload
 	# A CPU that was left in VMX operation would not let it go.
 	rmmod vmx_on_svm && insmod "$VRC_MODULES/vmx_on_svm.ko" && [ "$refused" -eq 0 ]
 }
@@ -181,25 +164,19 @@ kernel_log_is_clean() {
 	! grep -E 'WARNING:|BUG:|Oops|Call Trace' /tmp/load_unload.log
 }
 
-if [ -z "$VRC_MODULES" ]; then
-	echo "1..0 # SKIP VRC_MODULES does not name the folder of the modules"
-	exit $KSFT_SKIP
-fi
+[ "$VRC_MODULES" ] || skip_all "VRC_MODULES does not name the folder of the modules"
 if [ ! -e "$MODULE" ]; then
 	echo "1..1"
 	echo "not ok 1 vregcache.ko is in $VRC_MODULES"
 	exit 1
 fi
-if [ "$(id -u)" -ne 0 ]; then
-	echo "1..0 # SKIP must be root"
-	exit $KSFT_SKIP
-fi
+[ "$(id -u)" -eq 0 ] || skip_all "must be root"
 
 echo "TAP version 13"
 echo "1..16"
 
 was_loaded=no
-if loaded; then
+if loaded vregcache; then
 	was_loaded=yes
 	# An earlier test may have left it, and it holds the other.
 	rmmod vregcache_test 2>/dev/null
@@ -213,8 +190,7 @@ optional() {
 		$2
 		result $? "$2"
 	else
-		number=$((number + 1))
-		echo "ok $number $2 # SKIP $3"
+		skip "$2" "$3"
 	fi
 }
 
@@ -240,8 +216,8 @@ optional $needs_unsafe refused_while_a_vulnerability_is_open "no open vulnerabil
 VRC_INSMOD_ARGS=$saved_arguments
 
 if [ "$was_loaded" = yes ]; then
-	loaded || load || { explain; failures=$((failures + 1)); }
-elif loaded; then
+	loaded vregcache || load || { explain; failures=$((failures + 1)); }
+elif loaded vregcache; then
 	unload || { explain; failures=$((failures + 1)); }
 fi
 

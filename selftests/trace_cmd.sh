@@ -2,14 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0
 # trace-cmd, the tool that people use, understands the module's events and traces its functions by names that can be typed.
 
-KSFT_SKIP=4
+. ./lib/tap.sh
 TRACEFS=/sys/kernel/tracing
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 if [ -n "$VRC_DEVICE" ] && [ "$VRC_DEVICE" != /dev/vregcache ]; then
-	echo "1..0 # SKIP $VRC_DEVICE has no such events"
-	exit $KSFT_SKIP
+	skip_all "$VRC_DEVICE has no such events"
 fi
 
 # Linux 6.1 counts the pages of a trace's buffer without a lock while trace-cmd waits for some, and WARNs, once, when an
@@ -18,17 +17,6 @@ echo 'vrc-allow: ring_buffer_nr_dirty_pages 1' >/dev/kmsg
 
 echo "TAP version 13"
 echo "1..9"
-number=0
-failures=0
-result() {
-	number=$((number + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $number $2"
-	else
-		echo "not ok $number $2"
-		failures=$((failures + 1))
-	fi
-}
 
 # record FILE OPTION...: what happens while counters_test runs its guests.
 record() {
