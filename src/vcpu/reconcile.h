@@ -45,30 +45,21 @@ inline Result<void> reconcile_long_mode(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	return vcpu.controls.vm_entry.set(vmcs, on ? others | entry_control::kIa32eMode : others);
 }
 
-// An event cannot be delivered to a CPU that is shut down or waits for a SIPI, and one that halts wakes up for it (SDM Vol.
-// 3C, 27.3.1.5).  HLT exits, so a guest never gets there by itself.
-inline Result<void> reconcile_activity(Vcpu& vcpu, const LoadedVmcs& vmcs)
-{
-	constexpr u32 kActive = 0;
-	if (vcpu.event.pending() && vcpu.cache.dirty().contains(Reg::kActivityState))
-		vcpu.cache.write<Reg::kActivityState>(vmcs, kActive);
-	return {};
-}
-
 VREGCACHE_COLD Result<void> reconcile_what_changed(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	VREGCACHE_TRY(reconcile_flags(vcpu, vmcs));
 	VREGCACHE_TRY(choose_event(vcpu, vmcs));
 	if (vcpu.cache.dirty().contains(Reg::kEfer))
 		VREGCACHE_TRY(reconcile_long_mode(vcpu, vmcs));
-	return reconcile_activity(vcpu, vmcs);
+	return {};
 }
 
-// Most exits change nothing that is tied, and no event is about: then this looks, and goes.
+// Most exits change nothing that is tied, and no event is about: then this looks, and goes.  The activity state needs no
+// look: HLT exits, so a guest is active at each VM-exit, and nobody sets another.
 [[gnu::always_inline]] inline Result<void> reconcile(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	constexpr vregcache::RegSet kTied(Reg::kRflags, Reg::kInterruptibility, Reg::kPendingDebugExceptions,
-					  Reg::kActivityState, Reg::kEfer, Reg::kDebugctl);
+					  Reg::kEfer, Reg::kDebugctl);
 	bool registers = !(vcpu.cache.dirty() & kTied).empty();
 	bool events = vcpu.event.pending() || vcpu.waiting.any() || userspace_wants_interrupt_window(vcpu) ||
 		      (vcpu.controls.primary.value() & kWindows);
