@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 // Random exits and random ioctls between them.  Whatever comes, the checks of VM-entry pass (the guest makes them at
-// each), no interrupt is lost or made up, and nothing is done where the kernel would not allow it (the host sees to
-// that).
+// each), no interrupt is lost or made up, nothing is done where the kernel would not allow it, and verification, which is
+// switched on and off meanwhile, finds no mismatch (the host sees to both).
 #include <vmx/architecture.h>
 
 #include <random>
@@ -134,6 +134,8 @@ TEST_P(Random, ExitsAndIoctls)
 	Machine machine;
 	machine.host.signal_pending = [&machine] { return machine.guest.script_is_done(); };
 	u32 asked = 0, taken = 0, runs = 0;
+	const u64 verified[] = {vrc_verified[VRC_VERIFIED_HITS], vrc_verified[VRC_VERIFIED_REGISTERS],
+				vrc_verified[VRC_VERIFIED_SHADOWS]};
 	machine.guest.at_each_entry = [&] {
 		u64 information = Fields()[kVmEntryInterruptionInformation];
 		if ((information & kEventValid) && (information & 0x7ff) == 0x31)
@@ -146,6 +148,8 @@ TEST_P(Random, ExitsAndIoctls)
 			EXPECT_TRUE(result == 0 || result == -EEXIST);
 			asked += result == 0;
 		}
+		if (chance.one_in(8))
+			machine.host.verify(chance.one_in(2));
 		random_ioctl(chance, machine);
 		machine.run().request_interrupt_window = chance.one_in(4);
 		for (u32 exits = chance.below(3) + 1; exits; exits--)
@@ -158,6 +162,9 @@ TEST_P(Random, ExitsAndIoctls)
 	// One may be on its way.
 	EXPECT_TRUE(taken == asked || taken + 1 == asked) << taken << " interrupts of " << asked;
 	EXPECT_GT(taken, 20u);
+	EXPECT_GT(vrc_verified[VRC_VERIFIED_HITS], verified[VRC_VERIFIED_HITS] + 100);
+	EXPECT_GT(vrc_verified[VRC_VERIFIED_REGISTERS], verified[VRC_VERIFIED_REGISTERS] + 100);
+	EXPECT_GT(vrc_verified[VRC_VERIFIED_SHADOWS], verified[VRC_VERIFIED_SHADOWS] + 1000);
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, Random, testing::Range(1u, 9u));
