@@ -13,7 +13,9 @@
 
 #include "lib/cpus.h"
 #include "lib/modes.h"
+#include "lib/test_module.h"
 #include "lib/vm.h"
+#include "vregcache_test/vregcache_test.h"
 
 #define ROUNDS		8
 #define THREADS		3
@@ -301,6 +303,87 @@ TEST_F(cpus, go_with_the_vmcs_of_an_idle_guest)
 			self->runner[i].fault = step(&self->runner[i]);
 		EXPECT_NO_FAULT();
 	}
+}
+
+#define IDTR_BASE 19
+
+struct stayer {
+	struct vrc_test_stay request;
+	volatile int begun;
+	long error;
+};
+
+static void *stay_there(void *argument)
+{
+	struct stayer *stayer = argument;
+
+	pin_to_cpu(1);
+	stayer->begun = 1;
+	stayer->error = test_module_ioctl(VRC_TEST_STAY, &stayer->request);
+	return NULL;
+}
+
+/* Takes CPU 1 away from under a task that stays there as long as it can, with the vCPU in use or without. */
+static void take_cpu_away(struct runner *runner, struct stayer *stayer, int in_use)
+{
+	pthread_t thread;
+
+	*stayer = (struct stayer) {
+		.request = { .vcpu = runner->vcpu.fd, .cpu = 1, .reg = IDTR_BASE, .in_use = in_use },
+	};
+	if (pthread_create(&thread, NULL, stay_there, stayer))
+		die("pthread_create");
+	while (!stayer->begun)
+		usleep(1000);
+	/* It is in the kernel by then. */
+	usleep(50000);
+	write_file(CPU1_ONLINE, "0");
+	pthread_join(thread, NULL);
+	write_file(CPU1_ONLINE, "1");
+}
+
+static void test_that_tasks_stay(struct __test_metadata *_metadata, struct _test_data_cpus *self, int in_use)
+{
+	unsigned int began_there = 0;
+	struct stayer stayer;
+	const char *reason;
+	uint64_t base;
+
+	if (!can_write(CPU1_ONLINE))
+		SKIP(return, "there is no second CPU that can go offline");
+	reason = test_module_load();
+	if (reason)
+		SKIP(return, "%s", reason);
+	for (int round = 0; round < 3; round++) {
+		pin_to_cpu(1);
+		self->runner[0].fault = step(&self->runner[0]);
+		EXPECT_NO_FAULT();
+		base = vmcs_read(&self->runner[0].vcpu, VMCS_GUEST_IDTR_BASE) ^ 0x1000;
+		vmcs_write(&self->runner[0].vcpu, VMCS_GUEST_IDTR_BASE, base);
+		pin_to_cpu(0);
+		take_cpu_away(&self->runner[0], &stayer, in_use);
+		EXPECT_EQ(0, stayer.error);
+		EXPECT_EQ(base, stayer.request.value);
+		EXPECT_EQ(in_use ? 1U : 0U, stayer.request.used_on);
+		began_there += stayer.request.began_on == 1;
+		self->runner[0].fault = step(&self->runner[0]);
+		EXPECT_NO_FAULT();
+	}
+	/* Between its wait and its use it may be preempted, though hardly each time. */
+	if (!in_use) {
+		EXPECT_LT(0U, began_there);
+	}
+	test_module_unload();
+}
+
+TEST_F_TIMEOUT(cpus, go_when_no_task_uses_a_vcpu_there, 60)
+{
+	test_that_tasks_stay(_metadata, self, 1);
+}
+
+TEST_F_TIMEOUT(cpus, go_and_who_begins_to_use_a_vcpu_there_waits, 60)
+{
+	test_that_tasks_stay(_metadata, self, 0);
 }
 
 /*

@@ -3,13 +3,11 @@
 
 import json
 import os
-import pathlib
 import shutil
 import subprocess
-import time
 
-from mutation.host import Unfit, first_error
 from mutation.mutant import ListError, Verdict
+from mutation.workshop import Unfit, Workshop, first_error
 from vm.paths import TOP
 
 PARTS = ("Kbuild", "include", "src", "scripts", "selftests")
@@ -19,11 +17,9 @@ FLAGS = {"KCFLAGS": "-w"}
 LIMIT = 600
 
 
-class Workshop:
-    """A copy of the tree, in which one mutant after the other is built and booted."""
-
+class GuestWorkshop(Workshop):
     def __init__(self, folder, machine="auto", source=TOP):
-        self.tree = pathlib.Path(folder)
+        super().__init__(folder)
         self._machine = machine
         self._ready = set()
         self._kdirs = {}
@@ -45,27 +41,18 @@ class Workshop:
             if by:
                 raise Unfit(f"the unchanged tree fails, on {machine}: {by}")
 
-    def try_out(self, mutant):
-        began = time.monotonic()
-        try:
-            texts = mutant.changed(self.tree)
-        except ListError as error:
-            return Verdict(Verdict.ERROR, str(error))
+    def prepare_for(self, mutant):
         self._make_ready(mutant.kernel)
-        old = {path: path.read_text() for path in texts}
-        began = time.monotonic()
-        try:
-            for path, text in texts.items():
-                path.write_text(text)
-            problem = self._build(mutant.kernel, ["."])
-            if problem:
-                return Verdict(Verdict.ERROR, "does not build: " + problem)
-            by = self._run(mutant.guest.split(), mutant.machine)
-            return Verdict(Verdict.CAUGHT if by else Verdict.SURVIVED, by or "", time.monotonic() - began)
-        finally:
-            # Newer than what was built of the mutant.
-            for path, text in old.items():
-                path.write_text(text)
+
+    def put_back(self, times):
+        """The files are newer now than what was built of the mutant."""
+
+    def verdict(self, mutant):
+        problem = self._build(mutant.kernel, ["."])
+        if problem:
+            return Verdict(Verdict.ERROR, "does not build: " + problem)
+        by = self._run(mutant.guest.split(), mutant.machine)
+        return Verdict(Verdict.CAUGHT if by else Verdict.SURVIVED, by or "")
 
     def _make_ready(self, kernel):
         """All modules and programs, of the unchanged tree."""

@@ -2,13 +2,12 @@
 """Mutants that the tests of selftests/unit are to catch, on this machine."""
 
 import os
-import pathlib
 import re
 import shutil
 import subprocess
-import time
 
 from mutation.mutant import ListError, Verdict
+from mutation.workshop import Unfit, Workshop, first_error
 from vm.paths import TOP
 
 # What a build of the tests needs of the tree.
@@ -21,15 +20,9 @@ LIMIT = 60
 _FAILED = re.compile(r"^\[  FAILED  \] (\S+?)(?:, where .*)?(?: \(\d+ ms\))?$", re.MULTILINE)
 
 
-class Unfit(Exception):
-    """The unchanged tree does not pass."""
-
-
-class Workshop:
-    """A copy of the tree, in which one mutant after the other is built and tried."""
-
+class HostWorkshop(Workshop):
     def __init__(self, folder, source=TOP):
-        self.tree = pathlib.Path(folder)
+        super().__init__(folder)
         self._build = self.tree / "build"
         self._unchanged = self.tree / "unchanged"
         self._fit = set()
@@ -45,31 +38,17 @@ class Workshop:
         self._build.mkdir()
         self._unchanged.mkdir()
 
-    def try_out(self, mutant):
-        """The verdict on one mutant.  Unfit: a test that it names fails on the unchanged tree."""
-        began = time.monotonic()
-        try:
-            texts = mutant.changed(self.tree)
-        except ListError as error:
-            return Verdict(Verdict.ERROR, str(error))
+    def prepare_for(self, mutant):
         for test in mutant.host.split():
             self._make_sure(test)
-        times = {path: path.stat() for path in texts}
-        old = {path: path.read_text() for path in texts}
-        began = time.monotonic()
-        try:
-            for path, text in texts.items():
-                path.write_text(text)
-            verdict = self._verdict(mutant)
-        finally:
-            for path, text in old.items():
-                path.write_text(text)
-                os.utime(path, ns=(times[path].st_atime_ns, times[path].st_mtime_ns))
-            self._restore()
-        verdict.seconds = time.monotonic() - began
-        return verdict
 
-    def _verdict(self, mutant):
+    def put_back(self, times):
+        for path, was in times.items():
+            os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+        shutil.rmtree(self._build)
+        shutil.copytree(self._unchanged, self._build, symlinks=True)
+
+    def verdict(self, mutant):
         if mutant.rejected:
             return self._rejection(mutant.rejected)
         for test in mutant.host.split():
@@ -106,10 +85,6 @@ class Workshop:
         shutil.rmtree(self._unchanged)
         shutil.copytree(self._build, self._unchanged, symlinks=True)
 
-    def _restore(self):
-        shutil.rmtree(self._build)
-        shutil.copytree(self._unchanged, self._build, symlinks=True)
-
     def _variables(self):
         return ["UNIT_BUILD=" + str(self._build / "unit"), *(text.format(tree=self.tree) for text in LEAN)]
 
@@ -144,8 +119,3 @@ class Workshop:
         environment = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
         return subprocess.run(command, cwd=self.tree, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environment,
                               stderr=subprocess.STDOUT, text=True, errors="replace", timeout=limit, check=False)
-
-
-def first_error(output):
-    lines = output.splitlines()
-    return next((line for line in lines if "error" in line), lines[-1] if lines else "")

@@ -5,7 +5,7 @@ import pathlib
 import tempfile
 import unittest
 
-from mutation import host, mutant
+from mutation import host, mutant, workshop
 from vm.paths import TOP
 
 LIST = """
@@ -93,7 +93,7 @@ class Verdicts(unittest.TestCase):
     def setUpClass(cls):
         folder = tempfile.TemporaryDirectory()
         cls.addClassCleanup(folder.cleanup)
-        cls.workshop = host.Workshop(pathlib.Path(folder.name) / "host")
+        cls.workshop = host.HostWorkshop(pathlib.Path(folder.name) / "host")
 
     def verdict(self, new, test="result_test"):
         text = f"[m]\nbreaks: r\nhost: {test}\nfile: include/vregcache/result.h\n- T value_or(T other) const {{ return ok()\n+ {new}\n"
@@ -131,7 +131,7 @@ class Verdicts(unittest.TestCase):
             self.verdict("T value_or(T other) const { return ok()", "result_test:NoSuch.*")
 
     def test_a_test_that_fails_without_it_is_an_error(self):
-        with self.assertRaisesRegex(host.Unfit, "does not build of the unchanged tree"):
+        with self.assertRaisesRegex(workshop.Unfit, "does not build of the unchanged tree"):
             self.verdict("T value_or(T other) const { return ok()", "no_such_test")
 
 

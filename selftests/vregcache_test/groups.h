@@ -18,6 +18,7 @@ extern const struct vrc_test_group vrc_test_faults; /* faults.c */
 extern const struct vrc_test_group vrc_test_nmi; /* nmi.c */
 extern const struct vrc_test_group vrc_test_contexts; /* context.c */
 extern const struct vrc_test_group vrc_test_miss; /* miss.c */
+extern const struct vrc_test_group vrc_test_hotplug; /* hotplug.c */
 
 /* Calls the function with the vCPU's file. */
 #define WITH_VCPU(descriptor, function, ...)					\

@@ -22,6 +22,7 @@ static const struct vrc_test_group *const groups[] = {
 	[0x2] = &vrc_test_nmi,
 	[0x3] = &vrc_test_faults,
 	[0x4] = &vrc_test_miss,
+	[0x5] = &vrc_test_hotplug,
 };
 
 static int log_interval;

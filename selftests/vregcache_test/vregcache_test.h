@@ -186,4 +186,23 @@ struct vrc_test_load {
  */
 #define VRC_TEST_VMCS_LOAD _IOW(VRC_TEST_IOCTL_TYPE, 0x34, struct vrc_test_load)
 
+/*
+ * On a CPU that is about to go offline, to which the caller is bound: stays
+ * there as long as a task can, and reads one register through the cache.
+ *
+ * EAGAIN: the caller is elsewhere. ETIMEDOUT: the CPU does not go offline.
+ */
+struct vrc_test_stay {
+	__s32 vcpu;
+	__u32 cpu;
+	__u32 reg;    /* by the cache's number, and only in the VMCS */
+	__u32 in_use; /* 1: the vCPU is in use all the time; 0: the use begins where the CPU is out of VMX operation */
+
+	/* Answers. */
+	__u64 value;
+	__u32 began_on; /* where the use began, if it did not all the time */
+	__u32 used_on;	/* where the register was read */
+};
+#define VRC_TEST_STAY _IOWR(VRC_TEST_IOCTL_TYPE, 0x50, struct vrc_test_stay)
+
 #endif /* VREGCACHE_TEST_H */
