@@ -22,7 +22,9 @@
 #include "lib/machine.h"
 #include "lib/modes.h"
 #include "lib/raw_run.h"
+#include "lib/test_module.h"
 #include "lib/vm.h"
+#include "vregcache_test/vregcache_test.h"
 
 #define XSAVE_BYTES	4096
 #define XSAVE_FCW	0
@@ -439,32 +441,25 @@ TEST_F(host, limit_of_the_task_state_segment)
 	ASSERT_EQ(0, ioperm(port, 1, 0));
 }
 
-struct descriptor_table {
-	uint16_t limit;
-	uint64_t base;
-} __attribute__((packed));
-
 /* A VM-exit makes both limits 0xffff. */
 TEST_F(host, limits_of_gdt_and_idt)
 {
-	struct descriptor_table gdt[2], idt[2];
-	uint32_t a, b, c, d;
+	const char *reason = test_module_load();
+	struct vrc_test_tables before, after;
 
-	__cpuid_count(7, 0, a, b, c, d);
-	if (c >> 2 & 1)
-		SKIP(return, "UMIP hides the descriptor tables from tests");
+	if (reason)
+		SKIP(return, "%s", reason);
 	pin_here();
-	asm volatile("sgdt %0" : "=m"(gdt[0]));
-	asm volatile("sidt %0" : "=m"(idt[0]));
-	ASSERT_GT(0xffff, gdt[0].limit);
+	EXPECT_EQ(0, test_module_ioctl(VRC_TEST_HOST_TABLES, &before));
+	EXPECT_GT(0xffff, before.gdt_limit);
 	for (int turn = 0; turn < 20; turn++) {
-		ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
-		asm volatile("sgdt %0" : "=m"(gdt[1]));
-		asm volatile("sidt %0" : "=m"(idt[1]));
-		ASSERT_EQ(gdt[0].limit, gdt[1].limit);
-		ASSERT_EQ(idt[0].limit, idt[1].limit);
-		ASSERT_EQ(idt[0].base, idt[1].base);
+		EXPECT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
+		EXPECT_EQ(0, test_module_ioctl(VRC_TEST_HOST_TABLES, &after));
+		EXPECT_EQ(before.gdt_limit, after.gdt_limit);
+		EXPECT_EQ(before.idt_limit, after.idt_limit);
+		EXPECT_EQ(before.idt_base, after.idt_base);
 	}
+	test_module_unload();
 }
 
 TEST_F(host, system_calls_and_tsc_aux)

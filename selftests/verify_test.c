@@ -383,20 +383,32 @@ TEST_F(verify, swapped_parts_of_a_segment)
 
 TEST_F(verify, lying_shadow)
 {
-	struct finding finding = {
-		.reg = "none", .log = "TSC offset", .field = VMCS_TSC_OFFSET, .at = "entry", .by = "shadow",
-		.origin = "a shadow of what was last written",
+	/* A control, an MSR of the guest's, and state of the host's. */
+	static const struct {
+		uint32_t field;
+		const char *name;
+	} shadows[] = {
+		{ VMCS_TSC_OFFSET, "TSC offset" },
+		{ VMCS_GUEST_SYSENTER_EIP, "guest IA32_SYSENTER_EIP" },
+		{ VMCS_HOST_GDTR_BASE, "host GDTR base" },
 	};
 
 	RETURN_IF_SKIPPED();
-	announce(MISMATCH);
-	finding.vmcs = vmcs_read(&self->vcpu, VMCS_TSC_OFFSET);
-	finding.memory = finding.vmcs ^ 0x5000;
-	ASSERT_EQ(0, plant(&self->vcpu, VRC_TEST_SHADOW, 0, 0x5000));
-	EXPECT_EQ(0, vcpu_run_to_hlt(&self->vcpu));
-	ASSERT_EQ(0, plant(&self->vcpu, VRC_TEST_SHADOW, 0, 0x5000));
-	EXPECT_EQ(0, vcpu_run_to_hlt(&self->vcpu));
-	expect_found(_metadata, self, &finding, 1);
+	for (unsigned int i = 0; i < ARRAY_SIZE(shadows); i++) {
+		struct finding finding = {
+			.reg = "none", .log = shadows[i].name, .field = shadows[i].field, .at = "entry", .by = "shadow",
+			.origin = "a shadow of what was last written",
+		};
+
+		announce(MISMATCH);
+		finding.vmcs = vmcs_read(&self->vcpu, finding.field);
+		finding.memory = finding.vmcs ^ 0x5000;
+		ASSERT_EQ(0, plant(&self->vcpu, VRC_TEST_SHADOW, finding.field, 0x5000));
+		EXPECT_EQ(0, vcpu_run_to_hlt(&self->vcpu));
+		ASSERT_EQ(0, plant(&self->vcpu, VRC_TEST_SHADOW, finding.field, 0x5000));
+		EXPECT_EQ(0, vcpu_run_to_hlt(&self->vcpu));
+		expect_found(_metadata, self, &finding, 1);
+	}
 }
 
 static long load_vmcs_of(struct vcpu *vcpu, struct vcpu *other)
@@ -497,9 +509,9 @@ TEST_F(verify, nothing_is_found_or_compared_while_it_is_off)
 		compared[i] = verification_count("verified", kinds[i]);
 	rsp = plant_stale_rsp(_metadata, &self->vcpu);
 	EXPECT_EQ(rsp, rsp_of(&self->vcpu));
-	ASSERT_EQ(0, plant(&self->vcpu, VRC_TEST_SHADOW, 0, 0x5000));
+	ASSERT_EQ(0, plant(&self->vcpu, VRC_TEST_SHADOW, VMCS_TSC_OFFSET, 0x5000));
 	EXPECT_EQ(0, vcpu_run_to_hlt(&self->vcpu));
-	ASSERT_EQ(0, plant(&self->vcpu, VRC_TEST_SHADOW, 0, 0x5000));
+	ASSERT_EQ(0, plant(&self->vcpu, VRC_TEST_SHADOW, VMCS_TSC_OFFSET, 0x5000));
 	expect_nothing(_metadata, self);
 	for (unsigned int i = 0; i < ARRAY_SIZE(kinds); i++)
 		EXPECT_EQ(compared[i], verification_count("verified", kinds[i]));
@@ -514,6 +526,7 @@ TEST_F(verify, what_is_not_the_fault_cannot_be_planted)
 	EXPECT_EQ(-EINVAL, plant(&self->vcpu, VRC_TEST_STALE, 64, 0));
 	EXPECT_EQ(0, vcpu_run_to_hlt(&self->vcpu));
 	EXPECT_EQ(-EINVAL, plant(&self->vcpu, VRC_TEST_LOSE, RSP, 0));
+	EXPECT_EQ(-EINVAL, plant(&self->vcpu, VRC_TEST_SHADOW, VMCS_GUEST_RSP, 1));
 	expect_nothing(_metadata, self);
 }
 

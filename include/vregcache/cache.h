@@ -11,7 +11,8 @@
 //
 // A read of an available register touches no field.  A miss reads the register's field once and marks it available
 // after the value is stored, so that whoever interrupts in between sees a register that is not there, never a stale
-// value that claims to be.  A failed VMREAD or VMWRITE changes no bit, and the caller sees it.
+// value that claims to be.  A failed VMREAD or VMWRITE changes no bit of its register, and the caller
+// sees it.
 //
 // A third bit, quick, is no state of a register but a short cut: it is available, and nobody wants to hear of its reads
 // (policy.h).  A read() of a quick register is three instructions, any other is a call.  A register becomes quick
@@ -257,7 +258,8 @@ class Cache {
 	bool is_available(Reg reg) const { return is_register(reg) && available_.contains(reg); }
 	bool is_dirty(Reg reg) const { return is_register(reg) && dirty_.contains(reg); }
 	VmcsId vmcs() const { return vmcs_; }
-	// What memory has of a register, or 0: it touches no field and is not observed.  For traces.
+	// What memory has of a register, or 0: it touches no field and is not observed.  For traces, and for whoever
+	// knows that it is available.
 	u64 peek(Reg reg) const { return available_.contains(reg) ? value_[index(reg)] : 0; }
 	Observer& observer() { return observer_; }
 	Context& context() { return context_; }

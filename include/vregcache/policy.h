@@ -40,7 +40,7 @@ concept CacheObserver = requires(O& observer, Reg reg, RegSet set, u64 value, u3
 	observer.no_register(number);     // somebody asked for a register of a number that no register has
 };
 
-// What is found wrong changes nothing: memory's value is used on.
+// What is found wrong changes nothing: a read gives memory's value, and VM-entry goes on with the VMCS's.
 template <class V>
 concept VerificationPolicy = requires(V& verification, Operation how, const void* who, FoundAt where, Reg reg, u64 value,
 				      VmcsId vmcs) {

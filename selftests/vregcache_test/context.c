@@ -38,6 +38,7 @@ struct attempt {
 	struct tasklet_struct tasklet;
 	struct preempt_notifier notifier;
 	struct completion done;
+	unsigned int cpu; /* that the NMI is for */
 	bool ended;
 	int error;
 };
@@ -109,7 +110,7 @@ static int in_nmi_handler(unsigned int type, struct pt_regs *regs)
 {
 	struct attempt *attempt = READ_ONCE(in_nmi_attempt);
 
-	if (!attempt || READ_ONCE(attempt->ended))
+	if (!attempt || attempt->cpu != raw_smp_processor_id() || READ_ONCE(attempt->ended))
 		return NMI_DONE;
 	use_cache(attempt);
 	return NMI_HANDLED;
@@ -119,12 +120,16 @@ static void by_nmi(struct attempt *attempt)
 {
 	unsigned int cpu;
 
-	WRITE_ONCE(in_nmi_attempt, attempt);
 	cpu = get_cpu();
+	attempt->cpu = cpu;
+	smp_store_release(&in_nmi_attempt, attempt);
 	apic->send_IPI(cpu, NMI_VECTOR);
 	put_cpu();
 	wait_for(attempt);
 	WRITE_ONCE(in_nmi_attempt, NULL);
+	/* If it has not come in time it may be on its way. */
+	if (!attempt->ended)
+		synchronize_rcu();
 }
 
 /* ---- the scheduler ---- */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-/* A vCPU's VMCS, below the register cache. */
+/* A vCPU's VMCS, below the register cache, and what VM-exits change of the host. */
 #include <linux/uaccess.h>
+#include <asm/desc.h>
 
 #include "groups.h"
 #include "test_access.h"
@@ -39,6 +40,19 @@ static long vmcs_clear(void __user *argument)
 	return WITH_VCPU(vcpu, vrc_test_vmcs_clear);
 }
 
+static long host_tables(void __user *argument)
+{
+	struct vrc_test_tables tables = {};
+	struct desc_ptr gdt, idt;
+
+	native_store_gdt(&gdt);
+	store_idt(&idt);
+	tables.gdt_limit = gdt.size;
+	tables.idt_limit = idt.size;
+	tables.idt_base = idt.address;
+	return copy_to_user(argument, &tables, sizeof(tables)) ? -EFAULT : 0;
+}
+
 static long fields_ioctl(unsigned int command, void __user *argument)
 {
 	switch (command) {
@@ -48,6 +62,8 @@ static long fields_ioctl(unsigned int command, void __user *argument)
 		return vmcs_write(argument);
 	case VRC_TEST_VMCS_CLEAR:
 		return vmcs_clear(argument);
+	case VRC_TEST_HOST_TABLES:
+		return host_tables(argument);
 	default:
 		return -ENOTTY;
 	}

@@ -79,22 +79,33 @@ static void stay_and_use(void *argument)
 	migrate_enable();
 }
 
+/* The caller has the vCPU's mutex. */
+static void stay_and_begin(void *argument)
+{
+	struct stay *stay = argument;
+	int error;
+
+	migrate_disable();
+	error = raw_smp_processor_id() == stay->cpu ? stay_until(stay, vmx_is_off) : -EAGAIN;
+	/* It stays if nothing happens in between, and nothing is due now. */
+	cond_resched();
+	migrate_enable();
+	stay->request.began_on = raw_smp_processor_id();
+	if (!error)
+		error = vrc_test_with_vmcs_too(stay->vcpu, use, stay);
+	if (error)
+		stay->error = error;
+}
+
 static int stay_with_vcpu(struct file *file, struct stay *stay)
 {
 	int error;
 
 	stay->vcpu = file;
-	if (stay->request.in_use) {
+	if (stay->request.in_use)
 		error = vrc_test_with_vmcs(file, true, stay_and_use, stay);
-		return error ?: stay->error;
-	}
-	migrate_disable();
-	error = raw_smp_processor_id() == stay->cpu ? stay_until(stay, vmx_is_off) : -EAGAIN;
-	/* Still on the CPU, unless this task happens to be preempted. */
-	migrate_enable();
-	stay->request.began_on = raw_smp_processor_id();
-	if (!error)
-		error = vrc_test_with_vmcs(file, true, use, stay);
+	else
+		error = vrc_test_with_lock(file, stay_and_begin, stay);
 	return error ?: stay->error;
 }
 

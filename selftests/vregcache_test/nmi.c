@@ -43,6 +43,9 @@ static struct {
 	struct vrc_pmi_comparison comparison;
 } now;
 
+/* So that none is a minute from the one before. */
+#define MAX_DISTANCE_US 100000
+
 /* How long to wait for the next one, never the same for long; longer on a machine that is slow to enter the guest. */
 static unsigned int distance_us(void)
 {
@@ -475,10 +478,12 @@ static long nmi_ioctl(unsigned int command, void __user *argument)
 
 	if (command != VRC_TEST_INTERRUPT_GUEST)
 		return -ENOTTY;
-	mutex_lock(&one_at_a_time);
+	if (mutex_lock_killable(&one_at_a_time))
+		return -EINTR;
 	memset(&now, 0, sizeof(now));
 	error = copy_from_user(&now.request, argument, sizeof(now.request)) ? -EFAULT : 0;
-	if (!error && (now.request.cpu >= nr_cpu_ids || !cpu_online(now.request.cpu)))
+	if (!error && (now.request.cpu >= nr_cpu_ids || !cpu_online(now.request.cpu) || !now.request.distance_us ||
+		       now.request.distance_us > MAX_DISTANCE_US))
 		error = -EINVAL;
 	if (!error)
 		error = WITH_VCPU(now.request.vcpu, run);

@@ -35,6 +35,15 @@ struct vrc_test_field {
  */
 #define VRC_TEST_VMCS_CLEAR _IOW(VRC_TEST_IOCTL_TYPE, 0x02, __s32)
 
+/* The limits of GDT and IDT on this CPU, where UMIP does not hide them. */
+struct vrc_test_tables {
+	__u16 gdt_limit;
+	__u16 idt_limit;
+	__u32 padding;
+	__u64 idt_base;
+};
+#define VRC_TEST_HOST_TABLES _IOR(VRC_TEST_IOCTL_TYPE, 0x03, struct vrc_test_tables)
+
 /*
  * Interrupts, or NMIs, for the CPU where the vCPU runs, the next one when the
  * last one was handled. The calling thread is bound to a CPU: to that one, or
@@ -153,7 +162,7 @@ struct vrc_test_miss {
 
 struct vrc_test_fault {
 	__s32 vcpu;
-	__u32 reg; /* its number, in trace events' filters as well */
+	__u32 reg; /* its number, in trace events' filters as well; SHADOW: an encoding */
 	__u64 value;
 };
 
@@ -171,8 +180,8 @@ struct vrc_test_load {
  * LOSE: the register is dirty, and is not any more, so that it is not stored.
  * SWAP: it and the one whose number is the value are in memory and not dirty,
  * and exchange their values there.
- * SHADOW: what memory has of the TSC offset, which is no register, is changed
- * by XOR with the value.
+ * SHADOW: what memory has of a VMCS field that is no register, by its encoding,
+ * is changed by XOR with the value. EINVAL: it is not known.
  */
 #define VRC_TEST_STALE _IOW(VRC_TEST_IOCTL_TYPE, 0x30, struct vrc_test_fault)
 #define VRC_TEST_LOSE _IOW(VRC_TEST_IOCTL_TYPE, 0x31, struct vrc_test_fault)

@@ -43,7 +43,8 @@ static const char *const registers[] = { VRC_REGISTERS(REGISTER_NAME) };
 
 struct violation {
 	enum vrc_fault kind;
-	const struct vrc_host_vcpu *vcpu;
+	const struct vrc_host_vcpu *vcpu; /* not for who tells it later: it may be gone */
+	u32 id;				  /* its number */
 	u32 operation;
 	u32 reg;
 	const void *site;   /* where the cache was used */
@@ -80,7 +81,7 @@ static enum vrc_fault find_fault(const struct vrc_host_vcpu *vcpu)
 
 static void print_line(const struct violation *it, const char *context, const char *advice)
 {
-	pr_warn("vCPU %u: %s%s%s %s: task %s, pid %d, CPU %u, at %pS called from %pS; %s\n", it->vcpu->id,
+	pr_warn("vCPU %u: %s%s%s %s: task %s, pid %d, CPU %u, at %pS called from %pS; %s\n", it->id,
 		operations[it->operation], it->reg < ARRAY_SIZE(registers) ? " of " : "",
 		it->reg < ARRAY_SIZE(registers) ? registers[it->reg] : "", context, it->task, it->pid, it->cpu,
 		it->site, it->caller, advice);
@@ -141,13 +142,20 @@ static void tell(const struct violation *it)
 /* A bit for each kind that somebody is about to tell: others, and who interrupts him, need not. */
 static unsigned long telling;
 
-/* Told later; its bit says whose it is. */
-static struct violation late;
+/* Told later, one of each kind; its bit above says whose it is. */
+static struct violation late[VRC_FAULTS];
+static unsigned long late_kinds;
 
 static void tell_late(struct irq_work *work)
 {
-	tell(&late);
-	clear_bit_unlock(VRC_FAULT_SCHEDULER, &telling);
+	unsigned int kind;
+
+	for (kind = 0; kind < VRC_FAULTS; kind++) {
+		if (!test_and_clear_bit(kind, &late_kinds))
+			continue;
+		tell(&late[kind]);
+		clear_bit_unlock(kind, &telling);
+	}
 }
 
 static struct irq_work late_work = IRQ_WORK_INIT_HARD(tell_late);
@@ -155,6 +163,17 @@ static struct irq_work late_work = IRQ_WORK_INIT_HARD(tell_late);
 void vrc_context_end(void)
 {
 	irq_work_sync(&late_work);
+}
+
+/*
+ * The scheduler's notifier that a task leaves by runs under the lock of the CPU's run queue, which whoever prints to a
+ * console may need.  Where the kernel does not count who has preemption off, it may look like something else.
+ */
+static bool may_hold_run_queue(enum vrc_fault kind)
+{
+	if (!irqs_disabled() || in_nmi() || in_hardirq())
+		return false;
+	return kind == VRC_FAULT_SCHEDULER || !IS_ENABLED(CONFIG_PREEMPT_COUNT);
 }
 
 static noinline void violated(struct violation *it)
@@ -167,12 +186,10 @@ static noinline void violated(struct violation *it)
 	strscpy(it->task, current->comm, sizeof(it->task));
 	it->pid = task_pid_nr(current);
 	it->cpu = raw_smp_processor_id();
-	/*
-	 * The scheduler's notifier that a task leaves by runs under the lock of the CPU's run queue, which whoever
-	 * prints to a console may need: it is told from an interrupt as soon as those are on again.
-	 */
-	if (it->kind == VRC_FAULT_SCHEDULER && irqs_disabled()) {
-		late = *it;
+	/* From an interrupt, as soon as those are on again. */
+	if (may_hold_run_queue(it->kind)) {
+		late[it->kind] = *it;
+		set_bit(it->kind, &late_kinds);
 		irq_work_queue(&late_work);
 		return;
 	}
@@ -188,6 +205,7 @@ void vrc_check_context(const struct vrc_host_vcpu *vcpu, vrc_u32 what, const voi
 	if (likely(it.kind == VRC_FAULTS))
 		return;
 	it.vcpu = vcpu;
+	it.id = vcpu->id;
 	it.operation = VRC_CONTEXT_OPERATION(what);
 	it.reg = VRC_CONTEXT_REGISTER(what);
 	it.site = __builtin_return_address(0);

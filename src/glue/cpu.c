@@ -4,7 +4,6 @@
 #include <linux/cpuhotplug.h>
 #include <linux/delay.h>
 #include <linux/module.h>
-#include <linux/namei.h>
 #include <linux/percpu.h>
 #include <linux/reboot.h>
 #include <linux/sched/signal.h>
@@ -268,25 +267,27 @@ void vrc_host_cpu_facts(struct vrc_cpu_facts *facts)
 	facts->open_mitigation = open_mitigation();
 }
 
-const char *vrc_first_module(const char *const names[], int count)
+/* What sysfs shows in /sys/module, wherever the caller would look for that. */
+enum vrc_presence vrc_module_presence(const char *name)
 {
-	char path[40];
-	struct path found;
-	int i;
+	struct kobject *found = kset_find_obj(THIS_MODULE->mkobj.kobj.kset, name);
+	enum vrc_presence presence;
 
-	for (i = 0; i < count; i++) {
-		snprintf(path, sizeof(path), "/sys/module/%s", names[i]);
-		if (!kern_path(path, LOOKUP_FOLLOW, &found)) {
-			path_put(&found);
-			return names[i];
-		}
-	}
-	return NULL;
+	if (!found)
+		return VRC_ABSENT;
+	presence = container_of(found, struct module_kobject, kobj)->mod ? VRC_LOADED : VRC_BUILT_IN;
+	kobject_put(found);
+	return presence;
 }
 
 const char *vrc_host_vmx_owner(void)
 {
 	static const char *const known[] = { "kvm_intel", "vboxdrv", "vmmon", "acrn" };
+	int i;
 
-	return vrc_first_module(known, ARRAY_SIZE(known));
+	for (i = 0; i < ARRAY_SIZE(known); i++) {
+		if (vrc_module_presence(known[i]) != VRC_ABSENT)
+			return known[i];
+	}
+	return NULL;
 }

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The boundary between the machine (C++, no kernel header) and the kernel (C, src/glue/).
- * Both sides include this file; what stands here is all that they know of each other.
+ * Both sides include this file: what either calls of the other stands here.  names.h has the lists that both have, and
+ * offsets_generated.h what the C++ knows of the kernel's structures.
  *
  * vrc_host_*   services of the kernel, implemented in src/glue/
- * vrc_*        the machine, implemented in src/vregcache.cc
+ * vrc_*        the machine, implemented in src/vregcache.cc; and, in src/glue/, what watches it: vrc_trace_*,
+ *              vrc_check_context, vrc_report_mismatch, and the variables
  *
  * Functions that return int return 0 or a negative errno.
  */
@@ -229,7 +231,7 @@ enum vrc_plant {
 	VRC_PLANT_STALE,  /* @reg is in the VMCS only: memory's old value is taken for it */
 	VRC_PLANT_LOSE,   /* @reg is dirty: it is not, and is never stored */
 	VRC_PLANT_SWAP,   /* @reg and @value, a register, are in memory and not dirty: their values are exchanged */
-	VRC_PLANT_SHADOW, /* the shadow of the TSC offset is changed by XOR with @value */
+	VRC_PLANT_SHADOW, /* the shadow of the field with @reg for its encoding is changed by XOR with @value */
 };
 
 int vrc_vcpu_plant(struct vrc_vcpu *vcpu, enum vrc_plant fault, vrc_u32 reg, vrc_u64 value);

@@ -44,8 +44,11 @@ int vrc_device_register(void);
 void vrc_device_unregister(void);
 void vrc_debugfs_register(void);
 void vrc_debugfs_unregister(void);
-/* The first of these modules that is loaded or built in, or NULL.  May sleep. */
-const char *vrc_first_module(const char *const names[], int count);
+
+/* A module that has parameters is present, too, when it is built in. */
+enum vrc_presence { VRC_ABSENT, VRC_LOADED, VRC_BUILT_IN };
+enum vrc_presence vrc_module_presence(const char *name);
+
 int vrc_cpus_start(void);
 void vrc_cpus_stop(void);
 /* The parameter perf_guest.  -EBUSY: it is on, and perf's guest callbacks are taken. */

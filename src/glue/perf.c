@@ -3,24 +3,29 @@
  * perf's guest callbacks: a sample that hits a guest has the guest's RIP and mode.  On request, for there is one
  * slot.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 #include <linux/kstrtox.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
 #include <linux/mutex.h>
 #include <linux/notifier.h>
 #include <linux/perf_event.h>
+#include <linux/printk.h>
 
 #include "objects.h"
 #include "pmi.h"
 
-/* The slot is KVM's by right: it registers its callbacks when kvm_intel or kvm_amd is loaded, and does not ask. */
-static const char *const kvm_modules[] = { "kvm_intel", "kvm_amd" };
+/*
+ * The slot is KVM's by right, which registers its callbacks when this is loaded, and does not ask.  Where VMX is,
+ * kvm_amd does not get that far.
+ */
+#define KVM "kvm_intel"
 
 static DEFINE_MUTEX(slot_lock);
-static bool wanted;	     /* what the parameter says; before the module is up nothing else counts */
+static bool wanted; /* what the parameter says; before the module is up nothing else counts */
 static bool module_is_up;
 static bool registered;
-static const char *arriving; /* of the modules above, the one between its announcement and its end */
+static bool kvm_arrives; /* and is between its announcement and its end */
 
 #ifdef CONFIG_GUEST_PERF_EVENTS
 
@@ -58,22 +63,22 @@ static struct perf_guest_info_callbacks callbacks = {
 	.get_ip = guest_ip,
 };
 
-static const char *slot_owner(void)
-{
-	return arriving ?: vrc_first_module(kvm_modules, ARRAY_SIZE(kvm_modules));
-}
-
+/* Whoever may set the parameter may fill the log, so these messages are not limited. */
 static int take_slot(void)
 {
-	const char *owner = slot_owner();
-
-	if (owner) {
-		vrc_host_error("perf_guest: perf's callbacks are %s's; unload it (modprobe -r %s), then set perf_guest",
-			       owner, owner);
+	switch (kvm_arrives ? VRC_LOADED : vrc_module_presence(KVM)) {
+	case VRC_ABSENT:
+		perf_register_guest_info_callbacks(&callbacks);
+		return 0;
+	case VRC_LOADED:
+		pr_err("perf_guest: perf's callbacks are " KVM "'s; unload it (modprobe -r " KVM
+		       "), then set perf_guest\n");
+		return -EBUSY;
+	default:
+		pr_err("perf_guest: perf's callbacks are those of " KVM
+		       ", which is built into this kernel; use one that has it as a module\n");
 		return -EBUSY;
 	}
-	perf_register_guest_info_callbacks(&callbacks);
-	return 0;
 }
 
 /* Waits for callbacks that are under way. */
@@ -86,7 +91,7 @@ static void give_slot_back(void)
 
 static int take_slot(void)
 {
-	vrc_host_error("perf_guest: this kernel has no guest callbacks of perf (CONFIG_GUEST_PERF_EVENTS)");
+	pr_err("perf_guest: this kernel has no guest callbacks of perf (CONFIG_GUEST_PERF_EVENTS)\n");
 	return -EOPNOTSUPP;
 }
 
@@ -134,33 +139,19 @@ module_param_cb(perf_guest, &perf_guest_operations, &wanted, 0644);
 __MODULE_PARM_TYPE(perf_guest, "bool");
 MODULE_PARM_DESC(perf_guest, "let perf sample guests: their RIP and privilege level (default: no; kvm_intel must not be loaded)");
 
-static const char *kvm_module(const struct module *module)
-{
-	int i;
-
-	for (i = 0; i < ARRAY_SIZE(kvm_modules); i++) {
-		if (!strcmp(module->name, kvm_modules[i]))
-			return kvm_modules[i];
-	}
-	return NULL;
-}
-
 /* A module is announced before its init function runs. */
 static int module_comes_or_goes(struct notifier_block *block, unsigned long state, void *data)
 {
-	const char *name = kvm_module(data);
+	const struct module *module = data;
 
-	if (!name)
+	if (strcmp(module->name, KVM))
 		return NOTIFY_DONE;
 	mutex_lock(&slot_lock);
-	if (state == MODULE_STATE_COMING)
-		arriving = name;
-	else if (arriving == name)
-		arriving = NULL;
-	if (arriving && registered) {
+	kvm_arrives = state == MODULE_STATE_COMING;
+	if (kvm_arrives && registered) {
 		follow(false);
 		wanted = false;
-		vrc_host_info("perf_guest is off: %s is being loaded, and perf's guest callbacks are its own", name);
+		pr_info("perf_guest is off: " KVM " is being loaded, and perf's guest callbacks are its own\n");
 	}
 	mutex_unlock(&slot_lock);
 	return NOTIFY_OK;
@@ -177,6 +168,10 @@ int vrc_perf_start(void)
 	mutex_lock(&slot_lock);
 	module_is_up = true;
 	error = follow(wanted);
+	if (error) {
+		module_is_up = false;
+		pr_err("not loaded: load it without perf_guest=1\n");
+	}
 	mutex_unlock(&slot_lock);
 	if (error)
 		unregister_module_notifier(&module_notifier);
@@ -185,9 +180,10 @@ int vrc_perf_start(void)
 
 void vrc_perf_stop(void)
 {
-	unregister_module_notifier(&module_notifier);
+	/* KVM, if it comes just now, must find the slot free, and who listens for it until then. */
 	mutex_lock(&slot_lock);
 	module_is_up = false;
 	follow(false);
 	mutex_unlock(&slot_lock);
+	unregister_module_notifier(&module_notifier);
 }

@@ -81,11 +81,18 @@ int vrc_test_vmcs_load(struct file *file, struct file *other_file)
 {
 	struct vrc_host_vcpu *other = vrc_vcpu_of_file(other_file);
 	struct vrc_host_vcpu *vcpu = lock_vcpu(file);
-	int error;
+	int error = -EBADF;
 
 	if (IS_ERR(vcpu))
 		return PTR_ERR(vcpu);
-	error = other ? vrc_vcpu_raw_vmptrld(vcpu->machine, other->machine) : -EBADF;
+	if (other == vcpu) {
+		error = vrc_vcpu_raw_vmptrld(vcpu->machine, vcpu->machine);
+	} else if (other && !mutex_trylock(&other->lock)) {
+		error = -EBUSY;
+	} else if (other) {
+		error = vrc_vcpu_raw_vmptrld(vcpu->machine, other->machine);
+		mutex_unlock(&other->lock);
+	}
 	mutex_unlock(&vcpu->lock);
 	return error;
 }
@@ -115,6 +122,13 @@ void vrc_test_pmi_compare(struct vrc_host_vcpu *vcpu, struct vrc_pmi_comparison 
 }
 
 VRC_EXPORT_FOR_TESTS(vrc_test_pmi_compare);
+
+int vrc_test_with_vmcs_too(struct file *file, void (*function)(void *), void *argument)
+{
+	return vrc_vcpu_with_vmcs(vrc_vcpu_of_file(file)->machine, function, argument);
+}
+
+VRC_EXPORT_FOR_TESTS(vrc_test_with_vmcs_too);
 
 int vrc_test_with_vmcs(struct file *file, bool locked, void (*function)(void *), void *argument)
 {

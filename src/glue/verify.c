@@ -6,6 +6,7 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 #include <linux/kernel.h>
+#include <linux/kstrtox.h>
 #include <linux/module.h>
 #include <linux/printk.h>
 #include <linux/sched.h>
@@ -27,12 +28,15 @@ u64 vrc_verified[VRC_VERIFIED_KINDS];
 static int set_verify(const char *value, const struct kernel_param *parameter)
 {
 	u32 even = ALIGN(vrc_verify_period, 2);
-	int error;
+	bool on = true;
+	int error = value ? kstrtobool(value, &on) : 0;
 
+	if (error || on == static_key_enabled(&vrc_verify_key))
+		return error;
 	/* While only some places in the code are switched, who cached what is not fully recorded. */
 	WRITE_ONCE(vrc_verify_period, even);
 	error = vrc_watch_parameter.set(value, parameter);
-	if (static_key_enabled(&vrc_verify_key))
+	if (on)
 		WRITE_ONCE(vrc_verify_period, even + 1);
 	return error;
 }
@@ -76,6 +80,10 @@ void vrc_verify_end(void)
 			hits, registers, shadows);
 }
 
+#define NUMBER_OF_PLACE(number, name, constant)		\
+	VRC_FOUND_AT_##name = number
+enum { VRC_FOUND_AT(NUMBER_OF_PLACE) };
+
 #define NAME_OF_REGISTER(number, mask, name, reg)	\
 	[number] = #name
 #define NAME_OF(number, name, constant)			\
@@ -110,10 +118,12 @@ static noinline __noclone void vrc_verify_mismatch(const struct vrc_mismatch *mi
 			 (void *)mismatch->caller);
 	else
 		strscpy(origin, unnamed_origin(mismatch), sizeof(origin));
-	pr_warn("vCPU %u: memory has 0x%llx for %s, its VMCS field 0x%x has 0x%llx; found at %s, %s; task %s, pid %d, CPU %u; the guest goes on with memory's value: look for who changed one of the two in its trace events (trace-cmd record -e vregcache) up to the next mismatch\n",
+	pr_warn("vCPU %u: memory has 0x%llx for %s, its VMCS field 0x%x has 0x%llx; found at %s, %s; task %s, pid %d, CPU %u; %s: look for who changed one of the two in its trace events (trace-cmd record -e vregcache) up to the next mismatch\n",
 		mismatch->vcpu, mismatch->memory, is_register ? registers[mismatch->reg] : mismatch->name,
 		mismatch->field, mismatch->vmcs, where(mismatch), origin, current->comm,
-		task_pid_nr(current), raw_smp_processor_id());
+		task_pid_nr(current), raw_smp_processor_id(),
+		mismatch->at == VRC_FOUND_AT_entry ? "the guest runs with the VMCS's value, and whoever reads the cache has memory's" :
+						     "whoever reads the cache has memory's value");
 	WARN_ON_ONCE(1);
 }
 
@@ -133,6 +143,9 @@ void vrc_report_mismatch(const struct vrc_mismatch *mismatch)
 
 	vrc_count_fault(wrong_vmcs ? VRC_FAULT_WRONG_VMCS : VRC_FAULT_MISMATCH);
 	trace_mismatch(mismatch);
+	/* Who asks there may hold a lock of the scheduler's, which a console needs.  VM-entry finds it again. */
+	if (in_hardirq() && !in_nmi())
+		return;
 	if (wrong_vmcs)
 		vrc_verify_wrong_vmcs(mismatch);
 	else

@@ -14,15 +14,15 @@ static_assert(ExitReason::kExceptionOrNmi == ExitReason{0});
 // host's handler returns, and a breakpoint or a page fault of code that is traced would end that by its IRET.
 [[gnu::always_inline]] inline Error take_exit(Vcpu& vcpu, const PinnedVmcs& vmcs, u32& reason)
 {
-	VREGCACHE_TRY(vcpu.cache.vm_exit_untraced(vmcs));
+	Error error = vcpu.cache.vm_exit_untraced(vmcs).error();
 	reason = VREGCACHE_TRY(vcpu.cache.read_untraced<Reg::kExitReason>(vmcs));
 	if (reason & kOrdinaryExit) [[likely]]
-		return Error::kNone;
+		return error;
 	vcpu.exception_untold = true;
 	u32 information = VREGCACHE_TRY(vcpu.cache.read_untraced<Reg::kExitInterruptionInformation>(vmcs));
 	if (InterruptionInformation{information}.is_nmi())
 		vrc_host_handle_nmi(vcpu.host);
-	return Error::kNone;
+	return error;
 }
 
 // PinnedVmcs, of which VM-entry needs nothing but that it is there: this is passed in no register.
@@ -33,7 +33,7 @@ struct MayEnter {
 // Interrupts off.  From the first host register that has the guest's value until the last has the host's again, a probe or
 // a tracer would run with the guest's debug registers, XCR0 or CR2; and an NMI would wait for it.
 //
-// The exit reason.  Without a bit of kOrdinaryExit in it vcpu.crossing says more.
+// The exit reason.  0 or another without a bit of kOrdinaryExit: vcpu.crossing says more.
 VRC_NOINSTR u32 cross(Vcpu& vcpu, MayEnter)
 {
 	vcpu.entry.to_guest(vcpu.breakpoints_armed);
@@ -43,7 +43,7 @@ VRC_NOINSTR u32 cross(Vcpu& vcpu, MayEnter)
 	Error error = Error::kNone;
 	if (result == EntryResult::kExited) [[likely]] {
 		error = take_exit(vcpu, PinnedVmcs(vcpu.access()), reason);
-		if (reason & kOrdinaryExit) [[likely]]
+		if ((reason & kOrdinaryExit) && error == Error::kNone) [[likely]]
 			return reason;
 	}
 	vcpu.crossing = {result, error};
@@ -75,7 +75,7 @@ VREGCACHE_COLD void tell_exception(Vcpu& vcpu, const PinnedVmcs& vmcs)
 [[maybe_unused]] VREGCACHE_COLD Result<void> finish_exception(Vcpu& vcpu, const PinnedVmcs& vmcs)
 {
 	Error error = vcpu.crossing.error;
-	if (!vcpu.cache.is_available(Reg::kExitReason)) {
+	if (error != Error::kNone && !vcpu.exception_untold) {
 		vcpu.cache.tell_vm_exit(vmcs);
 		return error;
 	}

@@ -48,10 +48,12 @@ struct CacheTestAccess {
 };
 
 struct ShadowTestAccess {
-	VREGCACHE_INLINE static bool change(Shadowed<kTscOffset>& shadow, u64 bits)
+	// False: it knows nothing that could be changed.
+	template <class Shadow>
+	VREGCACHE_INLINE static bool change(Shadow& shadow, u64 bits)
 	{
-		shadow.value_ ^= bits;
-		return true;
+		shadow.value_ ^= static_cast<typename Shadow::Value>(bits);
+		return shadow.known_;
 	}
 };
 
@@ -181,6 +183,8 @@ extern "C" void vrc_vcpu_use_cache(struct vrc_vcpu* handle, struct vrc_cache_use
 		cache.vm_entry_failure_exit(pinned);
 		break;
 	case VRC_CACHE_MARK_FOR_RELOAD:
+		if (use->reg >= index(Reg::kEnd))
+			return;
 		cache.mark_for_reload(loaded, vregcache::RegSet(reg) - cache.dirty());
 		break;
 	case VRC_CACHE_BIND:
@@ -230,7 +234,14 @@ extern "C" int vrc_vcpu_plant(struct vrc_vcpu* handle, enum vrc_plant fault, vrc
 		planted = CacheTestAccess::swap(vcpu.cache, reg, other);
 		break;
 	case VRC_PLANT_SHADOW:
-		planted = vregcache::ShadowTestAccess::change(vcpu.controls.tsc_offset, value);
+		auto change = [&](const auto& shadow) {
+			using Shadow = std::remove_cvref_t<decltype(shadow)>;
+			if (Shadow::kEncoding == number)
+				planted = vregcache::ShadowTestAccess::change(const_cast<Shadow&>(shadow), value);
+		};
+		for_each_shadow(vcpu.controls, change);
+		for_each_shadow(vcpu.msr_shadows, change);
+		for_each_shadow(vcpu.host_shadows, change);
 		break;
 	}
 	return planted ? 0 : -EINVAL;

@@ -4,15 +4,12 @@
  * general-purpose registers and nothing else.
  */
 #include <linux/linkage.h>
+#include <linux/objtool.h>
 #include <asm/asm.h>
 #include <asm/cpufeatures.h>
 #include <asm/nospec-branch.h>
 #include <asm/segment.h>
 #include <asm/alternative.h>
-#include <linux/version.h>
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 1, 0)
-#include <linux/objtool.h>
-#endif
 
 /* Offsets in struct EntryFrame; static_asserts in entry.h keep them true. */
 #define FRAME_GPR(number)	((number) * 8)

@@ -293,5 +293,24 @@ TEST_F(FailedEntry, FaultIsAnErrno)
 	expect_much_at_next_entry();
 }
 
+// A register that is set behind write-back is an error, and the NMI that the guest was left for is not lost with it.
+TEST_F(FailedEntry, RegisterSetBehindWriteBackIsAnErrnoAndAnNmiIsHandled)
+{
+	Step nmi = exit_for(reason::kExceptionOrNmi);
+	nmi.interruption = kEventValid | 2u << 8 | 2;
+	u64 rsp = 0x9000;
+	guest_.at_each_entry = [&] {
+		vrc_cache_use use = {.operation = VRC_CACHE_WRITE, .reg = index(Reg::kRsp), .value = ++rsp, .error = 0};
+		vrc_vcpu_use_cache(machine_.vcpu, &use);
+		EXPECT_EQ(use.error, 0);
+	};
+	for (const Step& step : {cpuid_exit(), nmi}) {
+		guest_.then(step);
+		EXPECT_EQ(machine_.run_vcpu(), -EIO);
+		EXPECT_EQ(host_.take_errors().size(), 1u);
+	}
+	EXPECT_EQ(host_.nmis_handled, 1u);
+}
+
 }  // namespace
 }  // namespace vregcache::test

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <vcpu/uapi.h>
 #include <vmx/architecture.h>
+#include <vregcache/vmx_layout.h>
 
 #include <cstdarg>
 #include <cstdio>
@@ -308,8 +309,27 @@ void vrc_host_reschedule()
 
 void vrc_host_prediction_barrier() {}
 
+namespace {
+
+// A handler that may ask for registers must find none from before the guest ran.
+void check_that_memory_is_not_old(const vrc_host_vcpu& vcpu)
+{
+	using namespace vregcache;
+	for (u32 number = 0; number < index(Reg::kEnd); number++) {
+		vrc_raw_register raw = {};
+		vrc_vcpu_raw_register(vcpu.machine, number, &raw);
+		const u32 encoding = VmxLayout::encoding(static_cast<Reg>(number));
+		const u64 in_vmcs = hardware().vmcs_memory.peek(hardware().cpu().vmx.current(), encoding);
+		if (raw.available && !raw.dirty && raw.value != in_vmcs)
+			host().complain("while a handler runs, memory has an old register " + std::to_string(number));
+	}
+}
+
+}  // namespace
+
 void vrc_host_handle_nmi(vrc_host_vcpu* vcpu)
 {
+	check_that_memory_is_not_old(*vcpu);
 	if (!host().interrupts_off)
 		host().complain("a host NMI is handled, and interrupts are on already");
 	host().nmis_handled++;
@@ -322,6 +342,7 @@ void vrc_host_take_interrupt(vrc_host_vcpu* vcpu)
 	if (--host().interrupts_off)
 		host().complain("an interrupt is taken, and interrupts stay off");
 	host().interrupts_taken++;
+	check_that_memory_is_not_old(*vcpu);
 	if (host().interruption_handler)
 		host().interruption_handler(*vcpu);
 }

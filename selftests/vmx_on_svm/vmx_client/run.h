@@ -55,8 +55,8 @@ inline u32 run()
 // emulator may save the RIP of an exit that comes right behind the delivery as it was before, so that the guest takes it twice.
 inline u32 run_undisturbed()
 {
-	constexpr Field kChanged[] = {kGuestRip,  kGuestRsp,         kGuestRflags,
-				      kActivity, kInterruptibility, kPendingDebug, kEntryInfo};
+	constexpr Field kChanged[] = {kGuestRip,         kGuestRsp,     kGuestRflags, kActivity,
+				      kInterruptibility, kPendingDebug, kEntryInfo};
 	constexpr unsigned kCount = sizeof(kChanged) / sizeof(kChanged[0]), kAttempts = 100;
 	u64 values[kCount];
 	for (unsigned i = 0; i < kCount; ++i)
