@@ -69,6 +69,15 @@ class Rules : public VcpuFixture {
 	}
 };
 
+// It is read behind what a VM-exit forgets, so that it does not go with it.
+TEST_F(Rules, ReasonOfTheLastExitIsInMemory)
+{
+	vrc_raw_register raw = {};
+	vrc_vcpu_raw_register(machine_.vcpu, index(Reg::kExitReason), &raw);
+	EXPECT_TRUE(raw.available);
+	EXPECT_EQ(raw.value, reason::kHlt);
+}
+
 TEST_F(Rules, DeliveryOfADebugExceptionEndsGeneralDetectAndBranchTraps)
 {
 	constexpr u64 kFixed = 1u << 10, kGeneralDetect = 1u << 13, kLbr = 1, kBtf = 2;
