@@ -22,11 +22,11 @@ KINDS = (
     ExitKind("hlt", "HLT to userspace and back", 5, 1),
     ExitKind("out", "OUT to userspace and back", 6, 1),
     ExitKind("in", "IN from userspace", 6, 1),
-    ExitKind("vmcall", "VMCALL", 6, 1),
-    ExitKind("mov_cr0", "MOV to CR0, same paging mode", 7, 3),
+    ExitKind("vmcall", "VMCALL", 5, 1),
+    ExitKind("mov_cr0", "MOV to CR0, same paging mode", 6, 3),
     ExitKind("wbinvd", "WBINVD"),
     ExitKind("ept", "EPT violation", 4, 0),
-    ExitKind("interrupt", "external interrupt", 2, 0),
+    ExitKind("interrupt", "external interrupt", 1, 0),
 )
 
 
