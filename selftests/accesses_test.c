@@ -96,12 +96,6 @@ FIXTURE_TEARDOWN(accesses)
 	munmap(self->pages, (EXITS + 1) * PAGE_BYTES);
 }
 
-/* The harness runs a test even when its setup was skipped. */
-#define RETURN_IF_SKIPPED() do {	\
-	if (_metadata->skip)		\
-		return;			\
-} while (0)
-
 static struct counter line(const char *reason)
 {
 	struct counters counters;

@@ -264,12 +264,6 @@ static void try_operation(struct __test_metadata *_metadata, struct _test_data_c
 	expect_has(_metadata, self->log.report, counter);
 }
 
-/* The harness runs a test even when its setup was skipped. */
-#define RETURN_IF_SKIPPED() do {	\
-	if (_metadata->skip)		\
-		return;			\
-} while (0)
-
 TEST_F(context, each_operation)
 {
 	unsigned int expected = variant->kind ? OPERATIONS : 0;

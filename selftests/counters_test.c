@@ -52,12 +52,6 @@ FIXTURE_TEARDOWN(counters)
 	vm_destroy(&self->vm);
 }
 
-/* The harness runs a test even when its setup was skipped. */
-#define RETURN_IF_SKIPPED() do {	\
-	if (_metadata->skip)		\
-		return;			\
-} while (0)
-
 static void start(struct vcpu *vcpu, unsigned int cpuids, unsigned int outs)
 {
 	struct kvm_regs regs = {

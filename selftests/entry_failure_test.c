@@ -17,7 +17,7 @@
 #include "lib/machine.h"
 #include "lib/modes.h"
 #include "lib/test_module.h"
-#include "lib/verification.h"
+#include "lib/faults.h"
 #include "lib/vm.h"
 
 #define CONTROL_ERROR		7
@@ -581,13 +581,13 @@ int main(void)
 	if (reason)
 		ksft_exit_skip("%s\n", reason);
 	/* What is done to the VMCS here is what verification would find. */
-	verified = verification_switch(0);
+	verified = parameter_set("verify", 0);
 	/* Host state belongs to a CPU, and must not change between being broken and mended. */
 	cpu = pin_here();
 	ksft_set_plan(COUNT(broken));
 	for (i = 0; i < COUNT(broken); i++)
 		test_one(&machine, &broken[i]);
-	verification_switch(verified);
+	parameter_set("verify", verified);
 	test_module_unload();
 	ksft_finished();
 }

@@ -14,7 +14,7 @@
 #include "lib/machine.h"
 #include "lib/modes.h"
 #include "lib/test_module.h"
-#include "lib/verification.h"
+#include "lib/faults.h"
 #include "vregcache_test/vregcache_test.h"
 
 #define GUEST_STATE	0x80000021ULL
@@ -45,7 +45,7 @@ FIXTURE_SETUP(entry)
 	if (reason)
 		SKIP(return, "%s", reason);
 	/* What is done to the VMCS here is what verification would find. */
-	self->verified = verification_switch(0);
+	self->verified = parameter_set("verify", 0);
 	pin_here();
 	vm_create(&self->vm, GUEST_MEM_SIZE);
 	vcpu_create(&self->vcpu, &self->vm, 0);
@@ -59,7 +59,7 @@ FIXTURE_TEARDOWN(entry)
 	kernel_log_close(&self->log);
 	vcpu_destroy(&self->vcpu);
 	vm_destroy(&self->vm);
-	verification_switch(self->verified);
+	parameter_set("verify", self->verified);
 	test_module_unload();
 }
 

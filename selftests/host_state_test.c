@@ -11,7 +11,9 @@
 #include <fcntl.h>
 #include <linux/hw_breakpoint.h>
 #include <linux/perf_event.h>
+#include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/io.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
@@ -452,6 +454,7 @@ TEST_F(host, limits_of_gdt_and_idt)
 	pin_here();
 	EXPECT_EQ(0, test_module_ioctl(VRC_TEST_HOST_TABLES, &before));
 	EXPECT_GT(0xffff, before.gdt_limit);
+	EXPECT_GT(0xffff, before.idt_limit);
 	for (int turn = 0; turn < 20; turn++) {
 		EXPECT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
 		EXPECT_EQ(0, test_module_ioctl(VRC_TEST_HOST_TABLES, &after));
@@ -530,6 +533,52 @@ static void read_msrs(int fd, uint64_t *values)
 		if (pread(fd, &values[i], sizeof(values[i]), host_msrs[i]) != sizeof(values[i]))
 			values[i] = 0;
 	}
+}
+
+GUEST_ASM(spin, 64, "1: jmp 1b\n");
+
+static void on_kick(int signal)
+{
+	(void)signal;
+}
+
+static void *spin_in_the_guest(void *argument)
+{
+	struct vcpu *vcpu = argument;
+
+	while (vcpu_run(vcpu) == KVM_EXIT_INTR && !vcpu->run->immediate_exit)
+		;
+	return NULL;
+}
+
+/* The guest's task is preempted in KVM_RUN, again and again, and the CPU is another's then. */
+TEST_F(host, tasks_that_share_the_cpu_with_the_guests)
+{
+	struct sigaction action = { .sa_handler = on_kick };
+	struct kvm_regs regs = { .rip = GUEST_CODE, .rflags = RFLAGS_FIXED, .rsp = GUEST_STACK };
+	unsigned int cpu, node, expected_cpu = pin_here();
+	uint32_t a, b, c, d, aux;
+	pthread_t thread;
+
+	sigaction(SIGUSR1, &action, NULL);
+	__cpuid(0x80000001, a, b, c, d);
+	vm_load(&self->vm, GUEST_CODE, spin);
+	vcpu_set_regs(&self->vcpu, &regs);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, spin_in_the_guest, &self->vcpu));
+	for (int turn = 0; turn < 100; turn++) {
+		/* The guest gets the CPU. */
+		usleep(1000);
+		EXPECT_EQ(getpid(), syscall(SYS_getpid));
+		EXPECT_EQ(0, syscall(SYS_getcpu, &cpu, &node, NULL));
+		EXPECT_EQ(expected_cpu, cpu);
+		if (d >> 27 & 1) {
+			asm volatile("rdtscp" : "=c"(aux) : : "rax", "rdx");
+			EXPECT_EQ(cpu | node << 12, aux);
+		}
+	}
+	self->vcpu.run->immediate_exit = 1;
+	pthread_kill(thread, SIGUSR1);
+	pthread_join(thread, NULL);
 }
 
 TEST_F(host, msrs_of_the_kernel)

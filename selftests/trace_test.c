@@ -94,12 +94,6 @@ FIXTURE_TEARDOWN(trace)
 	trace_close(&self->trace);
 }
 
-/* The harness runs a test even when its setup was skipped. */
-#define RETURN_IF_SKIPPED() do {	\
-	if (_metadata->skip)		\
-		return;			\
-} while (0)
-
 TEST_F(trace, events_are_these)
 {
 	static const char *const names[] = { "context_violation", "invalidate", "mismatch", "miss", "vm_entry", "vm_exit",

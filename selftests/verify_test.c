@@ -17,7 +17,7 @@
 #include "lib/modes.h"
 #include "lib/test_module.h"
 #include "lib/trace.h"
-#include "lib/verification.h"
+#include "lib/faults.h"
 #include "vregcache_test/vregcache_test.h"
 
 /* Registers by number; the parts of a segment follow each other. */
@@ -35,8 +35,7 @@ FIXTURE(verify) {
 	struct vm vm;
 	struct vcpu vcpu;
 	struct trace trace;
-	struct kernel_log log;
-	int kmsg;
+	struct fault_log log;
 	int was_on;
 	uint64_t mismatches;
 	uint64_t wrong_vmcss;
@@ -89,37 +88,11 @@ GUEST_ASM(exits, 64,
 	"	hlt\n"
 	"	jmp 1b\n");
 
-static void write_line(const char *path, const char *line)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0 || write(fd, line, strlen(line)) != (ssize_t)strlen(line))
-		die("writing to %s", path);
-	close(fd);
-}
-
 /* WARNs come again, and @function's once, for the log's judge. */
 static void announce(const char *function)
 {
-	char line[80];
-
-	write_line("/sys/kernel/debug/clear_warn_once", "1\n");
-	snprintf(line, sizeof(line), "vrc-expect: %s 1\n", function);
-	write_line("/dev/kmsg", line);
-}
-
-/* How many WARNs the log has since the last time. */
-static unsigned int count_warnings(int kmsg, const char *function)
-{
-	unsigned int found = 0;
-	char record[2048];
-	ssize_t bytes;
-
-	while ((bytes = read(kmsg, record, sizeof(record) - 1)) > 0 || errno == EPIPE) {
-		record[bytes > 0 ? bytes : 0] = 0;
-		found += strstr(record, "WARNING: ") && strstr(record, function);
-	}
-	return found;
+	warn_again();
+	announce_reports(1, function);
 }
 
 FIXTURE_SETUP(verify)
@@ -129,7 +102,7 @@ FIXTURE_SETUP(verify)
 	if (why)
 		SKIP(return, "%s", why);
 	pin_here();
-	self->was_on = verification_switch(1);
+	self->was_on = parameter_set("verify", 1);
 	why = trace_open(&self->trace);
 	ASSERT_EQ(NULL, why) TH_LOG("%s", why);
 	vm_create(&self->vm, GUEST_MEM_SIZE);
@@ -137,12 +110,9 @@ FIXTURE_SETUP(verify)
 	vcpu_enter_long(&self->vcpu);
 	vm_load(&self->vm, GUEST_CODE, halt);
 	ASSERT_EQ(0, vcpu_run_to_hlt(&self->vcpu));
-	kernel_log_open(&self->log);
-	self->kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	ASSERT_LE(0, self->kmsg);
-	lseek(self->kmsg, 0, SEEK_END);
-	self->mismatches = verification_count("faults", "mismatch");
-	self->wrong_vmcss = verification_count("faults", "wrong_vmcs");
+	fault_log_open(&self->log);
+	self->mismatches = fault_count("mismatch");
+	self->wrong_vmcss = fault_count("wrong_vmcs");
 	trace_clear();
 	trace_enable("mismatch", 1);
 }
@@ -152,22 +122,15 @@ FIXTURE_TEARDOWN(verify)
 	if (!self->vm.fd)
 		return;
 	trace_enable("mismatch", 0);
-	close(self->kmsg);
-	kernel_log_close(&self->log);
+	fault_log_close(&self->log);
 	vcpu_destroy(&self->vcpu);
 	vm_destroy(&self->vm);
 	trace_close(&self->trace);
-	verification_switch(self->was_on);
+	parameter_set("verify", self->was_on);
 	/* What comes later is not to be missed. */
-	write_line("/sys/kernel/debug/clear_warn_once", "1\n");
+	warn_again();
 	test_module_unload();
 }
-
-/* The harness runs a test even when its setup was skipped. */
-#define RETURN_IF_SKIPPED() do {	\
-	if (_metadata->skip)		\
-		return;			\
-} while (0)
 
 struct finding {
 	const char *reg;	/* as events have it */
@@ -179,6 +142,18 @@ struct finding {
 	const char *by;
 	const char *origin;	/* as the log has it */
 };
+
+/* One WARN, by this function, and so many lines, of which this is the first. */
+static void expect_told(struct __test_metadata *_metadata, struct _test_data_verify *self, const char *function,
+			unsigned int lines, const char *line)
+{
+	fault_log_read(&self->log);
+	EXPECT_EQ(1U, self->log.reports);
+	EXPECT_TRUE(strstr(self->log.report, function)) TH_LOG("%s", self->log.report);
+	EXPECT_EQ(lines, self->log.lines);
+	EXPECT_TRUE(strstr(self->log.line, line)) TH_LOG("expected \"%s\" in: %s", line, self->log.line);
+	fault_log_skip(&self->log);
+}
 
 /* These events came since, in this order, each perhaps several times, and nothing else; one WARN; one line. */
 static void expect_found(struct __test_metadata *_metadata, struct _test_data_verify *self, const struct finding *finding,
@@ -206,23 +181,22 @@ static void expect_found(struct __test_metadata *_metadata, struct _test_data_ve
 		EXPECT_EQ(is_origin, strstr(event->fields, " caller=vrc_") != NULL) TH_LOG("%s", event->fields);
 	}
 	EXPECT_EQ(findings, found + 1);
-	EXPECT_EQ(self->trace.count, verification_count("faults", "mismatch") - self->mismatches);
+	EXPECT_EQ(self->trace.count, fault_count("mismatch") - self->mismatches);
 	self->mismatches += self->trace.count;
 	trace_clear();
-	EXPECT_EQ(1U, count_warnings(self->kmsg, MISMATCH));
-
 	snprintf(line, sizeof(line), "vCPU 0: memory has 0x%lx for %s, its VMCS field 0x%x has 0x%lx; found at %s, %s",
 		 finding->memory, finding->log, finding->field, finding->vmcs, finding->at, finding->origin);
-	EXPECT_EQ(1U, kernel_log_count(&self->log, line)) TH_LOG("expected \"%s\" in:\n%s", line, self->log.text);
+	expect_told(_metadata, self, MISMATCH, 1, line);
 }
 
 static void expect_nothing(struct __test_metadata *_metadata, struct _test_data_verify *self)
 {
 	trace_read(&self->trace);
 	EXPECT_EQ(0U, self->trace.count) TH_LOG("%s", self->trace.event[0].fields);
-	EXPECT_EQ(self->mismatches, verification_count("faults", "mismatch"));
-	EXPECT_EQ(self->wrong_vmcss, verification_count("faults", "wrong_vmcs"));
-	EXPECT_EQ(0U, count_warnings(self->kmsg, "vrc_verify_"));
+	EXPECT_EQ(self->mismatches, fault_count("mismatch"));
+	EXPECT_EQ(self->wrong_vmcss, fault_count("wrong_vmcs"));
+	fault_log_read(&self->log);
+	EXPECT_EQ(0U, self->log.reports) TH_LOG("%s", self->log.report);
 }
 
 static long plant(struct vcpu *vcpu, unsigned long fault, uint32_t reg, uint64_t value)
@@ -454,12 +428,12 @@ TEST_F(verify, wrong_vmcs)
 	}
 	for (unsigned int i = 0; i < 3; i++)
 		EXPECT_LE(1U, at[i]);
-	EXPECT_EQ(self->trace.count, verification_count("faults", "wrong_vmcs") - self->wrong_vmcss);
-	EXPECT_EQ(self->mismatches, verification_count("faults", "mismatch"));
-	EXPECT_EQ(1U, count_warnings(self->kmsg, WRONG_VMCS));
+	EXPECT_EQ(self->trace.count, fault_count("wrong_vmcs") - self->wrong_vmcss);
+	EXPECT_EQ(self->mismatches, fault_count("mismatch"));
 	snprintf(line, sizeof(line), "vCPU 0: its VMCS 0x%lx should be the current one of CPU",
 		 event_number(&self->trace.event[0], "memory"));
-	EXPECT_EQ(1U, kernel_log_count(&self->log, line)) TH_LOG("%s", self->log.text);
+	/* Each of the two that failed says so. */
+	expect_told(_metadata, self, WRONG_VMCS, 3, line);
 
 	/* The other one is as it was, and both go on. */
 	self->wrong_vmcss += self->trace.count;
@@ -484,10 +458,10 @@ TEST_F(verify, what_was_cached_before_has_no_known_origin)
 	announce(MISMATCH);
 	/* There is an older record of it. */
 	vcpu_get_sregs(&self->vcpu, &sregs);
-	verification_switch(0);
+	parameter_set("verify", 0);
 	EXPECT_EQ(0, vcpu_run_to_hlt(&self->vcpu));
 	vcpu_get_sregs(&self->vcpu, &sregs);
-	verification_switch(1);
+	parameter_set("verify", 1);
 	finding.memory = sregs.idt.base;
 	finding.vmcs = sregs.idt.base ^ 0x3000;
 	vmcs_write(&self->vcpu, VMCS_GUEST_IDTR_BASE, finding.vmcs);
@@ -504,9 +478,9 @@ TEST_F(verify, nothing_is_found_or_compared_while_it_is_off)
 	uint64_t compared[ARRAY_SIZE(kinds)], rsp;
 
 	RETURN_IF_SKIPPED();
-	verification_switch(0);
+	parameter_set("verify", 0);
 	for (unsigned int i = 0; i < ARRAY_SIZE(kinds); i++)
-		compared[i] = verification_count("verified", kinds[i]);
+		compared[i] = verified_count(kinds[i]);
 	rsp = plant_stale_rsp(_metadata, &self->vcpu);
 	EXPECT_EQ(rsp, rsp_of(&self->vcpu));
 	ASSERT_EQ(0, plant(&self->vcpu, VRC_TEST_SHADOW, VMCS_TSC_OFFSET, 0x5000));
@@ -514,7 +488,7 @@ TEST_F(verify, nothing_is_found_or_compared_while_it_is_off)
 	ASSERT_EQ(0, plant(&self->vcpu, VRC_TEST_SHADOW, VMCS_TSC_OFFSET, 0x5000));
 	expect_nothing(_metadata, self);
 	for (unsigned int i = 0; i < ARRAY_SIZE(kinds); i++)
-		EXPECT_EQ(compared[i], verification_count("verified", kinds[i]));
+		EXPECT_EQ(compared[i], verified_count(kinds[i]));
 }
 
 TEST_F(verify, what_is_not_the_fault_cannot_be_planted)
@@ -569,15 +543,15 @@ TEST_F(verify, nothing_is_found_in_a_correct_run)
 	RETURN_IF_SKIPPED();
 	vm_load(&self->vm, GUEST_CODE, exits);
 	vcpu_enter_long(&self->vcpu);
-	hits = verification_count("verified", "hits");
-	registers = verification_count("verified", "registers");
-	shadows = verification_count("verified", "shadows");
+	hits = verified_count("hits");
+	registers = verified_count("registers");
+	shadows = verified_count("shadows");
 	EXPECT_EQ(KVM_EXIT_HLT, run_exits(&self->vcpu, 0));
 	EXPECT_EQ(KVM_EXIT_HLT, run_exits(&self->vcpu, 1));
 	/* Some 300 VM-entries a run. */
-	EXPECT_LT(500U, verification_count("verified", "hits") - hits);
-	EXPECT_LT(2000U, verification_count("verified", "registers") - registers);
-	EXPECT_LT(5000U, verification_count("verified", "shadows") - shadows);
+	EXPECT_LT(500U, verified_count("hits") - hits);
+	EXPECT_LT(2000U, verified_count("registers") - registers);
+	EXPECT_LT(5000U, verified_count("shadows") - shadows);
 	expect_nothing(_metadata, self);
 }
 
@@ -598,7 +572,7 @@ static void *run_until_stopped(void *argument)
 TEST_F(verify, switching_while_a_guest_runs)
 {
 	struct timespec pause = { .tv_nsec = 3000000 };
-	uint64_t hits = verification_count("verified", "hits");
+	uint64_t hits = verified_count("hits");
 	int here = pin_here(), other = another_cpu(here);
 	pthread_t thread;
 
@@ -611,14 +585,14 @@ TEST_F(verify, switching_while_a_guest_runs)
 	if (other >= 0)
 		pin_to_cpu(here);
 	for (int i = 0; i < 100; i++) {
-		verification_switch(i & 1);
+		parameter_set("verify", i & 1);
 		nanosleep(&pause, NULL);
 	}
 	stop = 1;
 	pthread_join(thread, NULL);
 	EXPECT_EQ(0, wrong_end);
-	EXPECT_LT(hits, verification_count("verified", "hits"));
-	verification_switch(1);
+	EXPECT_LT(hits, verified_count("hits"));
+	parameter_set("verify", 1);
 	expect_nothing(_metadata, self);
 }
 

@@ -10,7 +10,6 @@
 #include "vm.h"
 
 #define DEBUGFS		"/sys/kernel/debug"
-#define FAULTS		DEBUGFS "/vregcache/faults"
 #define CLEAR_WARN_ONCE	DEBUGFS "/clear_warn_once"
 #define LOCKDEP_STATS	"/proc/lockdep_stats"
 
@@ -20,16 +19,16 @@ static void need_debugfs(void)
 		die("debugfs");
 }
 
-uint64_t fault_count(const char *name)
+static uint64_t count_in(const char *path, const char *name)
 {
 	unsigned long count;
 	char found[64];
 	FILE *file;
 
 	need_debugfs();
-	file = fopen(FAULTS, "r");
+	file = fopen(path, "r");
 	if (!file)
-		die(FAULTS);
+		die("%s", path);
 	while (fscanf(file, "%63s %lu", found, &count) == 2) {
 		if (!strcmp(found, name)) {
 			fclose(file);
@@ -37,7 +36,17 @@ uint64_t fault_count(const char *name)
 		}
 	}
 	errno = 0;
-	die("%s has no line for %s", FAULTS, name);
+	die("%s has no line for %s", path, name);
+}
+
+uint64_t fault_count(const char *name)
+{
+	return count_in(DEBUGFS "/vregcache/faults", name);
+}
+
+uint64_t verified_count(const char *name)
+{
+	return count_in(DEBUGFS "/vregcache/verified", name);
 }
 
 static void write_text(const char *path, const char *text)
@@ -109,11 +118,11 @@ void fault_log_read(struct fault_log *log)
 		text++;
 		text[strcspn(text, "\n")] = 0;
 		if (!strncmp(text, "vregcache: ", 11)) {
-			log->lines++;
-			snprintf(log->line, sizeof(log->line), "%.*s", (int)sizeof(log->line) - 1, text);
+			if (!log->lines++)
+				snprintf(log->line, sizeof(log->line), "%.*s", (int)sizeof(log->line) - 1, text);
 		} else if (is_report(text)) {
-			log->reports++;
-			snprintf(log->report, sizeof(log->report), "%.*s", (int)sizeof(log->report) - 1, text);
+			if (!log->reports++)
+				snprintf(log->report, sizeof(log->report), "%.*s", (int)sizeof(log->report) - 1, text);
 		} else if (strstr(text, " tell_late+0x")) {
 			log->told_late++;
 		}

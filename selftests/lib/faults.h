@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the module says of faults: counters in debugfs, lines and WARNs in the kernel's log. */
+/* What the module says of faults, and of what it compared: counters in debugfs, lines and WARNs in the kernel's log. */
 #ifndef SELFTESTS_LIB_FAULTS_H
 #define SELFTESTS_LIB_FAULTS_H
 
@@ -7,6 +7,8 @@
 
 /* A line of /sys/kernel/debug/vregcache/faults. Dies when there is none of that name. */
 uint64_t fault_count(const char *name);
+/* The same of verified, which says what verification has compared. */
+uint64_t verified_count(const char *name);
 
 /* Every WARN that comes only once may come once more. */
 void warn_again(void);
@@ -19,7 +21,7 @@ void announce_reports(unsigned int count, const char *regex);
 
 struct fault_log {
 	int fd;
-	/* Lines of the module's, and what the kernel has to complain of; the last of each. */
+	/* Lines of the module's, and what the kernel has to complain of; the first of each. */
 	unsigned int lines;
 	unsigned int reports;
 	/* Lines of back traces of who tells later, from an interrupt of his own, what he must not tell where it happens. */

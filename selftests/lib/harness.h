@@ -6,3 +6,9 @@
  */
 #pragma GCC system_header
 #include "kselftest_harness.h"
+
+/* The harness runs a test even when its setup was skipped. */
+#define RETURN_IF_SKIPPED() do {	\
+	if (_metadata->skip)		\
+		return;			\
+} while (0)
