@@ -104,7 +104,7 @@ class Cache {
 		return (available_ & RegSet(kRegs...)).empty() && !observer_.watches_reads();
 	}
 
-	// read_all() where all_missing() said so just now.
+	// read_all() where all_missing() said so just now: a value that was set and is not stored would be lost.
 	template <Reg... kRegs>
 		requires(is_register(kRegs) && ...)
 	[[gnu::always_inline]] Result<void> read_all_missing(const Loaded& vmcs, Value<kRegs>&... values)
@@ -139,7 +139,7 @@ class Cache {
 	}
 
 	// Gives up what memory has of these registers, also what was set and is not stored yet, so that the next read takes the
-	// VMCS's value: for whoever knows that the VMCS has a newer one.
+	// VMCS's value: for whoever knows that the VMCS has a newer one.  KVM: kvm_register_mark_for_reload().
 	void mark_for_reload(const Loaded&, RegSet set)
 	{
 		context_.check(Operation::kReload, kNoReg);
@@ -219,7 +219,8 @@ class Cache {
 	}
 
 	// @value is what the VMCS has, which the caller knows from elsewhere, such as assembly that read the field.
-	// True: the register was available, perhaps with a newer value, and @value was not taken.
+	// True: the register was available, perhaps with a newer value, and @value was not taken.  KVM:
+	// kvm_register_test_and_mark_available().
 	template <Reg kReg, std::same_as<Value<kReg>> V>
 		requires(is_register(kReg))
 	[[gnu::always_inline]] bool test_and_mark_available(const Loaded&, V value)

@@ -5,7 +5,8 @@
 // PinnedVmcs: interrupts are off as well, which write-back and VM-entry need.
 //
 // Whoever loads the VMCS makes the token; every operation of the cache asks for one.  Access is what stands below:
-// raw VMREAD and VMWRITE in the module, a model that counts in host tests.
+// raw VMREAD and VMWRITE in the module, a model that counts in host tests.  Fields are those of a VMCS: another layout
+// of registers would bring tokens of its own.
 #pragma once
 
 #include <concepts>

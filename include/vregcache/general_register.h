@@ -69,6 +69,7 @@ Result<void> write_gpr(Cache& cache, const typename Cache::Loaded& vmcs, GprFile
 	return write_gpr_raw(cache, vmcs, file, gpr, VREGCACHE_TRY(cut_to_mode(cache, vmcs, value)));
 }
 
+// Errors: as Cache::read().
 template <Reg kReg, class Cache>
 	requires(kReg == Reg::kRip || kReg == Reg::kRsp)
 Result<u64> read_in_mode(Cache& cache, const typename Cache::Loaded& vmcs)

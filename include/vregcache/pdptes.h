@@ -13,6 +13,7 @@ struct Pdptes {
 	bool operator==(const Pdptes&) const = default;
 };
 
+// As the VMCS has them, whatever the guest's paging mode.  Errors: as Cache::read().
 template <class Cache>
 Result<Pdptes> read_pdptes(Cache& cache, const typename Cache::Loaded& vmcs)
 {

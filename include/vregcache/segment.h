@@ -32,6 +32,7 @@ constexpr u32 kGranularity = 1u << 15;
 constexpr u32 kUnusable = 1u << 16;
 }  // namespace access_rights
 
+// Errors: as Cache::read().
 template <class Cache>
 Result<SegmentState> read_segment(Cache& cache, const typename Cache::Loaded& vmcs, Segment segment)
 {
@@ -44,6 +45,7 @@ Result<SegmentState> read_segment(Cache& cache, const typename Cache::Loaded& vm
 	return state;
 }
 
+// Errors: none for these registers; the VMCS gets them at write-back.
 template <class Cache>
 Result<void> write_segment(Cache& cache, const typename Cache::Loaded& vmcs, Segment segment, const SegmentState& state)
 {

@@ -33,7 +33,6 @@ constexpr Field<0x2008> kVmExitMsrLoadAddress{};
 constexpr Field<0x200a> kVmEntryMsrLoadAddress{};
 constexpr Field<0x2010> kTscOffset{};
 constexpr Field<0x201a> kEptPointer{};
-constexpr Field<0x202c> kXssExitingBitmap{};
 constexpr Field<0x2400> kGuestPhysicalAddress{};
 constexpr Field<0x2800> kVmcsLinkPointer{};
 constexpr Field<0x2802> kGuestIa32Debugctl{};

@@ -790,8 +790,7 @@ TEST(FieldName, NoTwoFieldsShareOne)
 {
 	std::set<std::string> names = {field_name(0x7ffe)};
 	for (const auto& sdm : kSdmFields) {
-		if (sdm.kind != vregcache::FieldKind::kExitInformation &&
-		    sdm.encoding != AnyField(field::kXssExitingBitmap).encoding) {
+		if (sdm.kind != vregcache::FieldKind::kExitInformation) {
 			EXPECT_TRUE(names.insert(field_name(sdm.encoding)).second) << field_name(sdm.encoding);
 		}
 	}

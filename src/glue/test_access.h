@@ -3,7 +3,7 @@
 #ifndef VREGCACHE_GLUE_TEST_ACCESS_H
 #define VREGCACHE_GLUE_TEST_ACCESS_H
 
-#include "kernel.h"
+#include "kernel_test.h"
 
 struct file;
 struct ratelimit_state;

@@ -6,6 +6,7 @@
 #include "crossing.h"
 #include "exits.h"
 #include "reconcile.h"
+#include "trace.h"
 
 namespace {
 

@@ -3,6 +3,7 @@
 // must not use them.  For tests alone.
 #pragma once
 
+#include "../glue/kernel_test.h"
 #include "pmi.h"
 
 namespace vregcache {

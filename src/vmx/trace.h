@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 // Trace events: one NOP each while nobody listens.  What an event tells is fetched behind its key, from memory: no event
-// reads a VMCS field.  Not for code that must not be instrumented.
+// reads a VMCS field.  Not for code that must not be instrumented.  Those of a vCPU's entries and exits are in
+// src/vcpu/trace.h.
 #pragma once
 
 #include <vregcache/register.h>
@@ -11,8 +12,6 @@
 #include "types.h"
 
 // By the names that the kernel's macros give them.
-extern tracepoint g_vm_entry asm("__tracepoint_vm_entry");
-extern tracepoint g_vm_exit asm("__tracepoint_vm_exit");
 extern tracepoint g_miss asm("__tracepoint_miss");
 extern tracepoint g_write_back asm("__tracepoint_write_back");
 extern tracepoint g_invalidate asm("__tracepoint_invalidate");
@@ -37,13 +36,6 @@ namespace {
 				 [c] "r"(static_cast<u64>(third)) : "memory");                         \
 	})
 // clang-format on
-
-// What follows after an exit, for people.
-enum class ExitEnd : u8 {
-#define VRC_ENUMERATOR(number, name, constant) constant = number
-	VRC_EXIT_ENDS(VRC_ENUMERATOR)
-#undef VRC_ENUMERATOR
-};
 
 // The vCPU is given by reference, so that its number is read behind the key.
 [[gnu::always_inline]] inline void trace_miss(const u32& vcpu, vregcache::Reg reg, u64 value)
@@ -75,58 +67,6 @@ enum class ExitEnd : u8 {
 {
 	if (is_traced<g_vmcs_load>()) [[unlikely]]
 		VRC_CALL_ASIDE(vrc_trace_vmcs_load, vcpu, vmcs, from);
-}
-
-template <class Vcpu>
-VREGCACHE_COLD void tell_vm_entry(const Vcpu& vcpu)
-{
-	using vregcache::Reg;
-	vrc_trace_entry entry = {};
-	entry.vcpu = vcpu.id;
-	entry.available = vcpu.cache.available().bits();
-	entry.dirty = vcpu.cache.dirty().bits();
-	entry.rip = vcpu.cache.peek(Reg::kRip);
-	if (vcpu.event.pending()) {
-		entry.event = vcpu.event.information.word;
-		entry.error_code = vcpu.event.error_code;
-	}
-	vrc_trace_vm_entry(&entry);
-}
-
-template <class Vcpu>
-[[gnu::always_inline]] inline void trace_vm_entry(const Vcpu& vcpu)
-{
-	if (is_traced<g_vm_entry>()) [[unlikely]]
-		tell_vm_entry(vcpu);
-}
-
-template <class Vcpu>
-VREGCACHE_COLD void tell_vm_exit(const Vcpu& vcpu, u32 reason, ExitEnd next)
-{
-	using vregcache::Reg;
-	auto peek = [&vcpu](Reg reg) { return vcpu.cache.peek(reg); };
-	vrc_trace_exit exit = {};
-	exit.vcpu = vcpu.id;
-	exit.reason = reason;
-	exit.next = static_cast<u32>(next);
-	exit.available = vcpu.cache.available().bits();
-	exit.dirty = vcpu.cache.dirty().bits();
-	exit.rip = peek(Reg::kRip);
-	exit.qualification = peek(Reg::kExitQualification);
-	exit.guest_physical = peek(Reg::kGuestPhysicalAddress);
-	exit.interruption = static_cast<u32>(peek(Reg::kExitInterruptionInformation));
-	exit.interruption_error = static_cast<u32>(peek(Reg::kExitInterruptionErrorCode));
-	exit.vectoring = static_cast<u32>(peek(Reg::kIdtVectoringInformation));
-	exit.length = static_cast<u32>(peek(Reg::kExitInstructionLength));
-	vrc_trace_vm_exit(&exit);
-}
-
-// @end_of says what follows, asked only if somebody listens.
-template <class Vcpu, class EndOf>
-[[gnu::always_inline]] inline void trace_vm_exit(const Vcpu& vcpu, u32 reason, EndOf end_of)
-{
-	if (is_traced<g_vm_exit>()) [[unlikely]]
-		tell_vm_exit(vcpu, reason, end_of());
 }
 
 }  // namespace

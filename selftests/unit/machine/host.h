@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include <glue/kernel.h>
+#include <glue/kernel_test.h>
 #include <vregcache/policy.h>
 
 #include "emulation.h"
