@@ -122,6 +122,7 @@ static void by_nmi(struct attempt *attempt)
 
 	cpu = get_cpu();
 	attempt->cpu = cpu;
+	/* Whoever sees it sees its CPU. */
 	smp_store_release(&in_nmi_attempt, attempt);
 	apic->send_IPI(cpu, NMI_VECTOR);
 	put_cpu();

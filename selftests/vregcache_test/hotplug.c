@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A task that cannot leave a CPU that goes offline, and uses a vCPU there. The scheduler moves each other task away before
- * it runs again; this one's migration is disabled for a while, as it may be by any lock of a PREEMPT_RT kernel.
+ * A task that cannot leave a CPU that goes offline, and uses a vCPU there. The scheduler moves each other task away
+ * before it runs again; this one's migration is disabled for a while, as it may be by any lock of a PREEMPT_RT kernel.
  */
 #include <linux/cpumask.h>
 #include <linux/jiffies.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * More of the boundary in kernel.h, for tests alone: what src/glue/test_access.c asks of the machine, which is implemented
- * in src/vcpu/test_access.h.
+ * More of the boundary in kernel.h, for tests alone: what src/glue/test_access.c asks of the machine, which is
+ * implemented in src/vcpu/test_access.h.
  */
 #ifndef VREGCACHE_GLUE_KERNEL_TEST_H
 #define VREGCACHE_GLUE_KERNEL_TEST_H
@@ -11,6 +11,8 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+struct vrc_vcpu;
 
 /* Fields of the vCPU's VMCS, below the register cache; and VMCLEAR behind the module's back. */
 int vrc_vcpu_raw_vmread(struct vrc_vcpu *vcpu, vrc_u32 encoding, vrc_u64 *value);

@@ -148,6 +148,7 @@
 #define VRC_FOUND_AT(X)					\
 	X(0, miss, kMiss),				\
 	X(1, hit, kHit),				\
-	X(2, entry, kVmEntry)
+	X(VRC_FOUND_AT_ENTRY, entry, kVmEntry)
+#define VRC_FOUND_AT_ENTRY 2
 
 #endif

@@ -80,10 +80,6 @@ void vrc_verify_end(void)
 			hits, registers, shadows);
 }
 
-#define NUMBER_OF_PLACE(number, name, constant)		\
-	VRC_FOUND_AT_##name = number
-enum { VRC_FOUND_AT(NUMBER_OF_PLACE) };
-
 #define NAME_OF_REGISTER(number, mask, name, reg)	\
 	[number] = #name
 #define NAME_OF(number, name, constant)			\
@@ -94,6 +90,13 @@ static const char *where(const struct vrc_mismatch *mismatch)
 	static const char *const names[] = { VRC_FOUND_AT(NAME_OF) };
 
 	return names[mismatch->at];
+}
+
+static const char *who_has_which(const struct vrc_mismatch *mismatch)
+{
+	if (mismatch->at == VRC_FOUND_AT_ENTRY)
+		return "the guest runs with the VMCS's value, and whoever reads the cache has memory's";
+	return "whoever reads the cache has memory's value";
 }
 
 static const char *unnamed_origin(const struct vrc_mismatch *mismatch)
@@ -122,8 +125,7 @@ static noinline __noclone void vrc_verify_mismatch(const struct vrc_mismatch *mi
 		mismatch->vcpu, mismatch->memory, is_register ? registers[mismatch->reg] : mismatch->name,
 		mismatch->field, mismatch->vmcs, where(mismatch), origin, current->comm,
 		task_pid_nr(current), raw_smp_processor_id(),
-		mismatch->at == VRC_FOUND_AT_entry ? "the guest runs with the VMCS's value, and whoever reads the cache has memory's" :
-						     "whoever reads the cache has memory's value");
+		who_has_which(mismatch));
 	WARN_ON_ONCE(1);
 }
 

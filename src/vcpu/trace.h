@@ -37,7 +37,7 @@ VREGCACHE_COLD void tell_vm_entry(const Vcpu& vcpu)
 		tell_vm_entry(vcpu);
 }
 
-VREGCACHE_COLD void tell_vm_exit(const Vcpu& vcpu, u32 reason, ExitEnd next)
+[[maybe_unused]] VREGCACHE_COLD void tell_vm_exit(const Vcpu& vcpu, u32 reason, ExitEnd next)
 {
 	auto peek = [&vcpu](Reg reg) { return vcpu.cache.peek(reg); };
 	vrc_trace_exit exit = {};
