@@ -535,7 +535,7 @@ static void read_msrs(int fd, uint64_t *values)
 	}
 }
 
-GUEST_ASM(spin, 64, "1: jmp 1b\n");
+GUEST_ASM(spin, 64, "1: incq " GUEST_STRING(GUEST_DATA) "\n jmp 1b\n");
 
 static void on_kick(int signal)
 {
@@ -545,10 +545,12 @@ static void on_kick(int signal)
 static void *spin_in_the_guest(void *argument)
 {
 	struct vcpu *vcpu = argument;
+	long reason;
 
-	while (vcpu_run(vcpu) == KVM_EXIT_INTR && !vcpu->run->immediate_exit)
-		;
-	return NULL;
+	do {
+		reason = vcpu_run(vcpu);
+	} while (reason == KVM_EXIT_INTR && !vcpu->run->immediate_exit);
+	return (void *)reason;
 }
 
 /*
@@ -561,9 +563,12 @@ TEST_F(host, tasks_that_share_the_cpu_with_the_guests)
 	struct kvm_regs regs = { .rip = GUEST_CODE, .rflags = RFLAGS_FIXED | RFLAGS_IF, .rsp = GUEST_STACK };
 	unsigned int cpu, node, expected_cpu = pin_here();
 	uint32_t a, b, c, d, aux;
+	uint64_t rounds = 0, shared = 0;
 	pthread_t thread;
+	void *reason;
 
 	sigaction(SIGUSR1, &action, NULL);
+	vm_write64(&self->vm, GUEST_DATA, 0);
 	__cpuid(0x80000001, a, b, c, d);
 	vm_load(&self->vm, GUEST_CODE, spin);
 	vcpu_set_regs(&self->vcpu, &regs);
@@ -571,6 +576,8 @@ TEST_F(host, tasks_that_share_the_cpu_with_the_guests)
 	for (int turn = 0; turn < 100; turn++) {
 		/* The guest gets the CPU. */
 		usleep(1000);
+		shared += vm_read64(&self->vm, GUEST_DATA) != rounds;
+		rounds = vm_read64(&self->vm, GUEST_DATA);
 		EXPECT_EQ(getpid(), syscall(SYS_getpid));
 		EXPECT_EQ(0, syscall(SYS_getcpu, &cpu, &node, NULL));
 		EXPECT_EQ(expected_cpu, cpu);
@@ -581,7 +588,9 @@ TEST_F(host, tasks_that_share_the_cpu_with_the_guests)
 	}
 	self->vcpu.run->immediate_exit = 1;
 	pthread_kill(thread, SIGUSR1);
-	pthread_join(thread, NULL);
+	pthread_join(thread, &reason);
+	EXPECT_EQ(KVM_EXIT_INTR, (long)reason);
+	EXPECT_LT(50U, shared);
 }
 
 TEST_F(host, msrs_of_the_kernel)

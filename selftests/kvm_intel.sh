@@ -3,7 +3,7 @@
 # The kernel's own kvm_intel, on the same CPU and with the same guests.  If it fails here, the machine is no VMX CPU or a
 # test asks for what KVM does not do.  Leaves vregcache loaded, or not, as it was found.
 
-. ./lib/tap.sh
+. ./tap.sh
 PROGRAMS="registers_test guest_modes_test signals_test state_ioctls_test"
 modules=/lib/modules/$(uname -r)
 

@@ -3,7 +3,7 @@
 # Loading and unloading of the module: what it leaves, and what it refuses.
 # Leaves the module loaded, or not, as it was found.
 
-. ./lib/tap.sh
+. ./tap.sh
 DEVICE=/dev/vregcache
 MODULE=$VRC_MODULES/vregcache.ko
 

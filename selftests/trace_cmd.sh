@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # trace-cmd, the tool that people use, understands the module's events and traces its functions by names that can be typed.
 
-. ./lib/tap.sh
+. ./tap.sh
 TRACEFS=/sys/kernel/tracing
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -128,9 +128,6 @@ static void by_nmi(struct attempt *attempt)
 	put_cpu();
 	wait_for(attempt);
 	WRITE_ONCE(in_nmi_attempt, NULL);
-	/* If it has not come in time it may be on its way. */
-	if (!attempt->ended)
-		synchronize_rcu();
 }
 
 /* ---- the scheduler ---- */
@@ -318,6 +315,9 @@ static long use(void __user *argument)
 	attempt->use.value = request->value;
 	mutex_lock(&one_at_a_time);
 	error = WITH_VCPU(request->vcpu, start, attempt);
+	/* An NMI that has not come in time may be on its way. */
+	if (attempt->error == -ETIMEDOUT)
+		synchronize_rcu();
 	mutex_unlock(&one_at_a_time);
 	if (!error)
 		error = attempt->error;

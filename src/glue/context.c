@@ -173,7 +173,7 @@ static bool may_hold_run_queue(enum vrc_fault kind)
 {
 	if (!irqs_disabled() || in_nmi() || in_hardirq())
 		return false;
-	return kind == VRC_FAULT_SCHEDULER || !IS_ENABLED(CONFIG_PREEMPT_COUNT);
+	return kind == VRC_FAULT_SCHEDULER || !(IS_ENABLED(CONFIG_PREEMPT_COUNT) || IS_ENABLED(CONFIG_LOCKDEP));
 }
 
 static noinline void violated(struct violation *it)

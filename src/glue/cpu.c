@@ -270,7 +270,8 @@ void vrc_host_cpu_facts(struct vrc_cpu_facts *facts)
 /* What sysfs shows in /sys/module, wherever the caller would look for that. */
 enum vrc_presence vrc_module_presence(const char *name)
 {
-	struct kobject *found = kset_find_obj(THIS_MODULE->mkobj.kobj.kset, name);
+	struct kset *modules = THIS_MODULE->mkobj.kobj.kset;
+	struct kobject *found = modules ? kset_find_obj(modules, name) : NULL;
 	enum vrc_presence presence;
 
 	if (!found)

@@ -2,7 +2,7 @@
 /*
  * Verification: each vCPU's register cache is compared with the VMCS behind it (src/vmx/verification.h).  A difference
  * is counted and traced each time, and changes nothing.  The first one is told, with a WARN, and so is the first after
- * debugfs clear_warn_once was written.
+ * debugfs clear_warn_once was written; but not what the handler of a hard interrupt finds.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 #include <linux/kernel.h>

@@ -75,16 +75,19 @@ VREGCACHE_COLD void tell_exception(Vcpu& vcpu, const PinnedVmcs& vmcs)
 [[maybe_unused]] VREGCACHE_COLD Result<void> finish_exception(Vcpu& vcpu, const PinnedVmcs& vmcs)
 {
 	Error error = vcpu.crossing.error;
-	if (error != Error::kNone && !vcpu.exception_untold) {
+	bool known = vcpu.cache.is_available(Reg::kExitInterruptionInformation);
+	if (!known && !vcpu.exception_untold) {
 		vcpu.cache.tell_vm_exit(vmcs);
 		return error;
 	}
 	tell_exception(vcpu, vmcs);
-	if (error != Error::kNone)
+	if (!known)
 		return error;
 	InterruptionInformation what{static_cast<u32>(vcpu.cache.peek(Reg::kExitInterruptionInformation))};
 	if (!what.is_nmi() && what.vector() == vector::kMachineCheck)
 		vrc_host_handle_machine_check();
+	if (error != Error::kNone)
+		return error;
 	return {};
 }
 

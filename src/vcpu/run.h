@@ -100,13 +100,14 @@ class EntryScope {
 	vcpu.event.information = {};
 }
 
-// No entry, or no reason for the exit, or one by an exception or NMI.  Without a reason it is taken for a VM-entry that
+// No entry, or an error at the exit, or one by an exception or NMI.  Without a reason it is taken for a VM-entry that
 // succeeded: the event was delivered, and there is no second VMLAUNCH.
 VREGCACHE_COLD Result<void> extraordinary_exit(Vcpu& vcpu, const PinnedVmcs& vmcs, Exit& exit)
 {
 	if (vcpu.crossing.result != EntryResult::kExited)
 		return entry_failed(vcpu, vmcs, vcpu.crossing.result, exit);
-	entered(vcpu);
+	if (!(vcpu.cache.peek(Reg::kExitReason) & kEntryFailure))
+		entered(vcpu);
 	exit.failed = false;
 	exit.reason = ExitReason::kExceptionOrNmi;
 	return finish_exception(vcpu, vmcs);
