@@ -16,6 +16,8 @@
 #include "lib/vm.h"
 
 #define EXITS		2000
+/* What exits more often than that is slow in an emulator, with lockdep, and with verification more so; in seconds. */
+#define SLOW		120
 #define PAGES_GPA	0x1000000UL
 #define RFLAGS_RF	0x10000UL
 
@@ -270,7 +272,7 @@ TEST_F(accesses, out_with_rf)
  * The event goes again: its instruction's length is read; interruption information is written, and the length, which stays
  * the same, but once.
  */
-TEST_F(accesses, ept_violation_in_event_delivery)
+TEST_F_TIMEOUT(accesses, ept_violation_in_event_delivery, SLOW)
 {
 	struct counter violations;
 
@@ -321,7 +323,7 @@ TEST_F(accesses, ept_violation_of_iret_from_an_nmi)
  * The single step behind CPUID is injected: pending debug exceptions, DEBUGCTL and DR7 are read; interruption information
  * is written.
  */
-TEST_F(accesses, cpuid_with_tf)
+TEST_F_TIMEOUT(accesses, cpuid_with_tf, SLOW)
 {
 	RETURN_IF_SKIPPED();
 	vm_load(&self->vm, GUEST_CODE, tf_cpuid);
@@ -330,7 +332,7 @@ TEST_F(accesses, cpuid_with_tf)
 }
 
 /* An interrupt for each OUT: interruption information is written. */
-TEST_F(accesses, injection)
+TEST_F_TIMEOUT(accesses, injection, SLOW)
 {
 	struct kvm_interrupt interrupt = { .irq = 0x40 };
 	struct kvm_regs regs = { .rcx = 0 };
@@ -361,7 +363,7 @@ TEST_F(accesses, injection)
  * An interrupt that must wait: the window is asked for, and when it opens, RFLAGS and interruptibility are read beside the
  * reason, and the interrupt is injected and the window closed.
  */
-TEST_F(accesses, interrupt_window)
+TEST_F_TIMEOUT(accesses, interrupt_window, SLOW)
 {
 	struct kvm_interrupt interrupt = { .irq = 0x40 };
 	struct kvm_regs regs = { .rcx = 0 };
