@@ -18,8 +18,6 @@
 #include "vregcache_test/vregcache_test.h"
 
 #define TIMES 3
-/* By the cache's numbers. */
-#define RFLAGS 2
 
 GUEST_ASM(say, 64,
 	"1:	out %al, $" GUEST_STRING(PORT_TEST) "\n"
@@ -167,7 +165,7 @@ static long use(int device, struct vcpu *vcpu, enum vrc_test_where where, const 
 		uint64_t value, struct vrc_test_context *request)
 {
 	*request = (struct vrc_test_context){
-		.vcpu = vcpu->fd, .context = where, .operation = operation->number, .reg = RFLAGS, .value = value,
+		.vcpu = vcpu->fd, .context = where, .operation = operation->number, .reg = CACHE_RFLAGS, .value = value,
 	};
 	return ioctl_ptr(device, VRC_TEST_USE_CACHE, request);
 }

@@ -305,8 +305,6 @@ TEST_F(cpus, go_with_the_vmcs_of_an_idle_guest)
 	}
 }
 
-#define IDTR_BASE 19
-
 struct stayer {
 	struct vrc_test_stay request;
 	volatile int begun;
@@ -329,7 +327,7 @@ static void take_cpu_away(struct runner *runner, struct stayer *stayer, int in_u
 	pthread_t thread;
 
 	*stayer = (struct stayer) {
-		.request = { .vcpu = runner->vcpu.fd, .cpu = 1, .reg = IDTR_BASE, .in_use = in_use },
+		.request = { .vcpu = runner->vcpu.fd, .cpu = 1, .reg = CACHE_IDTR_BASE, .in_use = in_use },
 	};
 	if (pthread_create(&thread, NULL, stay_there, stayer))
 		die("pthread_create");

@@ -25,6 +25,14 @@ done
 loaded kvm_intel && [ -c /dev/kvm ]
 result $? "kvm_intel loads"
 
+# Told at once that it is refused; a later kernel's kvm_intel has VMX already then, which is the first reason.
+lines=$(dmesg | wc -l)
+# Word splitting is wanted: these are several parameters.
+# shellcheck disable=SC2086
+! insmod "$VRC_MODULES/vregcache.ko" $VRC_INSMOD_ARGS perf_guest=1 2>/dev/null && ! loaded vregcache &&
+	dmesg | tail -n "+$((lines + 1))" | grep -Eq 'load it without perf_guest=1|VMX is in use'
+result $? "vregcache with perf_guest=1 is refused, with a reason"
+
 # Each result of the programs is one here, under a number of this file's.
 VRC_DEVICE=/dev/kvm
 export VRC_DEVICE

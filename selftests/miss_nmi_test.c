@@ -21,12 +21,6 @@
 /* With two CPUs the last one takes some 130 of the seconds that Bochs makes pass. */
 #define TIMEOUT		400
 
-/* As enum class Reg of include/vregcache/register.h has them. */
-#define REG_CR3				8
-#define REG_IDTR_BASE			19
-#define REG_GUEST_PHYSICAL_ADDRESS	29
-#define REG_FS_BASE			(32 + 4 * VMCS_FS + 1)
-
 /* Pages that the guest has not touched. */
 #define FIRST_PAGE	0x30000
 #define PAGE_STEP	0x4000
@@ -118,17 +112,17 @@ static void read_slowly(struct __test_metadata *_metadata, struct vm *vm, struct
 
 TEST_F_TIMEOUT(miss, of_a_base_is_not_marked_before_its_value_is_there, TIMEOUT)
 {
-	read_slowly(_metadata, &self->vm, &self->vcpu, REG_IDTR_BASE, VMCS_GUEST_IDTR_BASE, 0x5000);
+	read_slowly(_metadata, &self->vm, &self->vcpu, CACHE_IDTR_BASE, VMCS_GUEST_IDTR_BASE, 0x5000);
 }
 
 TEST_F_TIMEOUT(miss, of_a_segment_is_not_marked_before_its_value_is_there, TIMEOUT)
 {
-	read_slowly(_metadata, &self->vm, &self->vcpu, REG_FS_BASE, VMCS_BASE(FS), 0x7000);
+	read_slowly(_metadata, &self->vm, &self->vcpu, CACHE_BASE(FS), VMCS_BASE(FS), 0x7000);
 }
 
 TEST_F_TIMEOUT(miss, of_cr3_is_not_marked_before_its_value_is_there, TIMEOUT)
 {
-	read_slowly(_metadata, &self->vm, &self->vcpu, REG_CR3, VMCS_GUEST_CR3, 0x8);
+	read_slowly(_metadata, &self->vm, &self->vcpu, CACHE_CR3, VMCS_GUEST_CR3, 0x8);
 }
 
 /*
@@ -146,7 +140,7 @@ TEST_F_TIMEOUT(miss, of_several_is_not_marked_before_its_value_is_there, TIMEOUT
 	/* The others read other registers. */
 	start_at(&self->vm, &self->vcpu, guest_touches, guest_touches_end);
 	ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
-	self->request.number = REG_GUEST_PHYSICAL_ADDRESS;
+	self->request.number = CACHE_GUEST_PHYSICAL_ADDRESS;
 	for (i = 0; i < ARRAY_SIZE(functions) && !(self->request.fresh_unavailable && self->request.fresh_available); i++) {
 		long error;
 

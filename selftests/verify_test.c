@@ -20,10 +20,6 @@
 #include "lib/faults.h"
 #include "vregcache_test/vregcache_test.h"
 
-/* Registers by number; the parts of a segment follow each other. */
-#define RSP		1
-#define SS_BASE		41
-#define SS_LIMIT	42
 #define VMCS_TSC_OFFSET	0x2010
 #define VMCS_GUEST_RSP	0x681c
 
@@ -229,7 +225,7 @@ static uint64_t plant_stale_rsp(struct __test_metadata *_metadata, struct vcpu *
 	uint64_t rsp = rsp_of(vcpu);
 
 	ASSERT_EQ(0, vcpu_run_to_hlt(vcpu));
-	ASSERT_EQ(0, plant(vcpu, VRC_TEST_STALE, RSP, 0));
+	ASSERT_EQ(0, plant(vcpu, VRC_TEST_STALE, CACHE_RSP, 0));
 	return rsp;
 }
 
@@ -281,7 +277,7 @@ TEST_F(verify, lost_write_back)
 	announce(MISMATCH);
 	finding.vmcs = rsp_of(&self->vcpu);
 	set_rsp(&self->vcpu, finding.memory);
-	ASSERT_EQ(0, plant(&self->vcpu, VRC_TEST_LOSE, RSP, 0));
+	ASSERT_EQ(0, plant(&self->vcpu, VRC_TEST_LOSE, CACHE_RSP, 0));
 	EXPECT_EQ(0, vcpu_run_to_hlt(&self->vcpu));
 	expect_found(_metadata, self, &finding, 1);
 	/* So the guest ran without it. */
@@ -344,13 +340,13 @@ TEST_F(verify, swapped_parts_of_a_segment)
 	announce(MISMATCH);
 	vcpu_get_sregs(&self->vcpu, &before);
 	ASSERT_NE(before.ss.base, before.ss.limit);
-	ASSERT_EQ(0, plant(&self->vcpu, VRC_TEST_SWAP, SS_BASE, SS_LIMIT));
+	ASSERT_EQ(0, plant(&self->vcpu, VRC_TEST_SWAP, CACHE_BASE(SS), CACHE_LIMIT(SS)));
 	vcpu_get_sregs(&self->vcpu, &after);
 	EXPECT_EQ(before.ss.limit, after.ss.base);
 	findings[0].memory = findings[1].vmcs = before.ss.limit;
 	findings[0].vmcs = findings[1].memory = before.ss.base;
 	expect_found(_metadata, self, findings, 2);
-	ASSERT_EQ(0, plant(&self->vcpu, VRC_TEST_SWAP, SS_BASE, SS_LIMIT));
+	ASSERT_EQ(0, plant(&self->vcpu, VRC_TEST_SWAP, CACHE_BASE(SS), CACHE_LIMIT(SS)));
 	EXPECT_EQ(0, vcpu_run_to_hlt(&self->vcpu));
 	expect_nothing(_metadata, self);
 }
@@ -472,6 +468,63 @@ TEST_F(verify, what_was_cached_before_has_no_known_origin)
 	expect_nothing(_metadata, self);
 }
 
+/* What is refused, and what changes nothing, takes nothing away. */
+TEST_F(verify, who_cached_it_is_kept_where_nothing_is_switched)
+{
+	struct finding finding = {
+		.reg = "idtr.base", .log = "idtr.base", .field = VMCS_GUEST_IDTR_BASE, .at = "hit", .by = "read",
+		.origin = "cached by a read at vrc_",
+	};
+	struct kvm_sregs sregs;
+	int parameter;
+
+	RETURN_IF_SKIPPED();
+	announce(MISMATCH);
+	vcpu_get_sregs(&self->vcpu, &sregs);
+	finding.memory = sregs.idt.base;
+	finding.vmcs = sregs.idt.base ^ 0x3000;
+	parameter_set("verify", 1);
+	parameter = open("/sys/module/vregcache/parameters/verify", O_WRONLY | O_CLOEXEC);
+	ASSERT_LE(0, parameter);
+	EXPECT_EQ(-1, write(parameter, "2", 1));
+	EXPECT_EQ(EINVAL, errno);
+	close(parameter);
+	vmcs_write(&self->vcpu, VMCS_GUEST_IDTR_BASE, finding.vmcs);
+	vcpu_get_sregs(&self->vcpu, &sregs);
+	expect_found(_metadata, self, &finding, 1);
+	vmcs_write(&self->vcpu, VMCS_GUEST_IDTR_BASE, finding.memory);
+}
+
+/* Such a handler may run under locks that a console needs: what it finds is counted and traced, and VM-entry tells. */
+TEST_F(verify, handler_of_an_interrupt_tells_nothing)
+{
+	struct finding finding = {
+		.reg = "rsp", .log = "rsp", .field = VMCS_GUEST_RSP, .at = "entry", .by = "read",
+		.origin = "cached by a read at vrc_",
+	};
+	struct vrc_test_context use = {
+		.vcpu = self->vcpu.fd, .context = VRC_TEST_IRQ_IN_IRQ_WINDOW, .operation = VRC_TEST_READ, .reg = CACHE_RSP,
+	};
+
+	RETURN_IF_SKIPPED();
+	announce(MISMATCH);
+	finding.memory = plant_stale_rsp(_metadata, &self->vcpu);
+	finding.vmcs = finding.memory - 16;
+	ASSERT_EQ(0, test_module_ioctl(VRC_TEST_USE_CACHE, &use));
+	EXPECT_EQ(0, use.error);
+	EXPECT_EQ(finding.memory, use.value);
+	trace_read(&self->trace);
+	EXPECT_EQ(1U, self->trace.count);
+	EXPECT_EQ(1U, fault_count("mismatch") - self->mismatches);
+	fault_log_read(&self->log);
+	EXPECT_EQ(0U, self->log.reports);
+	EXPECT_EQ(0U, self->log.lines) TH_LOG("%s", self->log.line);
+	self->mismatches = fault_count("mismatch");
+	trace_clear();
+	EXPECT_EQ(0, vcpu_run_to_hlt(&self->vcpu));
+	expect_found(_metadata, self, &finding, 1);
+}
+
 TEST_F(verify, nothing_is_found_or_compared_while_it_is_off)
 {
 	static const char *const kinds[] = { "hits", "registers", "shadows" };
@@ -495,11 +548,11 @@ TEST_F(verify, what_is_not_the_fault_cannot_be_planted)
 {
 	RETURN_IF_SKIPPED();
 	set_rsp(&self->vcpu, GUEST_STACK);
-	EXPECT_EQ(-EINVAL, plant(&self->vcpu, VRC_TEST_STALE, RSP, 0));
-	EXPECT_EQ(-EINVAL, plant(&self->vcpu, VRC_TEST_SWAP, RSP, SS_BASE));
+	EXPECT_EQ(-EINVAL, plant(&self->vcpu, VRC_TEST_STALE, CACHE_RSP, 0));
+	EXPECT_EQ(-EINVAL, plant(&self->vcpu, VRC_TEST_SWAP, CACHE_RSP, CACHE_BASE(SS)));
 	EXPECT_EQ(-EINVAL, plant(&self->vcpu, VRC_TEST_STALE, 64, 0));
 	EXPECT_EQ(0, vcpu_run_to_hlt(&self->vcpu));
-	EXPECT_EQ(-EINVAL, plant(&self->vcpu, VRC_TEST_LOSE, RSP, 0));
+	EXPECT_EQ(-EINVAL, plant(&self->vcpu, VRC_TEST_LOSE, CACHE_RSP, 0));
 	EXPECT_EQ(-EINVAL, plant(&self->vcpu, VRC_TEST_SHADOW, VMCS_GUEST_RSP, 1));
 	expect_nothing(_metadata, self);
 }

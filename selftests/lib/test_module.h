@@ -76,6 +76,15 @@ enum vmcs_segment { VMCS_ES, VMCS_CS, VMCS_SS, VMCS_DS, VMCS_FS, VMCS_GS, VMCS_L
 #define VMCS_RIGHTS(segment)	(VMCS_GUEST_ES_RIGHTS + 2 * VMCS_##segment)
 #define VMCS_HOST_SELECTOR(segment) (VMCS_HOST_ES_SELECTOR + 2 * VMCS_##segment)
 
+/* Registers of the cache, as enum class Reg of include/vregcache/register.h numbers them. */
+#define CACHE_RSP			1
+#define CACHE_RFLAGS			2
+#define CACHE_CR3			8
+#define CACHE_IDTR_BASE			19
+#define CACHE_GUEST_PHYSICAL_ADDRESS	29
+#define CACHE_BASE(segment)		(32 + 4 * VMCS_##segment + 1)
+#define CACHE_LIMIT(segment)		(32 + 4 * VMCS_##segment + 2)
+
 /* Why the test module cannot be used, or NULL. Loads it. */
 const char *test_module_load(void);
 /* Its device, for ioctls of vregcache_test.h. */

@@ -37,8 +37,9 @@ void vrc_test_pmi_compare(struct vrc_host_vcpu *vcpu, struct vrc_pmi_comparison 
  * above; the file must be a vCPU of the calling process.
  */
 int vrc_test_with_vmcs(struct file *vcpu, bool locked, void (*function)(void *), void *argument);
-/* Calls @function under the vCPU's mutex alone; it may call the other one. */
+/* Calls @function under the vCPU's mutex alone. */
 int vrc_test_with_lock(struct file *vcpu, void (*function)(void *), void *argument);
+/* From such a function: calls @function while the vCPU's VMCS is the current one, too. */
 int vrc_test_with_vmcs_too(struct file *vcpu, void (*function)(void *), void *argument);
 /* One operation of the register cache, as the caller, in whatever context, finds the vCPU. */
 void vrc_test_use_cache(struct file *vcpu, struct vrc_cache_use *use);
