@@ -58,6 +58,42 @@ static inline const struct task_struct *vrc_compat_mutex_owner(const struct mute
 	return (const struct task_struct *)(owner & ~(L1_CACHE_BYTES - 1UL));
 }
 
+/*
+ * What the kernel keeps for a task until it returns to userspace.  Before 6.18 its function wants KVM's vCPU, in which
+ * it notes that it has found a signal: two members, for which a structure of our own stands in.
+ */
+#ifdef CONFIG_VIRT_XFER_TO_GUEST_WORK
+#include <linux/entry-virt.h>
+
+static inline bool vrc_compat_task_work_alloc(struct kvm_vcpu **work, struct kvm_run *run)
+{
+	*work = NULL;
+	return true;
+}
+
+static inline int vrc_compat_do_task_work(struct kvm_vcpu *work)
+{
+	return xfer_to_guest_mode_handle_work();
+}
+#else
+#include <linux/entry-kvm.h>
+#include <linux/kvm_host.h>
+#include <linux/mm.h>
+
+static inline bool vrc_compat_task_work_alloc(struct kvm_vcpu **work, struct kvm_run *run)
+{
+	*work = kvzalloc(sizeof(**work), GFP_KERNEL_ACCOUNT);
+	if (*work)
+		(*work)->run = run;
+	return *work;
+}
+
+static inline int vrc_compat_do_task_work(struct kvm_vcpu *work)
+{
+	return xfer_to_guest_mode_handle_work(work);
+}
+#endif
+
 /* FRED came with 6.9. */
 static inline bool vrc_compat_fred(void)
 {

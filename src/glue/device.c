@@ -16,6 +16,7 @@
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
+#include "compat.h"
 #include "objects.h"
 
 static DEFINE_MUTEX(global_lock);
@@ -65,6 +66,7 @@ static void vcpu_free(struct vrc_host_vcpu *vcpu, bool release_id)
 		vrc_vcpu_destroy(vcpu->machine, release_id);
 	if (vcpu->fpu.fpstate)
 		fpu_free_guest_fpstate(&vcpu->fpu);
+	kvfree(vcpu->work);
 	vfree(vcpu->run);
 	kfree(vcpu);
 	vm_put(vm);
@@ -125,7 +127,8 @@ static struct vrc_host_vcpu *vcpu_allocate(struct vrc_host_vm *vm, u32 id)
 	mutex_init(&vcpu->lock);
 	vrc_residence_init(vcpu);
 	vcpu->run = vmalloc_user(VRC_RUN_PAGES * PAGE_SIZE);
-	if (!vcpu->run || !fpu_alloc_guest_fpstate(&vcpu->fpu)) {
+	if (!vcpu->run || !vrc_compat_task_work_alloc(&vcpu->work, vcpu->run) ||
+	    !fpu_alloc_guest_fpstate(&vcpu->fpu)) {
 		vcpu_free(vcpu, true);
 		return NULL;
 	}

@@ -65,10 +65,10 @@ int vrc_host_copy_to_user(vrc_u64 user_address, const void *from, unsigned long 
 
 /*
  * Pins @page_count pages of the calling process from @user_address on and charges them to RLIMIT_MEMLOCK.
- * -ENOMEM: over the limit, or no memory.  -EFAULT: not mapped, or not writable where @writable asks for it.
+ * -ENOMEM: over the limit, or no memory.  -EFAULT: not mapped, or not writable.
  */
 struct vrc_host_pinned;
-int vrc_host_pin(struct vrc_host_vm *vm, vrc_u64 user_address, vrc_u64 page_count, vrc_bool writable,
+int vrc_host_pin(struct vrc_host_vm *vm, vrc_u64 user_address, vrc_u64 page_count,
 		 struct vrc_host_pinned **pinned);
 void vrc_host_unpin(struct vrc_host_vm *vm, struct vrc_host_pinned *pinned);
 vrc_u64 vrc_host_pinned_physical(const struct vrc_host_pinned *pinned, vrc_u64 page);
@@ -89,13 +89,18 @@ void vrc_host_set_cr4_vmxe(vrc_bool on);
 /*
  * Turns interrupts off for a VM-entry, between vrc_host_fpu_enter() and vrc_host_fpu_leave(), and sees to it that the
  * guest's FPU registers are in the CPU.  Returns CR4 as the kernel means it to be.
- * Below zero: the task has something else to do first, and interrupts are on.  -EINTR: it has a signal.  -EAGAIN: it
- * ought to call vrc_host_reschedule().
+ * Below zero: the task has something else to do first, and interrupts are on.  -EINTR: it has a signal.  -EAGAIN: call
+ * vrc_host_reschedule().  -EBUSY: call vrc_host_do_task_work().
  */
 long vrc_host_entry_begin(void);
 /* Turns interrupts on after it. */
 void vrc_host_entry_end(void);
 void vrc_host_reschedule(void);
+/*
+ * Does what the kernel keeps for a task until it returns to userspace: timers and limits of CPU time, memory failures,
+ * limits of its cgroups, and the like.  May sleep; outside vrc_host_fpu_enter/leave.  -EINTR: the task has a signal.
+ */
+int vrc_host_do_task_work(struct vrc_host_vcpu *vcpu);
 /* Forgets the indirect branch predictions of this CPU, where the kernel uses that against Spectre v2. */
 void vrc_host_prediction_barrier(void);
 /*
@@ -105,6 +110,11 @@ void vrc_host_prediction_barrier(void);
 void vrc_host_handle_nmi(struct vrc_host_vcpu *vcpu);
 void vrc_host_take_interrupt(struct vrc_host_vcpu *vcpu);
 void vrc_host_handle_machine_check(void);
+/*
+ * The guest of the calling task has made a split lock at @rip, and the kernel detects them.  False: it wants the task
+ * to end, or modules may not ask it.  May sleep.
+ */
+vrc_bool vrc_host_handle_split_lock(vrc_u64 rip);
 
 /* ---- locks of the glue's objects ---- */
 void vrc_host_memory_lock(struct vrc_host_vm *vm);
@@ -124,6 +134,8 @@ void vrc_host_fpu_enter(struct vrc_host_vcpu *vcpu);
 void vrc_host_fpu_leave(struct vrc_host_vcpu *vcpu);
 /* The 512-byte FXSAVE image of the guest; outside vrc_host_fpu_enter/leave. */
 void *vrc_host_fpu_image(struct vrc_host_vcpu *vcpu);
+/* The components of the guest's FPU state that are not initial, as XSTATE_BV has them; of the others the image is old. */
+vrc_u64 vrc_host_fpu_components(struct vrc_host_vcpu *vcpu);
 /* The image was written: its x87 and SSE parts count, also where the CPU thought them initial. */
 void vrc_host_fpu_image_changed(struct vrc_host_vcpu *vcpu);
 
@@ -144,6 +156,7 @@ struct vrc_cpu_facts {
 	vrc_bool pku;              /* the kernel has CR4.PKE set */
 	vrc_bool xsave;
 	vrc_u64 fpu_features;      /* XCR0 bits that the kernel saves for a guest */
+	vrc_bool split_lock_detection; /* a split lock raises #AC */
 	const char *open_mitigation; /* a vulnerability of this CPU that the module does not mitigate, or NULL */
 };
 

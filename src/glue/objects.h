@@ -25,6 +25,7 @@ struct vrc_host_vcpu {
 	struct preempt_notifier notifier;
 	struct fpu_guest fpu;
 	void *run; /* VRC_RUN_PAGES pages, shared with userspace */
+	struct kvm_vcpu *work; /* of vrc_host_do_task_work() */
 	struct vrc_vcpu *machine;
 	vrc_u64 vmcs; /* of the machine's */
 };

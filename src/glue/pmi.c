@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The host's handlers of what made a vCPU leave the guest, and the PMI window around them. */
 #include <linux/irqflags.h>
+#include <linux/rcupdate.h>
+#include <linux/sched.h>
 
 #include "objects.h"
 #include "pmi.h"
@@ -22,13 +24,21 @@ noinstr void vrc_host_handle_nmi(struct vrc_host_vcpu *vcpu)
  * The interrupt has not been acknowledged: it comes when interrupts are on, and that is behind the instruction that
  * follows STI (SDM Vol. 2B, STI). The task must not leave the CPU, which is what the interrupt's return may want,
  * before the window is closed.
+ *
+ * If it is the tick, it has hit the guest as it hits userspace: what ran was neither the kernel nor in a read-side
+ * critical section of RCU, and the time is the guest's.
  */
 void vrc_host_take_interrupt(struct vrc_host_vcpu *vcpu)
 {
+	/* Where RCU's readers can be preempted, the tick's handler sees by itself that there is none. */
+	if (!IS_ENABLED(CONFIG_PREEMPT_RCU))
+		rcu_note_context_switch(false);
 	preempt_disable();
 	this_cpu_write(vrc_pmi_vcpu, (unsigned long)vcpu | VRC_PMI_IRQ);
+	current->flags |= PF_VCPU;
 	local_irq_enable();
 	asm volatile("nop" : : : "memory");
 	this_cpu_write(vrc_pmi_vcpu, 0);
+	current->flags &= ~PF_VCPU;
 	preempt_enable();
 }

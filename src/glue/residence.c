@@ -8,6 +8,7 @@
 #include <asm/fpu/types.h>
 #include <asm/tlbflush.h>
 
+#include "compat.h"
 #include "context.h"
 #include "objects.h"
 
@@ -84,12 +85,26 @@ void vrc_host_fpu_leave(struct vrc_host_vcpu *vcpu)
 #define NEED_RESCHED _TIF_NEED_RESCHED
 #endif
 #define SIGNAL_PENDING (_TIF_SIGPENDING | _TIF_NOTIFY_SIGNAL)
+#define TASK_WORK (XFER_TO_GUEST_MODE_WORK & ~(NEED_RESCHED | SIGNAL_PENDING))
 
 /* Where the kernel is preemptible cond_resched() does nothing, and a lazy flag waits for the tick. */
 void vrc_host_reschedule(void)
 {
 	if (read_thread_flags() & NEED_RESCHED)
 		schedule();
+}
+
+int vrc_host_do_task_work(struct vrc_host_vcpu *vcpu)
+{
+	return vrc_compat_do_task_work(vcpu->work);
+}
+
+static __cold long something_else_first(unsigned long flags)
+{
+	local_irq_enable();
+	if (flags & SIGNAL_PENDING)
+		return -EINTR;
+	return flags & TASK_WORK ? -EBUSY : -EAGAIN;
 }
 
 /* The last look is with interrupts off: what comes later comes by an interrupt, which ends the guest's run. */
@@ -99,11 +114,9 @@ long vrc_host_entry_begin(void)
 
 	local_irq_disable();
 	flags = read_thread_flags();
-	if (unlikely(flags & (SIGNAL_PENDING | NEED_RESCHED | _TIF_NEED_FPU_LOAD))) {
-		if (flags & (SIGNAL_PENDING | NEED_RESCHED)) {
-			local_irq_enable();
-			return flags & SIGNAL_PENDING ? -EINTR : -EAGAIN;
-		}
+	if (unlikely(flags & (SIGNAL_PENDING | NEED_RESCHED | TASK_WORK | _TIF_NEED_FPU_LOAD))) {
+		if (flags & (SIGNAL_PENDING | NEED_RESCHED | TASK_WORK))
+			return something_else_first(flags);
 		/* The task was preempted since vrc_host_fpu_enter(). */
 		switch_fpu_return();
 	}
@@ -118,6 +131,11 @@ void vrc_host_entry_end(void)
 void *vrc_host_fpu_image(struct vrc_host_vcpu *vcpu)
 {
 	return &vcpu->fpu.fpstate->regs.fxsave;
+}
+
+vrc_u64 vrc_host_fpu_components(struct vrc_host_vcpu *vcpu)
+{
+	return boot_cpu_has(X86_FEATURE_XSAVE) ? vcpu->fpu.fpstate->regs.xsave.header.xfeatures : XFEATURE_MASK_FPSSE;
 }
 
 void vrc_host_fpu_image_changed(struct vrc_host_vcpu *vcpu)
