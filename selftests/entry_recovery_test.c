@@ -21,6 +21,7 @@
 #define CONTROL_ERROR	7ULL
 #define NOT_LAUNCHED	5ULL
 #define DEBUG_EXCEPTION	1
+#define MSR_EFER	0xc0000080
 
 FIXTURE(entry) {
 	struct vm vm;
@@ -148,6 +149,7 @@ TEST_F(entry, event_is_in_the_vmcs_when_the_checks_are_made)
 	expect_debug_exception(_metadata, vcpu);
 }
 
+/* Allowed by itself, and not in IA-32e mode: what is judged is the whole, when it is to run. */
 TEST_F(entry, set_regs_mends_rflags)
 {
 	struct kvm_regs good, bad, now;
@@ -156,11 +158,11 @@ TEST_F(entry, set_regs_mends_rflags)
 	vcpu_complete_io(&self->vcpu);
 	vcpu_get_regs(&self->vcpu, &good);
 	bad = good;
-	bad.rflags |= 1 << 3;
+	bad.rflags |= RFLAGS_VM;
 	bad.rax = 0x1234;
 	vcpu_set_regs(&self->vcpu, &bad);
 	EXPECT_EQ(GUEST_STATE, failed_entry(&self->vcpu));
-	EXPECT_EQ(1U, kernel_log_count(&self->log, "27.3.1.4: guest RFLAGS is 0xa, "));
+	EXPECT_EQ(1U, kernel_log_count(&self->log, "27.3.1.4: guest RFLAGS is 0x20002, "));
 	/* What userspace has set it finds again. */
 	vcpu_get_regs(&self->vcpu, &now);
 	EXPECT_EQ(0, memcmp(&bad, &now, sizeof(bad)));
@@ -168,9 +170,27 @@ TEST_F(entry, set_regs_mends_rflags)
 	EXPECT_EQ(0, vcpu_run_to_hlt(&self->vcpu));
 }
 
-TEST_F(entry, set_sregs_mends_segments)
+TEST_F(entry, set_sregs_mends_efer)
 {
-	struct kvm_sregs good, bad;
+	struct kvm_sregs good;
+	uint64_t efer;
+
+	ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
+	vcpu_complete_io(&self->vcpu);
+	vcpu_get_sregs(&self->vcpu, &good);
+	ASSERT_TRUE(vcpu_set_msr(&self->vcpu, MSR_EFER, good.efer & ~EFER_LME));
+	EXPECT_EQ(GUEST_STATE, failed_entry(&self->vcpu));
+	EXPECT_EQ(1U, kernel_log_count(&self->log, "27.3.1.1: guest IA32_EFER is "));
+	ASSERT_TRUE(vcpu_get_msr(&self->vcpu, MSR_EFER, &efer));
+	EXPECT_EQ(good.efer & ~EFER_LME, efer);
+	vcpu_set_sregs(&self->vcpu, &good);
+	EXPECT_EQ(0, vcpu_run_to_hlt(&self->vcpu));
+}
+
+/* What no order of ioctls could make right is refused at once; the log names the check. */
+TEST_F(entry, set_sregs_refuses_segments)
+{
+	struct kvm_sregs good, bad, now;
 
 	ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
 	vcpu_complete_io(&self->vcpu);
@@ -178,15 +198,15 @@ TEST_F(entry, set_sregs_mends_segments)
 	bad = good;
 	bad.cs.s = 0;
 	bad.gdt.base = 0x5000;
-	vcpu_set_sregs(&self->vcpu, &bad);
-	EXPECT_EQ(GUEST_STATE, failed_entry(&self->vcpu));
-	EXPECT_EQ(1U, kernel_log_count(&self->log, "27.3.1.2: guest CS access rights is 0xa08b, S must be 1"));
+	EXPECT_EQ(-EINVAL, ioctl_ptr(self->vcpu.fd, KVM_SET_SREGS, &bad));
+	EXPECT_EQ(1U, kernel_log_count(&self->log, "KVM_SET_SREGS refused; SDM Vol. 3C, 27.3.1.2: guest CS access "
+						   "rights is 0xa08b, S must be 1"));
 	bad = good;
 	bad.tr.type = 9;
-	vcpu_set_sregs(&self->vcpu, &bad);
-	EXPECT_EQ(GUEST_STATE, failed_entry(&self->vcpu));
+	EXPECT_EQ(-EINVAL, ioctl_ptr(self->vcpu.fd, KVM_SET_SREGS, &bad));
 	EXPECT_EQ(1U, kernel_log_count(&self->log, "27.3.1.2: guest TR access rights is 0x89, "));
-	vcpu_set_sregs(&self->vcpu, &good);
+	vcpu_get_sregs(&self->vcpu, &now);
+	EXPECT_EQ(0, memcmp(&good, &now, sizeof(good)));
 	EXPECT_EQ(0, vcpu_run_to_hlt(&self->vcpu));
 }
 
@@ -238,11 +258,11 @@ TEST_F(entry, failures_do_not_flood_the_log)
 	test_module_unload();
 	kernel_log_skip(&self->log);
 	vcpu_get_regs(&self->vcpu, &regs);
-	regs.rflags |= 1 << 3;
+	regs.rflags |= RFLAGS_VM;
 	vcpu_set_regs(&self->vcpu, &regs);
 	for (int turn = 0; turn < 40; turn++)
 		EXPECT_EQ(GUEST_STATE, failed_entry(&self->vcpu));
-	lines = kernel_log_count(&self->log, "guest RFLAGS is 0xa");
+	lines = kernel_log_count(&self->log, "guest RFLAGS is 0x20002");
 	/* Ten in five seconds, and the first window may end in between. */
 	EXPECT_GE(lines, 1U);
 	EXPECT_LE(lines, 20U);

@@ -588,27 +588,4 @@ TEST_F(guest, store_outside_all_memory_is_told_to_userspace)
 	}
 }
 
-TEST_F(guest, read_only_slot_is_read_and_keeps_its_contents)
-{
-	uint32_t *rom = host_alloc(PAGE_BYTES);
-	struct kvm_regs regs;
-	int reason;
-
-	*rom = 0xb105b105;
-	ASSERT_EQ(0, vm_set_slot(&self->vm, 1, KVM_MEM_READONLY, BIG_GPA, PAGE_BYTES, rom));
-	vm_load(&self->vm, GUEST_CODE, load);
-	start_access(&self->vcpu, BIG_GPA);
-	ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
-	vcpu_get_regs(&self->vcpu, &regs);
-	EXPECT_EQ(0xb105b105U, regs.rbx);
-
-	vm_load(&self->vm, GUEST_CODE, store);
-	start_access(&self->vcpu, BIG_GPA);
-	reason = vcpu_run(&self->vcpu);
-	EXPECT_TRUE(reason == KVM_EXIT_MMIO || reason == KVM_EXIT_INTERNAL_ERROR)
-		TH_LOG("exit reason %d", reason);
-	EXPECT_EQ(0xb105b105U, *(volatile uint32_t *)rom);
-	munmap(rom, PAGE_BYTES);
-}
-
 TEST_HARNESS_MAIN

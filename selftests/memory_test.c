@@ -285,7 +285,7 @@ TEST_F(memory, charge_is_exact_at_every_step)
 	EXPECT_EQ(-EINVAL, vm_set_slot(&self->vm, 2, KVM_MEM_LOG_DIRTY_PAGES, 2 * SLOT_GPA, SLOT_BYTES, self->block));
 	EXPECT_EQ(-EINVAL, vm_set_slot(&self->vm, 2, 0, 1UL << 48, SLOT_BYTES, self->block));
 	EXPECT_EQ(-EFAULT, vm_set_slot(&self->vm, 2, 0, 2 * SLOT_GPA, SLOT_BYTES, half));
-	EXPECT_EQ(-EFAULT, vm_set_slot(&self->vm, 2, KVM_MEM_READONLY, 2 * SLOT_GPA, SLOT_BYTES, half));
+	EXPECT_EQ(-EINVAL, vm_set_slot(&self->vm, 2, KVM_MEM_READONLY, 2 * SLOT_GPA, SLOT_BYTES, self->block));
 	/* More than there is; from an address with so much above it, wherever the block is. */
 	EXPECT_EQ(-ENOMEM, vm_set_slot(&self->vm, 2, 0, 2 * SLOT_GPA, 1UL << 38, (void *)SLOT_BYTES));
 	EXPECT_EQ(before + SLOT_KIB, charged_kib());
@@ -313,44 +313,8 @@ TEST_F(memory, memory_that_may_not_be_accessed_is_refused)
 		SKIP(return, "%s looks for pages on demand", device_path());
 	mprotect(self->block + PAGE_BYTES, PAGE_BYTES, PROT_READ);
 	EXPECT_EQ(-EFAULT, vm_set_slot(&self->vm, 1, 0, SLOT_GPA, SLOT_BYTES, self->block));
-	EXPECT_EQ(0, vm_set_slot(&self->vm, 1, KVM_MEM_READONLY, SLOT_GPA, SLOT_BYTES, self->block));
-	EXPECT_EQ(0, vm_set_slot(&self->vm, 1, 0, SLOT_GPA, 0, NULL));
 	mprotect(self->block + PAGE_BYTES, PAGE_BYTES, PROT_NONE);
 	EXPECT_EQ(-EFAULT, vm_set_slot(&self->vm, 1, 0, SLOT_GPA, SLOT_BYTES, self->block));
-	EXPECT_EQ(-EFAULT, vm_set_slot(&self->vm, 1, KVM_MEM_READONLY, SLOT_GPA, SLOT_BYTES, self->block));
-}
-
-/* Memory that nobody has written yet, of each kind, becomes a read-only slot, and only then gets its contents. */
-TEST_F(memory, read_only_slot_shows_what_userspace_writes_later)
-{
-	int file = syscall(SYS_memfd_create, "rom", 0);
-	uint8_t *places[4];
-
-	ASSERT_GE(file, 0);
-	ASSERT_EQ(0, ftruncate(file, PAGE_BYTES));
-	places[0] = host_alloc(PAGE_BYTES);
-	places[1] = mmap(NULL, PAGE_BYTES, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	places[2] = mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0);
-	places[3] = mmap(NULL, PAGE_BYTES, PROT_READ, MAP_SHARED, file, 0);
-	for (uint64_t i = 0; i < 4; i++) {
-		uint64_t content = 0x1234567 + i;
-
-		ASSERT_NE(MAP_FAILED, (void *)places[i]);
-		/* Reading puts the zero page or the file's own page there. */
-		EXPECT_EQ(0, *(volatile uint8_t *)(places[i] + 8));
-		ASSERT_EQ(0, vm_set_slot(&self->vm, 1, KVM_MEM_READONLY, SLOT_GPA, PAGE_BYTES, places[i]));
-		if (i == 3) {
-			ASSERT_EQ(8, pwrite(file, &content, 8, 0));
-		} else {
-			ASSERT_EQ(0, mprotect(places[i], PAGE_BYTES, PROT_READ | PROT_WRITE));
-			*(uint64_t *)places[i] = content;
-		}
-		EXPECT_EQ(content, peek(&self->vcpu))
-			TH_LOG("memory of kind %lu", i);
-		ASSERT_EQ(0, vm_set_slot(&self->vm, 1, 0, SLOT_GPA, 0, NULL));
-		munmap(places[i], PAGE_BYTES);
-	}
-	close(file);
 }
 
 /* What the child finds wrong; 0 when all is well. */

@@ -466,7 +466,9 @@ static int one_turn(struct juggler *juggler)
 
 	fill_window(juggler);
 	give_fresh_page(juggler);
-	while ((error = ioctl_errno(juggler->vcpu.fd, KVM_RUN, 0)) == -EINTR)
+	/* The task priority is among what the guest loads, and userspace learns when it is lowered. */
+	while ((error = ioctl_errno(juggler->vcpu.fd, KVM_RUN, 0)) == -EINTR ||
+	       (!error && juggler->vcpu.run->exit_reason == KVM_EXIT_SET_TPR))
 		save_and_restore(juggler);
 	COMPARE("errno of KVM_RUN", 0, 0, -error);
 	return exit_is_right(juggler) && regs_are_right(juggler) && sregs_are_right(juggler) &&

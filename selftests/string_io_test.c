@@ -539,30 +539,6 @@ TEST_F(string_io, page_tables_outside_of_memory)
 	EXPECT_EQ(GUEST_MEM_SIZE + 5 * PAGE_BYTES + 0x10, try_op(&self->vcpu, INS, LINEAR + 0x10).guest_physical);
 }
 
-#define ROM_GPA		0x1000000UL
-
-TEST_F(string_io, page_tables_in_read_only_memory)
-{
-	uint8_t *rom = host_alloc(PAGE_BYTES);
-
-	if (!device_is_vregcache())
-		SKIP(return, "%s answers otherwise", device_path());
-	start_long(&self->vcpu);
-	/* The first entry has its accessed bit, the second would get it now. */
-	((uint64_t *)rom)[0] = TARGET | PTE_PW | PTE_A;
-	((uint64_t *)rom)[1] = TARGET | PTE_PW;
-	ASSERT_EQ(0, vm_set_slot(&self->vm, 1, KVM_MEM_READONLY, ROM_GPA, PAGE_BYTES, rom));
-	vm_write64(&self->vm, GUEST_PD + (LINEAR >> 21) * 8, ROM_GPA | PTE_PW);
-	flush(&self->vcpu);
-	EXPECT_EQ(0U, try_op(&self->vcpu, OUTS, LINEAR).what);
-	EXPECT_EQ((uint32_t)KVM_EXIT_INTERNAL_ERROR, try_op(&self->vcpu, OUTS, LINEAR + PAGE_BYTES).what);
-	EXPECT_EQ(ROM_GPA + 8, self->vcpu.run->internal.data[3]);
-	EXPECT_EQ((uint32_t)KVM_EXIT_INTERNAL_ERROR, try_op(&self->vcpu, INS, LINEAR).what);
-	EXPECT_EQ(TARGET | PTE_PW | PTE_A, ((uint64_t *)rom)[0]);
-	EXPECT_EQ(TARGET | PTE_PW, ((uint64_t *)rom)[1]);
-	munmap(rom, PAGE_BYTES);
-}
-
 GUEST_ASM(rep_ins, 64,
 	"	cld\n"
 	"	rep insl\n"

@@ -500,8 +500,8 @@ TEST_F(trace, failed_entry_is_an_exit_with_its_reason)
 
 	RETURN_IF_SKIPPED();
 	vcpu_get_regs(&self->vcpu, &regs);
-	/* Bit 3 is reserved. */
-	regs.rflags |= 1 << 3;
+	/* Not in IA-32e mode. */
+	regs.rflags |= RFLAGS_VM;
 	vcpu_set_regs(&self->vcpu, &regs);
 	trace_enable("", 1);
 	ASSERT_EQ(KVM_EXIT_FAIL_ENTRY, vcpu_run(&self->vcpu));

@@ -33,6 +33,7 @@ constexpr Field<0x2008> kVmExitMsrLoadAddress{};
 constexpr Field<0x200a> kVmEntryMsrLoadAddress{};
 constexpr Field<0x2010> kTscOffset{};
 constexpr Field<0x201a> kEptPointer{};
+constexpr Field<0x202e> kEnclsExitingBitmap{};
 constexpr Field<0x2400> kGuestPhysicalAddress{};
 constexpr Field<0x2800> kVmcsLinkPointer{};
 constexpr Field<0x2802> kGuestIa32Debugctl{};

@@ -42,6 +42,10 @@
 #define RFLAGS_FIXED	0x002UL
 #define RFLAGS_TF	0x100UL
 #define RFLAGS_IF	0x200UL
+#define RFLAGS_DF	0x400UL
+#define RFLAGS_RF	0x10000UL
+#define RFLAGS_VM	0x20000UL
+#define RFLAGS_AC	0x40000UL
 
 /* CS, DS, ES and SS are GUEST_CODE or GUEST_DATA shifted; SS:SP is GUEST_STACK. */
 void vcpu_enter_real(struct vcpu *vcpu);

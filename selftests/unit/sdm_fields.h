@@ -49,6 +49,7 @@ inline constexpr auto kSdmFields = std::to_array<SdmField>({
 	{"kVmEntryMsrLoadAddress", 0x200a, 64, kControl},
 	{"kTscOffset", 0x2010, 64, kControl},
 	{"kEptPointer", 0x201a, 64, kControl},
+	{"kEnclsExitingBitmap", 0x202e, 64, kControl},
 	{"kGuestPhysicalAddress", 0x2400, 64, kExitInfo},
 	{"kVmcsLinkPointer", 0x2800, 64, kGuest},
 	{"kGuestIa32Debugctl", 0x2802, 64, kGuest},

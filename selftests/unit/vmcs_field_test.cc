@@ -46,6 +46,7 @@ const std::vector<LibraryField> kLibraryFields = {
 	FIELD(kHostDsSelector), FIELD(kHostFsSelector), FIELD(kHostGsSelector), FIELD(kHostTrSelector),
 	FIELD(kIoBitmapA), FIELD(kIoBitmapB), FIELD(kMsrBitmaps), FIELD(kVmExitMsrStoreAddress),
 	FIELD(kVmExitMsrLoadAddress), FIELD(kVmEntryMsrLoadAddress), FIELD(kTscOffset), FIELD(kEptPointer),
+	FIELD(kEnclsExitingBitmap),
 	FIELD(kGuestPhysicalAddress), FIELD(kVmcsLinkPointer), FIELD(kGuestIa32Debugctl),
 	FIELD(kGuestIa32Pat), FIELD(kGuestIa32Efer), FIELD(kGuestPdpte0), FIELD(kGuestPdpte1), FIELD(kGuestPdpte2),
 	FIELD(kGuestPdpte3), FIELD(kHostIa32Pat), FIELD(kHostIa32Efer), FIELD(kPinBasedControls),

@@ -83,6 +83,7 @@ struct alignas(4096) Cpu {
 	bool step_pushes_flags;  // the instruction is PUSHF: the image must not show the stub's RFLAGS.TF
 	bool step_loads_flags;   // it is POPF or IRET: RFLAGS.TF is what it has loaded
 	u64 pending_debug;       // debug exceptions that blocking by MOV SS holds back, as in DR6
+	u64 lent_cr4;            // in the VMCB alone (entry.h)
 	u64 debug_reported;      // what the #DB that is being raised reports, if the stub raises it
 	bool halted;             // activity state HLT
 

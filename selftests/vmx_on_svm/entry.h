@@ -80,6 +80,21 @@ inline void begin_step(Cpu& cpu)
 	guest.rflags |= kFlagTrap;
 }
 
+// QEMU's #VMEXIT loads CR0 while EFER is still the guest's: with LME and without CR4.PAE it takes that for a mistake, leaves
+// CR0 as it is, and goes on without paging.  Without paging PAE means nothing, and the guest reads CR4 through an exit.
+inline void lend_pae(Cpu& cpu)
+{
+	Vmcb& guest = cpu.guest_vmcb;
+	cpu.lent_cr4 = guest.efer & kEferLongMode ? kCr4PhysicalAddressExtension & ~guest.cr4 : 0;
+	guest.cr4 |= cpu.lent_cr4;
+}
+
+inline void take_pae_back(Cpu& cpu)
+{
+	cpu.guest_vmcb.cr4 &= ~cpu.lent_cr4;
+	cpu.lent_cr4 = 0;
+}
+
 // The last thing before the guest runs, again after each exit that the stub handles itself.
 inline void prepare_to_run(Cpu& cpu)
 {
@@ -107,6 +122,7 @@ inline void prepare_to_run(Cpu& cpu)
 					   kVirtualInterruptIgnoreTpr;
 	guest.tlb_control = kFlushTlb;
 	cpu.state.interrupts_open = external_exiting && !stepping;
+	lend_pae(cpu);
 }
 
 // Whether blocking by STI or MOV SS can be told apart from its absence by the next event.
@@ -197,9 +213,13 @@ inline void load_io_map(Cpu& cpu)
 
 // QEMU 7.2 delivers an interrupt inside of VMRUN and keeps its vector as that of a pending exception: it is delivered once
 // more if QEMU turns to another CPU before the guest's first instruction.  A software event does not stay behind, and
-// differs in the check of the gate's DPL alone, which CPL 0 passes always.
-inline u32 svm_event_type(u32 type, u8 cpl)
+// differs in the check of the gate's DPL alone, which CPL 0 passes always.  Nor does QEMU take vector 31 for that of an
+// exception.
+inline u32 svm_event_type(u32 type, u32 vector, u8 cpl)
 {
+	constexpr u32 kNoExceptionOfQemus = 31;
+	if (type == kTypeHardwareException && vector == kNoExceptionOfQemus)
+		type = kTypeExternalInterrupt;
 	switch (type) {
 	case kTypeExternalInterrupt:
 		return cpl ? kEventInterrupt : kEventSoftware;
@@ -220,7 +240,7 @@ inline void schedule_delivery(Cpu& cpu, const Delivery& delivery)
 	const u32 vector = delivery.info & kEventVectorMask;
 
 	cpu.delivery = delivery;
-	guest.event = vector | svm_event_type(info_type(delivery.info), guest.cpl) | kEventValid;
+	guest.event = vector | svm_event_type(info_type(delivery.info), vector, guest.cpl) | kEventValid;
 	if (delivery.info & kInfoErrorCode)
 		guest.event |= kEventErrorCode;
 	guest.event_error = delivery.error;

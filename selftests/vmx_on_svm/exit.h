@@ -71,6 +71,18 @@ constexpr u32 access_from_attributes(u16 attributes)
 	       (attributes & kAttributePresent ? 0 : kAccessUnusable);
 }
 
+// A segment register that is loaded is accessed, and TR busy (SDM Vol. 3A, sections 3.4.5.1 and 8.2.2).  QEMU's far jump and
+// LTR leave the descriptor's bits in the register as they were before.
+constexpr u32 access_of_loaded_segment(unsigned number, u32 access)
+{
+	constexpr u32 kAccessed = bit(0), kBusy = bit(1), kCodeOrData = bit(4);
+	if (access & kAccessUnusable)
+		return access;
+	if (access & kCodeOrData)
+		return access | kAccessed;
+	return number == kTr ? access | kBusy : access;
+}
+
 inline VmcbSegment& guest_segment(Cpu& cpu, unsigned number)
 {
 	Vmcb& vmcb = cpu.guest_vmcb;
@@ -111,10 +123,13 @@ inline void save_guest_state(Cpu& cpu)
 
 	for (unsigned i = 0; i < kSegmentCount; ++i) {
 		const VmcbSegment& segment = guest_segment(cpu, i);
+		// QEMU's LTR takes a null selector, which a CPU does not (SDM Vol. 2A, LTR): TR is what it was.
+		if (i == kTr && !(segment.attributes & kAttributePresent))
+			continue;
 		cpu.write(Field::GuestEsSelector + i, segment.selector);
 		cpu.write(Field::GuestEsBase + i, segment.base);
 		cpu.write(Field::GuestEsLimit + i, segment.limit);
-		cpu.write(Field::GuestEsAccess + i, access_from_attributes(segment.attributes));
+		cpu.write(Field::GuestEsAccess + i, access_of_loaded_segment(i, access_from_attributes(segment.attributes)));
 	}
 	cpu.write(Field::GuestGdtrBase, guest.gdtr.base);
 	cpu.write(Field::GuestGdtrLimit, guest.gdtr.limit);

@@ -168,6 +168,7 @@ int vos_handle_exit(vos_cpu* boundary_cpu)
 	++cpu.statistics.exits;
 	if (!cpu.in_guest)
 		return LinuxExit(cpu).handle();
+	take_pae_back(cpu);
 	GuestExit(cpu).handle();
 	return 0;
 }

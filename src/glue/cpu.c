@@ -9,6 +9,7 @@
 #include <linux/sched/signal.h>
 #include <linux/smp.h>
 #include <linux/syscore_ops.h>
+#include <asm/cpu.h>
 #include <asm/cpufeature.h>
 #include <asm/debugreg.h>
 #include <asm/desc.h>
@@ -191,6 +192,11 @@ void vrc_host_handle_machine_check(void)
 #endif
 }
 
+vrc_bool vrc_host_handle_split_lock(vrc_u64 rip)
+{
+	return handle_guest_split_lock(rip);
+}
+
 /* A task that may use ports needs the whole TSS. */
 static noinline void reload_tss(void)
 {
@@ -264,6 +270,7 @@ void vrc_host_cpu_facts(struct vrc_cpu_facts *facts)
 	facts->pku = cpu_feature_enabled(X86_FEATURE_OSPKE);
 	facts->xsave = boot_cpu_has(X86_FEATURE_XSAVE);
 	facts->fpu_features = guest_fpu_features();
+	facts->split_lock_detection = boot_cpu_has(X86_FEATURE_SPLIT_LOCK_DETECT);
 	facts->open_mitigation = open_mitigation();
 }
 

@@ -73,7 +73,6 @@ int vrc_host_copy_to_user(vrc_u64 user_address, const void *from, unsigned long 
 
 struct vrc_host_pinned {
 	unsigned long count;
-	bool writable;
 	struct page *pages[];
 };
 
@@ -86,38 +85,12 @@ static void unpin(struct vrc_host_pinned *pinned, unsigned long count)
 
 	for (done = 0; done < count; done += piece) {
 		piece = min(count - done, PIECE);
-		if (pinned->writable)
-			unpin_user_pages_dirty_lock(pinned->pages + done, piece, true);
-		else
-			unpin_user_pages(pinned->pages + done, piece);
+		unpin_user_pages_dirty_lock(pinned->pages + done, piece, true);
 		cond_resched();
 	}
 }
 
-/*
- * The guest must see what the process writes later on.  Pinned for reading, a page of a private mapping that nobody has
- * written yet is the zero page or a page of the page cache, from which the process's first write would part it (Linux
- * before 6.2).  So the page is pinned as for writing where that is allowed, and where the mapping may be read only,
- * made the process's own first, as a write through ptrace would.  A shared mapping that may only be read refuses that,
- * and needs it not.
- */
-static int pin_for_reading(unsigned long address, int count, struct page **pages)
-{
-	int got = pin_user_pages_fast(address, count, FOLL_LONGTERM | FOLL_WRITE, pages);
-
-	if (got != -EFAULT)
-		return got;
-	/* FOLL_FORCE would not mind a mapping that may not be read either. */
-	count = pin_user_pages_fast(address, count, FOLL_LONGTERM, pages);
-	if (count <= 0)
-		return count;
-	unpin_user_pages(pages, count);
-	got = pin_user_pages_fast(address, count, FOLL_LONGTERM | FOLL_WRITE | FOLL_FORCE, pages);
-	return got == -EFAULT ? pin_user_pages_fast(address, count, FOLL_LONGTERM, pages) : got;
-}
-
-int vrc_host_pin(struct vrc_host_vm *vm, vrc_u64 user_address, vrc_u64 page_count, vrc_bool writable,
-		 struct vrc_host_pinned **result)
+int vrc_host_pin(struct vrc_host_vm *vm, vrc_u64 user_address, vrc_u64 page_count, struct vrc_host_pinned **result)
 {
 	struct vrc_host_pinned *pinned;
 	unsigned long done = 0;
@@ -137,15 +110,12 @@ int vrc_host_pin(struct vrc_host_vm *vm, vrc_u64 user_address, vrc_u64 page_coun
 		goto uncharge;
 	}
 	pinned->count = page_count;
-	pinned->writable = writable;
 
 	while (done < page_count) {
 		/* In pieces, so that a signal ends a long wait. */
 		int piece = min_t(unsigned long, page_count - done, PIECE);
 		unsigned long address = user_address + (done << PAGE_SHIFT);
-		int got = writable ? pin_user_pages_fast(address, piece, FOLL_LONGTERM | FOLL_WRITE,
-							 pinned->pages + done) :
-				     pin_for_reading(address, piece, pinned->pages + done);
+		int got = pin_user_pages_fast(address, piece, FOLL_LONGTERM | FOLL_WRITE, pinned->pages + done);
 
 		if (got <= 0) {
 			error = got ? got : -EFAULT;

@@ -113,7 +113,12 @@
 	X(49, ept_misconfiguration, kEptMisconfiguration),	\
 	X(51, rdtscp, kRdtscp),					\
 	X(54, wbinvd, kWbinvd),					\
-	X(55, xsetbv, kXsetbv)
+	X(55, xsetbv, kXsetbv),					\
+	X(57, rdrand, kRdrand),					\
+	X(60, encls, kEncls),					\
+	X(61, rdseed, kRdseed),					\
+	X(76, seamcall, kSeamcall),				\
+	X(77, tdcall, kTdcall)
 
 /* X(number, name, constant): what is asked of the cache, in enum class Operation. */
 #define VRC_OPERATIONS(X)				\

@@ -7,8 +7,6 @@
 
 namespace {
 
-constexpr u64 kEferSupported = efer::kSce | efer::kLme | efer::kLma | efer::kNxe;
-
 inline bool is_valid_cr0(u64 value)
 {
 	if (value >> 32)
@@ -16,29 +14,6 @@ inline bool is_valid_cr0(u64 value)
 	if ((value & cr0::kNw) && !(value & cr0::kCd))
 		return false;
 	return !(value & cr0::kPg) || (value & cr0::kPe);
-}
-
-// The CR4 bits that a guest may set: what VMX allows, the module switches, and the guest's CPUID announces.
-inline u64 supported_cr4(const Vcpu& vcpu)
-{
-	u64 bits = cr4::kVme | cr4::kPvi | cr4::kTsd | cr4::kDe | cr4::kPse | cr4::kPae | cr4::kMce | cr4::kPge |
-		   cr4::kPce | cr4::kOsfxsr | cr4::kOsxmmexcpt | cr4::kUmip | cr4::kFsgsbase | cr4::kOsxsave |
-		   cr4::kSmep | cr4::kSmap | cr4::kPke | cr4::kLa57;
-	bits &= g_vmx.cr4_fixed1;
-	const CpuidResult features = guest_cpuid(vcpu, 1, 0);
-	const CpuidResult extended = guest_cpuid(vcpu, 7, 0);
-	auto drop = [&bits](bool present, u64 bit) {
-		if (!present)
-			bits &= ~bit;
-	};
-	drop(features.ecx & cpuid_bit::kXsave, cr4::kOsxsave);
-	drop(extended.ebx & cpuid_bit::kFsgsbase, cr4::kFsgsbase);
-	drop(extended.ebx & cpuid_bit::kSmep, cr4::kSmep);
-	drop(extended.ebx & cpuid_bit::kSmap, cr4::kSmap);
-	drop(extended.ecx & cpuid_bit::kUmip, cr4::kUmip);
-	drop(extended.ecx & cpuid_bit::kPku, cr4::kPke);
-	drop(extended.ecx & cpuid_bit::kLa57, cr4::kLa57);
-	return bits;
 }
 
 // The VM-entry control for it follows at VM-entry (reconcile.h).
@@ -49,24 +24,24 @@ inline Result<void> set_long_mode(Vcpu& vcpu, const LoadedVmcs& vmcs, bool on)
 	return {};
 }
 
-// PAE paging keeps four entries in registers, which MOV to CR0 and CR4 load from memory (SDM Vol. 3A, 4.4.1).
+// PAE paging keeps four entries in registers, which MOV to CR0, CR3 and CR4 load from memory (SDM Vol. 3A, 4.4.1).
 // False: one of them has a reserved bit set, or is not in memory; nothing has changed.  Takes the memory lock.
 inline Result<bool> load_pdptes(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 cr3)
 {
 	constexpr u64 kPresent = 1, kReserved = 0x1e6;
-	const u32 width = g_vmx.physical_bits < kGuestPhysicalBits ? g_vmx.physical_bits : kGuestPhysicalBits;
 	vregcache::Pdptes pdptes;
 	MemoryGuard guard(vcpu.vm->host);
 	for (u32 i = 0; i < 4; i++) {
-		const u8* memory = vcpu.vm->memory.at((cr3 & 0xffffffe0) + u64{8} * i, false);
+		const u8* memory = vcpu.vm->memory.at((cr3 & 0xffffffe0) + u64{8} * i);
 		if (!memory)
 			return false;
 		u64& entry = pdptes.entry[i];
 		__builtin_memcpy(&entry, memory, sizeof(entry));
-		if ((entry & kPresent) && (entry & (kReserved | ~u64{0} << width)))
+		if ((entry & kPresent) && (entry & (kReserved | vcpu.model.beyond_physical())))
 			return false;
 	}
 	write_pdptes(vcpu.cache, vmcs, pdptes);
+	vcpu.pdptes_are_in_memory = false;
 	return true;
 }
 
@@ -74,6 +49,20 @@ inline Result<bool> load_pdptes(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	u64 cr3 = VREGCACHE_TRY(vcpu.cache.read<Reg::kCr3>(vmcs));
 	return load_pdptes(vcpu, vmcs, cr3);
+}
+
+// A 64-bit code segment or a 16-bit TSS, which stand against IA-32e mode (SDM Vol. 3A, 10.8.5 and 4.1.2).
+inline Result<bool> may_switch_long_mode(Vcpu& vcpu, const LoadedVmcs& vmcs, bool on)
+{
+	using namespace vregcache::access_rights;
+	constexpr u32 kBusyTss = 11;
+	u64 cs = VREGCACHE_TRY(vcpu.cache.read(vmcs, segment_register(Segment::kCs, SegmentPart::kAccessRights)));
+	if (cs & kLong)
+		return false;
+	if (!on)
+		return true;
+	u64 tr = VREGCACHE_TRY(vcpu.cache.read(vmcs, segment_register(Segment::kTr, SegmentPart::kAccessRights)));
+	return (tr & kTypeMask) == kBusyTss;
 }
 
 // MOV to CR0, LMSW.  False: #GP(0), and nothing has changed.
@@ -90,10 +79,8 @@ inline Result<bool> load_cr0(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)
 		bool paging = value & cr0::kPg;
 		if (features & efer::kLme) {
 			if (changed & cr0::kPg) {
-				u64 cs = VREGCACHE_TRY(vcpu.cache.read(
-					vmcs, segment_register(Segment::kCs, SegmentPart::kAccessRights)));
-				// SDM Vol. 3A, 4.1.2: PAE is needed, and a 64-bit code segment is allowed on neither side.
-				if ((paging && !(control & cr4::kPae)) || (cs & vregcache::access_rights::kLong))
+				if ((paging && !(control & cr4::kPae)) ||
+				    !VREGCACHE_TRY(may_switch_long_mode(vcpu, vmcs, paging)))
 					return false;
 				VREGCACHE_TRY(set_long_mode(vcpu, vmcs, paging));
 			}
@@ -119,7 +106,7 @@ inline void follow_cr4(Vcpu& vcpu, u64 value)
 // MOV to CR4.  False: #GP(0), and nothing has changed.
 inline Result<bool> load_cr4(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)
 {
-	if (value & ~supported_cr4(vcpu))
+	if (value & ~vcpu.model.cr4)
 		return false;
 	u64 old = VREGCACHE_TRY(guest_cr4(vcpu, vmcs));
 	u64 changed = old ^ value;
@@ -130,20 +117,44 @@ inline Result<bool> load_cr4(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)
 		   VREGCACHE_TRY(host_owned_cr0<cr0::kPg>(vcpu, vmcs)) && !VREGCACHE_TRY(load_pdptes(vcpu, vmcs))) {
 		return false;
 	}
-	GuestCr4::write(vcpu.cache, vmcs, cr4_share(), value);
+	GuestCr4::write(vcpu.cache, vmcs, cr4_share(vcpu), value);
 	follow_cr4(vcpu, value);
+	return true;
+}
+
+// MOV to CR3, where the guest's physical addresses are narrower than the CPU's.  False: #GP(0), and nothing has changed.
+inline Result<bool> load_cr3(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)
+{
+	bool long_mode = VREGCACHE_TRY(in_long_mode(vcpu, vmcs));
+	if (long_mode && (value & vcpu.model.beyond_physical()))
+		return false;
+	bool pae = !long_mode && VREGCACHE_TRY(host_owned_cr0<cr0::kPg>(vcpu, vmcs)) &&
+		   VREGCACHE_TRY(host_owned_cr4<cr4::kPae>(vcpu, vmcs));
+	if (pae && !VREGCACHE_TRY(load_pdptes(vcpu, vmcs, value)))
+		return false;
+	vcpu.cache.write<Reg::kCr3>(vmcs, value);
 	return true;
 }
 
 // WRMSR of EFER.  False: #GP(0), and nothing has changed.
 inline Result<bool> load_efer(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)
 {
-	if (value & ~kEferSupported)
+	if (value & ~vcpu.model.efer)
 		return false;
 	u64 old = VREGCACHE_TRY(vcpu.cache.read<Reg::kEfer>(vmcs));
 	if (((old ^ value) & efer::kLme) && VREGCACHE_TRY(host_owned_cr0<cr0::kPg>(vcpu, vmcs)))
 		return false;
 	// Software cannot write LMA.
+	vcpu.cache.write<Reg::kEfer>(vmcs, (value & ~efer::kLma) | (old & efer::kLma));
+	return true;
+}
+
+// KVM_SET_MSRS of EFER, which may come before or after what it must fit to: VM-entry judges.  False: no guest has the bits.
+inline Result<bool> set_efer(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)
+{
+	if (value & ~vcpu.model.efer)
+		return false;
+	u64 old = VREGCACHE_TRY(vcpu.cache.read<Reg::kEfer>(vmcs));
 	vcpu.cache.write<Reg::kEfer>(vmcs, (value & ~efer::kLma) | (old & efer::kLma));
 	return true;
 }

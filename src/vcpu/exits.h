@@ -67,7 +67,7 @@ VRC_TRACEABLE Result<Next> handle_vmcall(Vcpu& vcpu, const LoadedVmcs& vmcs)
 
 VRC_TRACEABLE Result<Next> handle_rdmsr(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
-	MsrValue read = VREGCACHE_TRY(read_msr(vcpu, vmcs, static_cast<u32>(vcpu.gpr()[Gpr::kRcx])));
+	MsrValue read = VREGCACHE_TRY(read_msr(vcpu, vmcs, MsrUser::kGuest, static_cast<u32>(vcpu.gpr()[Gpr::kRcx])));
 	if (!read.known)
 		return handle_general_protection(vcpu, vmcs);
 	write_edx_eax(vcpu.gpr(), read.value);
@@ -77,7 +77,7 @@ VRC_TRACEABLE Result<Next> handle_rdmsr(Vcpu& vcpu, const LoadedVmcs& vmcs)
 VRC_TRACEABLE Result<Next> handle_wrmsr(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	u64 value = read_edx_eax(vcpu.gpr());
-	if (!VREGCACHE_TRY(write_msr(vcpu, vmcs, static_cast<u32>(vcpu.gpr()[Gpr::kRcx]), value)))
+	if (!VREGCACHE_TRY(write_msr(vcpu, vmcs, MsrUser::kGuest, static_cast<u32>(vcpu.gpr()[Gpr::kRcx]), value)))
 		return handle_general_protection(vcpu, vmcs);
 	return handle_nothing_to_do(vcpu, vmcs);
 }
@@ -99,6 +99,8 @@ inline Result<bool> load_control_register(Vcpu& vcpu, const LoadedVmcs& vmcs, u8
 	switch (number) {
 	case 0:
 		return load_cr0(vcpu, vmcs, value);
+	case 3:
+		return load_cr3(vcpu, vmcs, value);
 	case 4:
 		return load_cr4(vcpu, vmcs, value);
 	default:  // CR8
@@ -109,10 +111,19 @@ inline Result<bool> load_control_register(Vcpu& vcpu, const LoadedVmcs& vmcs, u8
 	}
 }
 
+// MOV to CR8 has lowered the task priority: userspace, which has the interrupt controller, may have an interrupt for it.
+inline Result<Next> report_task_priority(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	VREGCACHE_TRY(skip_instruction(vcpu, vmcs));
+	vcpu.run->exit_reason = KVM_EXIT_SET_TPR;
+	return Next::kUserspace;
+}
+
 VRC_TRACEABLE Result<Next> handle_control_register(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	using Type = ControlRegisterQualification::Type;
 	ControlRegisterQualification access{VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs))};
+	const u64 task_priority = vcpu.cr8;
 	bool allowed = true;
 	switch (access.type()) {
 	case Type::kMovTo: {
@@ -137,6 +148,8 @@ VRC_TRACEABLE Result<Next> handle_control_register(Vcpu& vcpu, const LoadedVmcs&
 		break;
 	}
 	}
+	if (vcpu.cr8 < task_priority) [[unlikely]]
+		return report_task_priority(vcpu, vmcs);
 	return allowed ? handle_nothing_to_do(vcpu, vmcs) : handle_general_protection(vcpu, vmcs);
 }
 
@@ -175,6 +188,8 @@ VRC_TRACEABLE Result<Next> handle_mov_dr(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	u64 dr7 = VREGCACHE_TRY(vcpu.cache.read<Reg::kDr7>(vmcs));
 	constexpr u64 kGeneralDetect = 1u << 13;
 	if (dr7 & kGeneralDetect) {
+		// The one debug exception that is a fault and not about a breakpoint: it pushes RF set, as faults do.
+		VREGCACHE_TRY(set_resume_flag(vcpu, vmcs));
 		VREGCACHE_TRY(raise_debug(vcpu, vmcs, kDr6AccessDetected));
 		return Next::kResume;
 	}
@@ -185,8 +200,7 @@ VRC_TRACEABLE Result<Next> handle_mov_dr(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	}
 	u64 value = VREGCACHE_TRY(read_gpr(vcpu, vmcs, gpr));
 	if (number < 4) {
-		if (!is_canonical(value, linear_address_bits(vcpu)))
-			return handle_general_protection(vcpu, vmcs);
+		// Any: an address that is not canonical is never met (SDM Vol. 3B, 18.2.6).
 		vcpu.entry.dr[number] = value;
 	} else if (value >> 32) {
 		return handle_general_protection(vcpu, vmcs);
@@ -199,9 +213,9 @@ VRC_TRACEABLE Result<Next> handle_mov_dr(Vcpu& vcpu, const LoadedVmcs& vmcs)
 }
 
 // XCR0 values that XSETBV takes (SDM Vol. 1, 13.3).
-inline bool is_valid_xcr0(u64 value)
+inline bool is_valid_xcr0(const CpuModel& model, u64 value)
 {
-	if ((value & ~supported_xcr0()) || !(value & xcr0::kX87))
+	if ((value & ~model.xcr0) || !(value & xcr0::kX87))
 		return false;
 	if ((value & xcr0::kAvx) && !(value & xcr0::kSse))
 		return false;
@@ -212,7 +226,7 @@ inline bool is_valid_xcr0(u64 value)
 VRC_TRACEABLE Result<Next> handle_xsetbv(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	u64 value = read_edx_eax(vcpu.gpr());
-	if (static_cast<u32>(vcpu.gpr()[Gpr::kRcx]) != 0 || !is_valid_xcr0(value))
+	if (static_cast<u32>(vcpu.gpr()[Gpr::kRcx]) != 0 || !is_valid_xcr0(vcpu.model, value))
 		return handle_general_protection(vcpu, vmcs);
 	vcpu.entry.xcr0 = value;
 	follow_cr4(vcpu, VREGCACHE_TRY(host_owned_cr4<kCr4Followed>(vcpu, vmcs)));
@@ -246,9 +260,26 @@ inline Result<void> restore_nmi_blocking(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	return {};
 }
 
+// A paging-structure entry of the guest has an address that its CPU does not have, though the host's has: reserved bits.
+VREGCACHE_COLD Result<Next> raise_reserved_address(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 qualification)
+{
+	constexpr u64 kWrite = 1u << 1, kFetch = 1u << 2, kLinearAddressValid = 1u << 7;
+	constexpr u32 kPresentError = 1u << 0, kWriteError = 1u << 1, kUserError = 1u << 2, kReservedError = 1u << 3,
+		      kFetchError = 1u << 4;
+	if (!(qualification & kLinearAddressValid))
+		return give_up(vcpu, vmcs, ExitReason::kEptViolation);
+	bool user = VREGCACHE_TRY(privilege_level(vcpu, vmcs)) == 3;
+	bool tells_fetches = VREGCACHE_TRY(vcpu.cache.read<Reg::kEfer>(vmcs)) & efer::kNxe;
+	u32 error = kPresentError | kReservedError | (qualification & kWrite ? kWriteError : 0) |
+		    (user ? kUserError : 0) | (tells_fetches && (qualification & kFetch) ? kFetchError : 0);
+	vcpu.entry.cr2 = VREGCACHE_TRY(vcpu.cache.read<Reg::kGuestLinearAddress>(vmcs));
+	VREGCACHE_TRY(raise_fault(vcpu, vmcs, Event::exception(vector::kPageFault, error)));
+	return Next::kResume;
+}
+
 VRC_TRACEABLE Result<Next> handle_ept_violation(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
-	constexpr u64 kWrite = 1u << 1, kNmiUnblockedByIret = 1u << 12;
+	constexpr u64 kNmiUnblockedByIret = 1u << 12;
 	u64 qualification, address;
 	u32 vectoring;
 	Result<void> read =
@@ -259,11 +290,13 @@ VRC_TRACEABLE Result<Next> handle_ept_violation(Vcpu& vcpu, const LoadedVmcs& vm
 	VREGCACHE_TRY(requeue_interrupted_event(vcpu, vmcs, {vectoring}));
 	if ((qualification & kNmiUnblockedByIret) && !vcpu.event.pending())
 		VREGCACHE_TRY(restore_nmi_blocking(vcpu, vmcs));
+	if ((address & vcpu.model.beyond_physical()) && !vcpu.event.pending()) [[unlikely]]
+		return raise_reserved_address(vcpu, vmcs, qualification);
 
 	GuestMemory::Fault fault;
 	{
 		MemoryGuard guard(vcpu.vm->host);
-		fault = vcpu.vm->memory.handle_violation(address, qualification & kWrite);
+		fault = vcpu.vm->memory.handle_violation(address);
 	}
 	switch (fault) {
 	case GuestMemory::Fault::kMapped:
@@ -273,6 +306,29 @@ VRC_TRACEABLE Result<Next> handle_ept_violation(Vcpu& vcpu, const LoadedVmcs& vm
 	default:
 		return give_up(vcpu, vmcs, ExitReason::kEptViolation);
 	}
+}
+
+// An #AC of the guest's own, which has asked for them (SDM Vol. 3A, 6.15)?  Else the host detects split locks.
+inline Result<bool> guest_checks_alignment(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	if (!g_vmx.facts.split_lock_detection)
+		return true;
+	if (VREGCACHE_TRY(privilege_level(vcpu, vmcs)) != 3 || !VREGCACHE_TRY(host_owned_cr0<cr0::kAm>(vcpu, vmcs)))
+		return false;
+	return (VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs)) & rflags::kAc) != 0;
+}
+
+// The guest has locked the bus of a host that does not want that.  May sleep.
+VREGCACHE_COLD Result<Next> handle_split_lock(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	u64 rip = VREGCACHE_TRY(vcpu.cache.read<Reg::kRip>(vmcs));
+	if (vrc_host_handle_split_lock(rip))
+		return Next::kResume;
+	u32 error = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitInterruptionErrorCode>(vmcs));
+	vcpu.run->exit_reason = KVM_EXIT_EXCEPTION;
+	vcpu.run->ex.exception = vector::kAlignmentCheck;
+	vcpu.run->ex.error_code = error;
+	return Next::kUserspace;
 }
 
 // NMI and #MC were given to the host before interrupts were on again.
@@ -288,6 +344,8 @@ VRC_TRACEABLE Result<Next> handle_exception_or_nmi(Vcpu& vcpu, const LoadedVmcs&
 	if ((what.word & InterruptionInformation::kNmiUnblockedByIret) && !vcpu.event.pending() &&
 	    what.vector() != vector::kDoubleFault)
 		VREGCACHE_TRY(restore_nmi_blocking(vcpu, vmcs));
+	if (what.vector() == vector::kAlignmentCheck && !VREGCACHE_TRY(guest_checks_alignment(vcpu, vmcs)))
+		return handle_split_lock(vcpu, vmcs);
 	// The guest gets it.  #DB and #AC are benign, so they make no double fault with what was being delivered.
 	if (what.vector() == vector::kDebug) {
 		u64 causes = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs));
@@ -324,6 +382,12 @@ inline Result<bool> exit_may_sleep(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReaso
 	switch (reason) {
 	case ExitReason::kEptViolation:
 		return true;
+	case ExitReason::kExceptionOrNmi: {
+		// The kernel makes a task wait that has split locks.
+		InterruptionInformation what{
+			VREGCACHE_TRY(vcpu.cache.read<Reg::kExitInterruptionInformation>(vmcs))};
+		return !what.is_nmi() && what.vector() == vector::kAlignmentCheck;
+	}
 	case ExitReason::kIo:
 		return IoQualification{VREGCACHE_TRY(read_qualification_and_more(vcpu, vmcs))}.string();
 	case ExitReason::kControlRegister:
@@ -380,6 +444,12 @@ VRC_TRACEABLE Result<Next> handle_exit(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitR
 	case ExitReason::kMonitor:
 	case ExitReason::kInvept:
 	case ExitReason::kInvvpid:
+	case ExitReason::kRdrand:
+	case ExitReason::kRdseed:
+	case ExitReason::kEncls:
+	case ExitReason::kSeamcall:
+	case ExitReason::kTdcall:
+		// The guest's CPUID has none of them: those that it has do not exit.
 		return handle_invalid_opcode(vcpu, vmcs);
 	default:
 		// The VMX instructions have reasons 18 to 27; the guest's CPUID has no VMX.

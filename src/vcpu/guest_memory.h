@@ -32,7 +32,7 @@ class GuestMemory {
 	// KVM_SET_USER_MEMORY_REGION.  A size of zero deletes; a slot that exists may change its place and nothing else.
 	int set_slot(vrc_host_vm* host, const kvm_userspace_memory_region& region)
 	{
-		if (region.slot >= kSlotLimit || (region.flags & ~u32{KVM_MEM_READONLY}))
+		if (region.slot >= kSlotLimit || region.flags)
 			return -EINVAL;
 		if ((region.guest_phys_addr | region.memory_size | region.userspace_addr) & ~kPageMask)
 			return -EINVAL;
@@ -41,16 +41,14 @@ class GuestMemory {
 		if (pages > kPageLimit || region.guest_phys_addr > kAddressLimit - region.memory_size)
 			return -EINVAL;
 
-		Slot& slot = slots_[region.slot];
+		Slot& slot = slots_[index_nospec(region.slot, kSlotLimit)];
 		if (!pages) {
 			if (!slot.pages)
 				return -EINVAL;
 			release(host, slot);
 			return 0;
 		}
-		bool read_only = region.flags & KVM_MEM_READONLY;
-		if (slot.pages &&
-		    (slot.pages != pages || slot.user_address != region.userspace_addr || slot.read_only != read_only))
+		if (slot.pages && (slot.pages != pages || slot.user_address != region.userspace_addr))
 			return -EINVAL;
 		for (const Slot& other : slots_) {
 			if (&other != &slot && other.pages && region.guest_phys_addr < other.end() &&
@@ -65,37 +63,31 @@ class GuestMemory {
 			return 0;
 		}
 		vrc_host_pinned* pinned;
-		if (int error = vrc_host_pin(host, region.userspace_addr, pages, !read_only, &pinned))
+		if (int error = vrc_host_pin(host, region.userspace_addr, pages, &pinned))
 			return error;
-		slot = {region.guest_phys_addr, pages, region.userspace_addr, read_only, pinned};
+		slot = {region.guest_phys_addr, pages, region.userspace_addr, pinned};
 		return 0;
 	}
 
-	enum class Fault : u8 { kMapped, kNoMemoryThere, kReadOnly, kOutOfMemory };
+	enum class Fault : u8 { kMapped, kNoMemoryThere, kOutOfMemory };
 
 	// An EPT violation at @guest_physical: maps the page if a slot has it.
-	Fault handle_violation(u64 guest_physical, bool write)
+	Fault handle_violation(u64 guest_physical)
 	{
 		const Slot* slot = find(guest_physical);
 		if (!slot)
 			return Fault::kNoMemoryThere;
-		if (write && slot->read_only)
-			return Fault::kReadOnly;
-		u64 page = (guest_physical - slot->base) / kPageSize;
-		int error = ept_.map(guest_physical & kPageMask, vrc_host_pinned_physical(slot->pinned, page),
-				     !slot->read_only);
+		int error = ept_.map(guest_physical & kPageMask, slot->host_physical(guest_physical));
 		return error ? Fault::kOutOfMemory : Fault::kMapped;
 	}
 
-	// The host's view of the byte at @guest_physical, good to the end of its page; nullptr where there is no memory, or
-	// none that may be written.
-	u8* at(u64 guest_physical, bool write) const
+	// The host's view of the byte at @guest_physical, good to the end of its page; nullptr where there is no memory.
+	u8* at(u64 guest_physical) const
 	{
 		const Slot* slot = find(guest_physical);
-		if (!slot || (write && slot->read_only))
+		if (!slot)
 			return nullptr;
-		u64 page = (guest_physical - slot->base) / kPageSize;
-		u8* memory = static_cast<u8*>(vrc_host_direct_map(vrc_host_pinned_physical(slot->pinned, page)));
+		u8* memory = static_cast<u8*>(vrc_host_direct_map(slot->host_physical(guest_physical)));
 		return memory + (guest_physical & ~kPageMask);
 	}
 
@@ -106,10 +98,15 @@ class GuestMemory {
 		u64 base = 0;
 		u64 pages = 0;  // zero: the slot is free
 		u64 user_address = 0;
-		bool read_only = false;
 		vrc_host_pinned* pinned = nullptr;
 
 		u64 end() const { return base + pages * kPageSize; }
+		// Of the page at a guest-physical address that lies in the slot.
+		u64 host_physical(u64 guest_physical) const
+		{
+			return vrc_host_pinned_physical(pinned,
+							index_nospec((guest_physical - base) / kPageSize, pages));
+		}
 	};
 
 	const Slot* find(u64 guest_physical) const

@@ -31,13 +31,46 @@ inline SwitchedMsr switched_msr(u32 index)
 	}
 }
 
+// A guest has the MSRs that its CPUID announces (SDM Vol. 4, table 2-2); userspace may save and restore them all.
+enum class MsrUser : u8 { kGuest, kUserspace };
+
+inline bool guest_has_msr(const CpuModel& model, u32 index)
+{
+	switch (index) {
+	case msr::kTimeStampCounter:
+		return model.tsc;
+	case msr::kSysenterCs:
+	case msr::kSysenterEsp:
+	case msr::kSysenterEip:
+		return model.sysenter;
+	case msr::kPat:
+		return model.pat;
+	case msr::kEfer:
+		return model.efer;
+	case msr::kStar:
+	case msr::kLstar:
+	case msr::kCstar:
+	case msr::kSfmask:
+	case msr::kFsBase:
+	case msr::kGsBase:
+	case msr::kKernelGsBase:
+		return model.long_mode;
+	case msr::kTscAux:
+		return model.rdtscp;
+	default:
+		return true;
+	}
+}
+
 struct MsrValue {
 	bool known = false;
 	u64 value = 0;
 };
 
-inline Result<MsrValue> read_msr(Vcpu& vcpu, const LoadedVmcs& vmcs, u32 index)
+inline Result<MsrValue> read_msr(Vcpu& vcpu, const LoadedVmcs& vmcs, MsrUser user, u32 index)
 {
+	if (user == MsrUser::kGuest && !guest_has_msr(vcpu.model, index))
+		return MsrValue{};
 	auto known = [](u64 value) { return MsrValue{true, value}; };
 	if (SwitchedMsr which = switched_msr(index); which.copy) {
 		InterruptsOff interrupts_off;
@@ -50,7 +83,7 @@ inline Result<MsrValue> read_msr(Vcpu& vcpu, const LoadedVmcs& vmcs, u32 index)
 	case msr::kSysenterCs: return known(vcpu.msr_shadows.sysenter_cs.value());
 	case msr::kSysenterEsp: return known(vcpu.msr_shadows.sysenter_esp.value());
 	case msr::kSysenterEip: return known(vcpu.msr_shadows.sysenter_eip.value());
-	case msr::kDebugctl: return known(VREGCACHE_TRY(vcpu.cache.read<Reg::kDebugctl>(vmcs)));
+	case msr::kDebugctl: return known(VREGCACHE_TRY(guest_debugctl(vcpu, vmcs)));
 	case msr::kPat: return known(vcpu.msr_shadows.pat.value());
 	case msr::kEfer: return known(VREGCACHE_TRY(vcpu.cache.read<Reg::kEfer>(vmcs)));
 	// clang-format on
@@ -75,14 +108,16 @@ inline bool is_valid_pat(u64 value)
 }
 
 // False: there is no such MSR, or the value is not allowed; WRMSR raises #GP(0), and nothing has changed.
-inline Result<bool> write_msr(Vcpu& vcpu, const LoadedVmcs& vmcs, u32 index, u64 value)
+inline Result<bool> write_msr(Vcpu& vcpu, const LoadedVmcs& vmcs, MsrUser user, u32 index, u64 value)
 {
+	if (user == MsrUser::kGuest && !guest_has_msr(vcpu.model, index))
+		return false;
 	auto is_address = [](u32 number) {
 		return number == msr::kLstar || number == msr::kCstar || number == msr::kKernelGsBase ||
 		       number == msr::kFsBase || number == msr::kGsBase || number == msr::kSysenterEsp ||
 		       number == msr::kSysenterEip;
 	};
-	if (is_address(index) && !is_canonical(value, linear_address_bits(vcpu)))
+	if (is_address(index) && !is_canonical(value, vcpu.model.linear_bits))
 		return false;
 
 	if (SwitchedMsr which = switched_msr(index); which.copy) {
@@ -99,7 +134,7 @@ inline Result<bool> write_msr(Vcpu& vcpu, const LoadedVmcs& vmcs, u32 index, u64
 	case msr::kApicBase: {
 		// There is no local APIC in the module: the base is remembered, x2APIC is refused.
 		constexpr u64 kReserved = 0x6ff, kX2apic = 1u << 10;
-		if ((value & (kReserved | kX2apic)) || value >> kGuestPhysicalBits)
+		if (value & (kReserved | kX2apic | vcpu.model.beyond_physical()))
 			return false;
 		vcpu.apic_base = value;
 		return true;
@@ -116,7 +151,7 @@ inline Result<bool> write_msr(Vcpu& vcpu, const LoadedVmcs& vmcs, u32 index, u64
 	case msr::kDebugctl:
 		if (value & ~(debugctl::kLbr | debugctl::kBtf))
 			return false;
-		vcpu.cache.write<Reg::kDebugctl>(vmcs, value);
+		set_guest_debugctl(vcpu, vmcs, value);
 		return true;
 	case msr::kPat:
 		if (!is_valid_pat(value))
@@ -124,7 +159,7 @@ inline Result<bool> write_msr(Vcpu& vcpu, const LoadedVmcs& vmcs, u32 index, u64
 		VREGCACHE_TRY(vcpu.msr_shadows.pat.set(vmcs, value));
 		return true;
 	case msr::kEfer:
-		return load_efer(vcpu, vmcs, value);
+		return user == MsrUser::kGuest ? load_efer(vcpu, vmcs, value) : set_efer(vcpu, vmcs, value);
 	case msr::kFsBase:
 		VREGCACHE_TRY(vcpu.cache.write(vmcs, segment_register(Segment::kFs, SegmentPart::kBase), value));
 		return true;

@@ -23,10 +23,13 @@ struct Translation {
 
 class PageWalk {
  public:
+	// Of no memory, until begin() has filled it.
+	PageWalk() = default;
+
 	// The registers that decide about paging, from the cache.
 	static Result<PageWalk> begin(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	{
-		PageWalk walk(vcpu.vm->memory);
+		PageWalk walk(vcpu.vm->memory, vcpu.model.physical_bits);
 		walk.cr0_ = VREGCACHE_TRY((host_owned_cr0<cr0::kPg | cr0::kWp>(vcpu, vmcs)));
 		if (!(walk.cr0_ & cr0::kPg))
 			return walk;
@@ -66,9 +69,7 @@ class PageWalk {
 	static constexpr u32 kFaultPresent = 1u << 0, kFaultWrite = 1u << 1, kFaultUser = 1u << 2,
 			     kFaultReserved = 1u << 3, kFaultKey = 1u << 5;
 
-	explicit PageWalk(GuestMemory& memory) : memory_(&memory) {}
-	friend class vregcache::Result<PageWalk>;
-	PageWalk() = default;
+	PageWalk(GuestMemory& memory, u32 physical_bits) : memory_(&memory), physical_bits_(physical_bits) {}
 
 	static Translation fault(Access access, u32 error_code)
 	{
@@ -82,12 +83,11 @@ class PageWalk {
 		return first > last ? 0 : (~u64{0} >> (63 - last)) & (~u64{0} << first);
 	}
 
-	// Reserved bits of a present entry (SDM Vol. 3A, 4.3, 4.4.2 and 4.5.4), as the CPU itself has them: its physical
-	// addresses count, not what the guest's CPUID says.
+	// Reserved bits of a present entry (SDM Vol. 3A, 4.3, 4.4.2 and 4.5.4).
 	template <class Entry>
 	u64 reserved(u32 level, bool large) const
 	{
-		const u32 width = g_vmx.physical_bits;
+		const u32 width = physical_bits_;
 		if constexpr (sizeof(Entry) == 4) {
 			// Bits 20:13 of a 4 MiB page's entry are address bits 39:32, as far as there are such.
 			return large ? bits(width >= 40 ? 21 : width - 19, 21) : 0;
@@ -111,7 +111,7 @@ class PageWalk {
 			u32 shift = 12 + index_bits * (level - 1);
 			u64 slot = linear >> shift & ((u64{1} << index_bits) - 1);
 			u64 address = table + slot * sizeof(Entry);
-			const u8* memory = memory_->at(address, false);
+			const u8* memory = memory_->at(address);
 			if (!memory)
 				return {Translation::Outcome::kNoMemory, 0, address};
 			Entry entry = __atomic_load_n(reinterpret_cast<const Entry*>(memory), __ATOMIC_RELAXED);
@@ -132,7 +132,7 @@ class PageWalk {
 			}
 			Entry marks = static_cast<Entry>(kAccessed | (leaf && access.write ? kDirty : 0));
 			if ((entry & marks) != marks) {
-				u8* to_mark = memory_->at(address, true);
+				u8* to_mark = memory_->at(address);
 				if (!to_mark)
 					return {Translation::Outcome::kNoMemory, 0, address};
 				__atomic_fetch_or(reinterpret_cast<Entry*>(to_mark), marks, __ATOMIC_RELAXED);
@@ -172,6 +172,7 @@ class PageWalk {
 	}
 
 	GuestMemory* memory_ = nullptr;
+	u32 physical_bits_ = 0;
 	u64 cr0_ = 0;
 	u64 cr3_ = 0;
 	u64 cr4_ = 0;

@@ -2,6 +2,7 @@
 // What the checks of VM-entry tie together, made consistent in one place, just before the registers are written back.
 #pragma once
 
+#include "control_register.h"
 #include "injection.h"
 
 namespace {
@@ -66,6 +67,66 @@ VREGCACHE_COLD Result<void> reconcile_what_changed(Vcpu& vcpu, const LoadedVmcs&
 	if (!registers && !events) [[likely]]
 		return {};
 	return reconcile_what_changed(vcpu, vmcs);
+}
+
+// ---- what userspace has set in several ioctls, in whatever order, and no VM-entry checks ----
+
+constexpr u64 kInvalidGuestState = kEntryFailure | static_cast<u32>(ExitReason::kInvalidGuestState);
+
+inline void report_failed_entry(Vcpu& vcpu, u64 reason)
+{
+	vcpu.run->exit_reason = KVM_EXIT_FAIL_ENTRY;
+	vcpu.run->fail_entry.hardware_entry_failure_reason = reason;
+	vcpu.run->fail_entry.cpu = vrc_host_cpu();
+}
+
+// Has the guest's CPU the bits that are set in its registers?
+inline Result<bool> fits_cpuid(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	const struct {
+		const char* name;
+		u64 value, allowed;
+	} registers[] = {
+		{"CR4", VREGCACHE_TRY(guest_cr4(vcpu, vmcs)), vcpu.model.cr4},
+		{"IA32_EFER", VREGCACHE_TRY(vcpu.cache.read<Reg::kEfer>(vmcs)), vcpu.model.efer},
+		{"XCR0", vcpu.entry.xcr0, vcpu.model.xcr0},
+		{"CR3", VREGCACHE_TRY(vcpu.cache.read<Reg::kCr3>(vmcs)), ~vcpu.model.beyond_physical()},
+	};
+	for (const auto& it : registers) {
+		if (it.value & ~it.allowed) {
+			vrc_host_error("vCPU %u: KVM_RUN refused: guest %s is %#llx, and its CPUID allows %#llx; set one "
+				       "of the two anew",
+				       vcpu.id, it.name, it.value, it.allowed);
+			return false;
+		}
+	}
+	return true;
+}
+
+inline Result<bool> has_pdptes(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	u64 cr3 = VREGCACHE_TRY(vcpu.cache.read<Reg::kCr3>(vmcs));
+	if (VREGCACHE_TRY(load_pdptes(vcpu, vmcs, cr3)))
+		return true;
+	vrc_host_error("vCPU %u: KVM_RUN refused: SDM Vol. 3C, 27.3.1.6: of the four PDPTEs at guest CR3 %#llx one has "
+		       "reserved bits, or is in no memory slot",
+		       vcpu.id, cr3);
+	return false;
+}
+
+// False: kvm_run has KVM_EXIT_FAIL_ENTRY, and the log says what to mend.
+VREGCACHE_COLD Result<bool> judge_what_was_set(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	if (vcpu.cpuid_is_new && !VREGCACHE_TRY(fits_cpuid(vcpu, vmcs))) {
+		report_failed_entry(vcpu, kInvalidGuestState);
+		return false;
+	}
+	vcpu.cpuid_is_new = false;
+	if (vcpu.pdptes_are_in_memory && !VREGCACHE_TRY(has_pdptes(vcpu, vmcs))) {
+		report_failed_entry(vcpu, kInvalidGuestState);
+		return false;
+	}
+	return true;
 }
 
 }  // namespace

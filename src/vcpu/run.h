@@ -32,11 +32,23 @@ VREGCACHE_COLD void verify_shadows(Vcpu& vcpu, const PinnedVmcs& vmcs)
 	for_each_shadow(vcpu.host_shadows, verify);
 }
 
+// The host has turned a bit of its IA32_DEBUGCTL over that must be in force in the guest too.
+VREGCACHE_COLD Result<void> follow_host_debugctl(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	u64 guests = VREGCACHE_TRY(guest_debugctl(vcpu, vmcs));
+	vcpu.hosts_debugctl = vcpu.entry.host_debugctl_in_guest();
+	set_guest_debugctl(vcpu, vmcs, guests);
+	return {};
+}
+
 inline Result<void> prepare_entry(Vcpu& vcpu, const PinnedVmcs& vmcs, u64 host_cr4)
 {
 	VREGCACHE_TRY(vcpu.host_shadows.cr3.set(vmcs, read_cr3()));
 	VREGCACHE_TRY(vcpu.host_shadows.cr4.set(vmcs, host_cr4));
 	VREGCACHE_TRY(vcpu.resident.to_guest(vmcs, vcpu.host_shadows, vcpu.msrs, vcpu.vmcs.host()));
+	vcpu.entry.read_host_debugctl();
+	if (vcpu.entry.host_debugctl_in_guest() != vcpu.hosts_debugctl) [[unlikely]]
+		VREGCACHE_TRY(follow_host_debugctl(vcpu, vmcs));
 	VREGCACHE_TRY(reconcile(vcpu, vmcs));
 	trace_vm_entry(vcpu);
 	VREGCACHE_TRY(vcpu.cache.write_back(vmcs));
@@ -80,6 +92,7 @@ class EntryScope {
 
 	bool may_enter() const { return host_cr4_ >= 0; }
 	bool has_signal() const { return host_cr4_ == -EINTR; }
+	bool has_task_work() const { return host_cr4_ == -EBUSY; }
 	u64 host_cr4() const { return static_cast<u64>(host_cr4_); }
 	// If it may enter.
 	const PinnedVmcs& vmcs(Vcpu& vcpu) const { return vcpu.token.vmcs_; }
@@ -181,6 +194,8 @@ inline Result<Next> run_burst(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason& sl
 			if (!scope.may_enter()) [[unlikely]] {
 				if (scope.has_signal())
 					return Next::kInterrupted;
+				if (scope.has_task_work())
+					return Next::kTaskWork;
 				vrc_host_reschedule();
 				continue;
 			}
@@ -190,9 +205,7 @@ inline Result<Next> run_burst(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason& sl
 			if (exit.failure & kEntryFailure)
 				trace_vm_exit(vcpu, exit.failure & kBasicExitReasonMask,
 					      [] { return ExitEnd::kEntryFailure; });
-			vcpu.run->exit_reason = KVM_EXIT_FAIL_ENTRY;
-			vcpu.run->fail_entry.hardware_entry_failure_reason = exit.failure;
-			vcpu.run->fail_entry.cpu = vrc_host_cpu();
+			report_failed_entry(vcpu, exit.failure);
 			return Next::kUserspace;
 		}
 		sleeps = VREGCACHE_TRY(exit_may_sleep(vcpu, vmcs, exit.reason));
@@ -217,12 +230,14 @@ inline Result<Next> run_until_userspace(Vcpu& vcpu, const LoadedVmcs& vmcs)
 		Next next = VREGCACHE_TRY(burst);
 		if (sleeps)
 			next = VREGCACHE_TRY(handle_exit_and_trace(vcpu, vmcs, reason));
+		if (next == Next::kTaskWork) [[unlikely]]
+			next = vrc_host_do_task_work(vcpu.host) ? Next::kInterrupted : Next::kResume;
 		if (next != Next::kResume)
 			return next;
 	}
 }
 
-// What kvm_run tells at every return.
+// What kvm_run says of the state at every return.
 inline Result<void> report_state(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	bool enabled = VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs)) & rflags::kIf;
@@ -230,6 +245,7 @@ inline Result<void> report_state(Vcpu& vcpu, const LoadedVmcs& vmcs)
 		     VREGCACHE_TRY(can_take_interrupt(vcpu, vmcs));
 	kvm_run* run = vcpu.run;
 	u64 task_priority = vcpu.cr8, apic_base = vcpu.apic_base;
+	run->flags = 0;
 	run->if_flag = enabled;
 	run->cr8 = task_priority;
 	run->apic_base = apic_base;
@@ -248,23 +264,33 @@ inline long report_end(Vcpu& vcpu, Next next)
 	return -EINTR;
 }
 
-inline Result<long> run_vcpu(Vcpu& vcpu, const LoadedVmcs& vmcs)
+// An errno, and then there was no exit: kvm_run's exit_reason stays.
+inline Result<long> run_unless_refused(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
+	// KVM_CAP_SYNC_REGS is not offered.
+	if (is_set(vcpu.run->kvm_valid_regs) || is_set(vcpu.run->kvm_dirty_regs)) [[unlikely]]
+		return long{-EINVAL};
 	// Without an interrupt controller of ours, userspace keeps the task priority.
 	u64 task_priority = __atomic_load_n(&vcpu.run->cr8, __ATOMIC_RELAXED);
 	if (task_priority > 15)
 		return long{-EINVAL};
 	vcpu.cr8 = task_priority;
-	if (Next next = VREGCACHE_TRY(complete_io(vcpu, vmcs)); next != Next::kResume) {
-		VREGCACHE_TRY(report_state(vcpu, vmcs));
+	if (Next next = VREGCACHE_TRY(complete_io(vcpu, vmcs)); next != Next::kResume)
 		return report_end(vcpu, next);
-	}
 	if (is_set(vcpu.run->immediate_exit)) [[unlikely]]
-		return report_end(vcpu, Next::kInterrupted);
+		return long{-EINTR};
 	vcpu.run->exit_reason = KVM_EXIT_UNKNOWN;
-	Next next = VREGCACHE_TRY(run_until_userspace(vcpu, vmcs));
+	if ((vcpu.cpuid_is_new || vcpu.pdptes_are_in_memory) && !VREGCACHE_TRY(judge_what_was_set(vcpu, vmcs)))
+		[[unlikely]]
+		return 0L;
+	return report_end(vcpu, VREGCACHE_TRY(run_until_userspace(vcpu, vmcs)));
+}
+
+inline Result<long> run_vcpu(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	long result = VREGCACHE_TRY(run_unless_refused(vcpu, vmcs));
 	VREGCACHE_TRY(report_state(vcpu, vmcs));
-	return report_end(vcpu, next);
+	return result;
 }
 
 }  // namespace

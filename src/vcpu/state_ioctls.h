@@ -5,6 +5,7 @@
 #include <initializer_list>
 
 #include "event_ioctls.h"
+#include "sregs_check.h"
 
 namespace {
 
@@ -38,6 +39,8 @@ inline Result<long> set_regs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long a
 	kvm_regs regs;
 	if (int error = copy_from_user(regs, argument))
 		return long{error};
+	if (!can_hold(vcpu, regs))
+		return long{-EINVAL};
 	auto& gpr = vcpu.gpr();
 	gpr[Gpr::kRax] = regs.rax;
 	gpr[Gpr::kRbx] = regs.rbx;
@@ -159,23 +162,13 @@ inline Result<long> get_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long 
 	return long{copy_to_user(argument, sregs)};
 }
 
-// VM-entry wants canonical addresses in these whatever the guest's mode (SDM Vol. 3C, 27.3.1.2 and 27.3.1.3).
-inline bool has_canonical_bases(const Vcpu& vcpu, const kvm_sregs& sregs)
-{
-	const u32 bits = linear_address_bits(vcpu);
-	for (u64 base : {sregs.fs.base, sregs.gs.base, sregs.tr.base, sregs.gdt.base, sregs.idt.base}) {
-		if (!is_canonical(base, bits))
-			return false;
-	}
-	return sregs.ldt.unusable || !sregs.ldt.present || is_canonical(sregs.ldt.base, bits);
-}
-
 // Could a CPU be in this state?  Whatever is refused here changes nothing.
 inline bool are_valid(const Vcpu& vcpu, const kvm_sregs& sregs)
 {
-	if (!is_valid_cr0(sregs.cr0) || (sregs.cr4 & ~supported_cr4(vcpu)) || (sregs.efer & ~kEferSupported))
+	if (!is_valid_cr0(sregs.cr0) || (sregs.cr4 & ~vcpu.model.cr4) || (sregs.efer & ~vcpu.model.efer))
 		return false;
-	if (sregs.cr8 > 15 || (sregs.apic_base & 0x6ff) || sregs.apic_base >> kGuestPhysicalBits)
+	if (sregs.cr8 > 15 || (sregs.apic_base & 0x6ff) ||
+	    ((sregs.apic_base | sregs.cr3) & vcpu.model.beyond_physical()))
 		return false;
 	// One interrupt can be on its way.
 	bool one = false;
@@ -184,8 +177,6 @@ inline bool are_valid(const Vcpu& vcpu, const kvm_sregs& sregs)
 			return false;
 		one = one || word;
 	}
-	if (!has_canonical_bases(vcpu, sregs) || (sregs.cr3 >> kGuestPhysicalBits && (sregs.efer & efer::kLma)))
-		return false;
 	bool long_mode = (sregs.efer & efer::kLme) && (sregs.cr0 & cr0::kPg);
 	if (long_mode)
 		return (sregs.cr4 & cr4::kPae) && (sregs.efer & efer::kLma) && !(sregs.cs.l && sregs.cs.db);
@@ -197,22 +188,24 @@ inline Result<long> set_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long 
 	kvm_sregs sregs;
 	if (int error = copy_from_user(sregs, argument))
 		return long{error};
-	if (!are_valid(vcpu, sregs))
+	SegmentsToSet segments;
+	for (const NamedSegment& named : kSregsSegments)
+		segments[named.segment] = VREGCACHE_TRY(from_kvm(vcpu, vmcs, named.segment, sregs.*named.member));
+	if (!are_valid(vcpu, sregs) || !can_hold_segments(vcpu, sregs, segments))
 		return long{-EINVAL};
-	if (has_pae_paging(sregs) && !VREGCACHE_TRY(load_pdptes(vcpu, vmcs, sregs.cr3)))
-		return long{-EINVAL};
+	VREGCACHE_TRY(remember_linear_rip(vcpu, vmcs));
+	// The memory that they are in may still come.
+	vcpu.pdptes_are_in_memory = has_pae_paging(sregs) && !VREGCACHE_TRY(load_pdptes(vcpu, vmcs, sregs.cr3));
 	auto& cache = vcpu.cache;
-	for (const NamedSegment& named : kSregsSegments) {
-		SegmentState state = VREGCACHE_TRY(from_kvm(vcpu, vmcs, named.segment, sregs.*named.member));
-		VREGCACHE_TRY(write_segment(cache, vmcs, named.segment, state));
-	}
+	for (const NamedSegment& named : kSregsSegments)
+		VREGCACHE_TRY(write_segment(cache, vmcs, named.segment, segments[named.segment]));
 	cache.write<Reg::kGdtrBase>(vmcs, u64{sregs.gdt.base});
 	cache.write<Reg::kGdtrLimit>(vmcs, u32{sregs.gdt.limit});
 	cache.write<Reg::kIdtrBase>(vmcs, u64{sregs.idt.base});
 	cache.write<Reg::kIdtrLimit>(vmcs, u32{sregs.idt.limit});
 	GuestCr0::write(cache, vmcs, cr0_share(), (u64{sregs.cr0} & cr0::kDefined) | cr0::kEt);
 	cache.write<Reg::kCr3>(vmcs, u64{sregs.cr3});
-	GuestCr4::write(cache, vmcs, cr4_share(), u64{sregs.cr4});
+	GuestCr4::write(cache, vmcs, cr4_share(vcpu), u64{sregs.cr4});
 	cache.write<Reg::kEfer>(vmcs, u64{sregs.efer});
 	follow_cr4(vcpu, sregs.cr4);
 	vcpu.entry.cr2 = sregs.cr2;
@@ -228,6 +221,23 @@ inline Result<long> set_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long 
 }
 
 // KVM_GET_MSRS and KVM_SET_MSRS return how many were done; they stop at the first that is not known or not allowed.
+inline Result<long> transfer_msrs(Vcpu& vcpu, const LoadedVmcs& vmcs, kvm_msr_entry* entries, u32 count, bool set)
+{
+	for (u32 i = 0; i < count; i++) {
+		kvm_msr_entry& entry = entries[i];
+		if (set) {
+			if (!VREGCACHE_TRY(write_msr(vcpu, vmcs, MsrUser::kUserspace, entry.index, entry.data)))
+				return long{i};
+			continue;
+		}
+		MsrValue read = VREGCACHE_TRY(read_msr(vcpu, vmcs, MsrUser::kUserspace, entry.index));
+		if (!read.known)
+			return long{i};
+		entry.data = read.value;
+	}
+	return long{count};
+}
+
 inline Result<long> transfer_msrs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument, bool set)
 {
 	constexpr u32 kLimit = 256;
@@ -236,24 +246,16 @@ inline Result<long> transfer_msrs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned l
 		return long{error};
 	if (header.nmsrs > kLimit)
 		return long{-E2BIG};
-	for (u32 i = 0; i < header.nmsrs; i++) {
-		unsigned long place = argument + sizeof(header) + i * sizeof(kvm_msr_entry);
-		kvm_msr_entry entry;
-		if (int error = copy_from_user(entry, place))
-			return long{error};
-		if (set) {
-			if (!VREGCACHE_TRY(write_msr(vcpu, vmcs, entry.index, entry.data)))
-				return long{i};
-			continue;
-		}
-		MsrValue read = VREGCACHE_TRY(read_msr(vcpu, vmcs, entry.index));
-		if (!read.known)
-			return long{i};
-		entry.data = read.value;
-		if (int error = copy_to_user(place, entry))
-			return long{error};
-	}
-	return long{header.nmsrs};
+	// All of them before the first counts: a bad address changes nothing.
+	const unsigned long place = argument + sizeof(header);
+	UserArray<kvm_msr_entry> entries(header.nmsrs);
+	if (int error = entries.copy_in(place))
+		return long{error};
+	Result<long> done = transfer_msrs(vcpu, vmcs, entries.data(), header.nmsrs, set);
+	if (set || !done.ok())
+		return done;
+	int error = entries.copy_out(place, static_cast<u32>(done.value()));
+	return error ? Result<long>(long{error}) : done;
 }
 
 // The FXSAVE image (SDM Vol. 1, table 10-2) in KVM's order.
@@ -272,16 +274,24 @@ static_assert(sizeof(FxsaveImage) == 512);
 inline long get_fpu(Vcpu& vcpu, unsigned long argument)
 {
 	const FxsaveImage& image = *static_cast<FxsaveImage*>(vrc_host_fpu_image(vcpu.host));
+	// A component that is in its initial configuration is not in the image (SDM Vol. 1, 13.6).
+	const u64 components = vrc_host_fpu_components(vcpu.host);
+	constexpr u16 kInitialControlWord = 0x37f;
+	constexpr u32 kInitialMxcsr = 0x1f80;
 	kvm_fpu fpu = {};
-	__builtin_memcpy(fpu.fpr, image.fpr, sizeof(fpu.fpr));
-	fpu.fcw = image.fcw;
-	fpu.fsw = image.fsw;
-	fpu.ftwx = image.ftwx;
-	fpu.last_opcode = image.last_opcode;
-	fpu.last_ip = image.last_ip;
-	fpu.last_dp = image.last_dp;
-	__builtin_memcpy(fpu.xmm, image.xmm, sizeof(fpu.xmm));
-	fpu.mxcsr = image.mxcsr;
+	fpu.fcw = kInitialControlWord;
+	fpu.mxcsr = components & (xcr0::kSse | xcr0::kAvx) ? image.mxcsr : kInitialMxcsr;
+	if (components & xcr0::kX87) {
+		__builtin_memcpy(fpu.fpr, image.fpr, sizeof(fpu.fpr));
+		fpu.fcw = image.fcw;
+		fpu.fsw = image.fsw;
+		fpu.ftwx = image.ftwx;
+		fpu.last_opcode = image.last_opcode;
+		fpu.last_ip = image.last_ip;
+		fpu.last_dp = image.last_dp;
+	}
+	if (components & xcr0::kSse)
+		__builtin_memcpy(fpu.xmm, image.xmm, sizeof(fpu.xmm));
 	return copy_to_user(argument, fpu);
 }
 
@@ -329,10 +339,6 @@ inline long set_debugregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argu
 		if (reserved)
 			return -EINVAL;
 	}
-	for (u64 breakpoint : registers.db) {
-		if (!is_canonical(breakpoint, linear_address_bits(vcpu)))
-			return -EINVAL;
-	}
 	for (u32 i = 0; i < 4; i++)
 		vcpu.entry.dr[i] = registers.db[i];
 	vcpu.entry.dr6 = dr6_from(registers.dr6);
@@ -355,33 +361,43 @@ inline Result<long> set_xcrs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long a
 		return long{error};
 	if (xcrs.nr_xcrs > KVM_MAX_XCRS || xcrs.flags)
 		return long{-EINVAL};
+	u64 value = vcpu.entry.xcr0;
 	for (u32 i = 0; i < xcrs.nr_xcrs; i++) {
-		if (xcrs.xcrs[i].xcr != 0 || xcrs.xcrs[i].reserved || !is_valid_xcr0(xcrs.xcrs[i].value))
+		value = xcrs.xcrs[i].value;
+		if (xcrs.xcrs[i].xcr != 0 || xcrs.xcrs[i].reserved || !is_valid_xcr0(vcpu.model, value))
 			return long{-EINVAL};
-		vcpu.entry.xcr0 = xcrs.xcrs[i].value;
 	}
+	vcpu.entry.xcr0 = value;
 	follow_cr4(vcpu, VREGCACHE_TRY(host_owned_cr4<kCr4Followed>(vcpu, vmcs)));
 	return 0L;
 }
 
-inline long set_cpuid(Vcpu& vcpu, unsigned long argument)
+inline Result<void> replace_cpuid(Vcpu& vcpu, const LoadedVmcs& vmcs, const kvm_cpuid_entry2* entries, u32 count)
+{
+	// Which bits the guest owns may change, and with them where CR4 is kept.
+	u64 control = VREGCACHE_TRY(guest_cr4(vcpu, vmcs));
+	__builtin_memcpy(vcpu.cpuid, entries, count * sizeof(*entries));
+	vcpu.cpuid_count = count;
+	vcpu.model = model_of_cpuid(vcpu);
+	vcpu.cpuid_is_new = true;
+	VREGCACHE_TRY(apply_cpu_model(vcpu, vmcs));
+	GuestCr4::write(vcpu.cache, vmcs, cr4_share(vcpu), control);
+	return {};
+}
+
+inline Result<long> set_cpuid(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument)
 {
 	kvm_cpuid2 header;
 	if (int error = copy_from_user(header, argument))
-		return error;
+		return long{error};
 	if (header.nent > kCpuidLimit)
-		return -E2BIG;
-	// Both copies before either counts: a bad address leaves the old table.
-	kvm_cpuid_entry2* entries = static_cast<kvm_cpuid_entry2*>(vrc_host_alloc(sizeof(vcpu.cpuid)));
-	if (!entries)
-		return -ENOMEM;
-	int error = vrc_host_copy_from_user(entries, argument + sizeof(header), header.nent * sizeof(*entries));
-	if (!error) {
-		__builtin_memcpy(vcpu.cpuid, entries, header.nent * sizeof(*entries));
-		vcpu.cpuid_count = header.nent;
-	}
-	vrc_host_free(entries);
-	return error;
+		return long{-E2BIG};
+	// All of it before any counts: a bad address leaves the old table.
+	UserArray<kvm_cpuid_entry2> entries(header.nent);
+	if (int error = entries.copy_in(argument + sizeof(header)))
+		return long{error};
+	VREGCACHE_TRY(replace_cpuid(vcpu, vmcs, entries.data(), header.nent));
+	return 0L;
 }
 
 // Copies a CPUID table out: -E2BIG when userspace has room for fewer than @count.  Either way it learns the count.
@@ -399,15 +415,32 @@ inline long put_cpuid(unsigned long argument, const kvm_cpuid_entry2* entries, u
 	return vrc_host_copy_to_user(argument + sizeof(header), entries, count * sizeof(*entries));
 }
 
+// As the guest would read it now.
+inline Result<long> get_cpuid(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument)
+{
+	u64 control = VREGCACHE_TRY((host_owned_cr4<cr4::kOsxsave | cr4::kPke>(vcpu, vmcs)));
+	UserArray<kvm_cpuid_entry2> entries(vcpu.cpuid_count);
+	if (!entries.data())
+		return long{-ENOMEM};
+	for (u32 i = 0; i < vcpu.cpuid_count; i++) {
+		kvm_cpuid_entry2& entry = entries.data()[i];
+		entry = vcpu.cpuid[i];
+		CpuidResult r = registers_of(entry);
+		follow_state(vcpu, control, entry.function, entry.index, r);
+		entry.eax = r.eax;
+		entry.ebx = r.ebx;
+		entry.ecx = r.ecx;
+		entry.edx = r.edx;
+	}
+	return put_cpuid(argument, entries.data(), vcpu.cpuid_count);
+}
+
 inline long get_supported_cpuid(unsigned long argument)
 {
-	kvm_cpuid_entry2* entries = static_cast<kvm_cpuid_entry2*>(
-		vrc_host_alloc(kCpuidLimit * sizeof(kvm_cpuid_entry2)));
-	if (!entries)
+	UserArray<kvm_cpuid_entry2> entries(kCpuidLimit);
+	if (!entries.data())
 		return -ENOMEM;
-	long result = put_cpuid(argument, entries, supported_cpuid(entries, kCpuidLimit));
-	vrc_host_free(entries);
-	return result;
+	return put_cpuid(argument, entries.data(), supported_cpuid(entries.data(), kCpuidLimit));
 }
 
 inline long get_msr_index_list(unsigned long argument)

@@ -37,4 +37,34 @@ int copy_to_user(unsigned long address, const T& from)
 	return vrc_host_copy_to_user(address, &from, sizeof(T));
 }
 
+// An array that an ioctl has in userspace.
+template <class T>
+class UserArray {
+ public:
+	explicit UserArray(vrc_u32 count) : count_(count)
+	{
+		// At least one byte, so that an empty array is none that failed.
+		data_ = static_cast<T*>(vrc_host_alloc(count * sizeof(T) + 1));
+	}
+	~UserArray() { vrc_host_free(data_); }
+	UserArray(const UserArray&) = delete;
+	UserArray& operator=(const UserArray&) = delete;
+
+	// nullptr: there was no memory for it.
+	T* data() { return data_; }
+	// -ENOMEM, -EFAULT.
+	int copy_in(unsigned long address)
+	{
+		return data_ ? vrc_host_copy_from_user(data_, address, count_ * sizeof(T)) : -ENOMEM;
+	}
+	int copy_out(unsigned long address, vrc_u32 count) const
+	{
+		return vrc_host_copy_to_user(address, data_, count * sizeof(T));
+	}
+
+ private:
+	vrc_u32 count_;
+	T* data_ = nullptr;
+};
+
 }  // namespace

@@ -13,6 +13,7 @@
 #include "../vmx/context.h"
 #include "../vmx/verification.h"
 #include "../vmx/vmcs_setup.h"
+#include "cpu_model.h"
 #include "event.h"
 #include "vm.h"
 
@@ -33,6 +34,8 @@ constexpr u32 kCpuidLimit = 80;
 // Port I/O that userspace finishes.
 struct PortIo {
 	bool active = false;
+	bool linear_rip_known = false;  // linear_rip has that of the instruction: userspace has set segments since
+	bool between_iterations = false;  // of the repeated instruction at rip: at least one is done, and one is left
 	bool in = false;
 	bool string = false;
 	bool repeat = false;
@@ -40,7 +43,9 @@ struct PortIo {
 	Segment segment = Segment::kEs;
 	u32 count = 0;          // elements in the data page
 	u32 data_offset = 0;    // of the first of them
+	u16 port = 0;
 	u64 rip = 0;            // of the instruction
+	u64 linear_rip = 0;     // its linear address, where RIP alone does not say whether the guest is still at it
 	u64 linear = 0;         // of the first element in guest memory
 	u64 offset = 0;         // of the first element in its segment
 	u64 address_mask = 0;   // what the instruction's address size leaves of RCX, RSI and RDI
@@ -85,15 +90,19 @@ struct Vcpu {
 	MsrShadows msr_shadows;
 	HostShadows host_shadows;
 	bool breakpoints_armed = false;  // the guest's DR7 enables one
+	u64 hosts_debugctl = 0;          // what IA32_DEBUGCTL of the guest has of the host's
 	bool exception_untold = false;   // an exit that observers have not heard of yet (crossing.h)
 	Crossing crossing;               // the last one that was out of the ordinary
 
 	Event event;            // for the next VM-entry
 	WaitingEvents waiting;  // for a VM-entry at which the guest can take them
 	PortIo io;              // unfinished
+	bool pdptes_are_in_memory = false;  // userspace has set CR3 for PAE paging, and memory had none that could be loaded
 	u64 apic_base = 0;
 	u64 cr8 = 0;  // task-priority class
 
+	CpuModel model;             // of the table below
+	bool cpuid_is_new = false;  // since the last KVM_RUN
 	u32 cpuid_count = 0;
 	kvm_cpuid_entry2 cpuid[kCpuidLimit] = {};
 
@@ -110,10 +119,10 @@ inline ControlRegisterShare cr0_share()
 	return {kCr0GuestOwned, g_vmx.cr0_fixed0 & ~(cr0::kPe | cr0::kPg), cr0::kCd | cr0::kNw};
 }
 
-inline ControlRegisterShare cr4_share()
+inline ControlRegisterShare cr4_share(const Vcpu& vcpu)
 {
 	// A machine check while CR4.MCE is clear shuts the machine down, so the host's setting is in force in the guest too.
-	return {kCr4GuestOwned, g_vmx.cr4_fixed0 | g_vmx.host_cr4_mce};
+	return {kCr4GuestOwned & vcpu.model.cr4, g_vmx.cr4_fixed0 | g_vmx.host_cr4_mce};
 }
 
 inline Result<u64> guest_cr0(Vcpu& vcpu, const LoadedVmcs& vmcs)
@@ -123,7 +132,7 @@ inline Result<u64> guest_cr0(Vcpu& vcpu, const LoadedVmcs& vmcs)
 
 inline Result<u64> guest_cr4(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
-	return GuestCr4::read(vcpu.cache, vmcs, cr4_share());
+	return GuestCr4::read(vcpu.cache, vmcs, cr4_share(vcpu));
 }
 
 // Bits of CR0 and CR4 that only the host changes: no VMREAD after a VM-exit.
@@ -184,12 +193,18 @@ inline void raise(Vcpu& vcpu, Event event)
 	vcpu.event = event;
 }
 
+inline Result<void> set_resume_flag(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	u64 flags = VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs));
+	vcpu.cache.write<Reg::kRflags>(vmcs, flags | rflags::kRf);
+	return {};
+}
+
 // A fault of the instruction at RIP.  Fault-class exceptions push RFLAGS with RF set, so that a breakpoint on the
 // instruction does not fire twice (SDM Vol. 3B, 18.3.1.1).
 inline Result<void> raise_fault(Vcpu& vcpu, const LoadedVmcs& vmcs, Event event)
 {
-	u64 flags = VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs));
-	vcpu.cache.write<Reg::kRflags>(vmcs, flags | rflags::kRf);
+	VREGCACHE_TRY(set_resume_flag(vcpu, vmcs));
 	raise(vcpu, event);
 	return {};
 }
@@ -221,6 +236,17 @@ inline Result<void> raise_debug(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 dr6_bits
 	return {};
 }
 
+// IA32_DEBUGCTL without what it has of the host's.
+inline Result<u64> guest_debugctl(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	return VREGCACHE_TRY(vcpu.cache.read<Reg::kDebugctl>(vmcs)) & ~vcpu.hosts_debugctl;
+}
+
+inline void set_guest_debugctl(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)
+{
+	vcpu.cache.write<Reg::kDebugctl>(vmcs, value | vcpu.hosts_debugctl);
+}
+
 // Does each instruction trap?  With BTF, only branches do (SDM Vol. 3B, 18.4.3).
 inline Result<bool> traps_each_instruction(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 flags)
 {
@@ -229,16 +255,22 @@ inline Result<bool> traps_each_instruction(Vcpu& vcpu, const LoadedVmcs& vmcs, u
 	return !(VREGCACHE_TRY(vcpu.cache.read<Reg::kDebugctl>(vmcs)) & debugctl::kBtf);
 }
 
-// Goes behind the instruction at RIP, which ends blocking by STI and by MOV SS.  True: MOV SS was blocking.
-inline Result<bool> advance_rip(Vcpu& vcpu, const LoadedVmcs& vmcs)
+// Ends blocking by STI and by MOV SS, as each instruction does, and the first iteration of a repeated one.  True: MOV SS
+// was blocking.
+inline Result<bool> end_blocking(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
-	u32 length = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitInstructionLength>(vmcs));
-	VREGCACHE_TRY(add_to_rip(vcpu.cache, vmcs, length));
-
 	using namespace interruptibility;
 	u32 blocking = VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs));
 	vcpu.cache.write<Reg::kInterruptibility>(vmcs, blocking & ~(kBlockingBySti | kBlockingByMovSs));
 	return (blocking & kBlockingByMovSs) != 0;
+}
+
+// Goes behind the instruction at RIP.  True: MOV SS was blocking.
+inline Result<bool> advance_rip(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	u32 length = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitInstructionLength>(vmcs));
+	VREGCACHE_TRY(add_to_rip(vcpu.cache, vmcs, length));
+	return end_blocking(vcpu, vmcs);
 }
 
 // For an instruction that will be carried out and that has a qualification: reads it, and what skip_instruction() will want.
@@ -254,26 +286,37 @@ inline Result<u64> read_qualification_and_more(Vcpu& vcpu, const LoadedVmcs& vmc
 	return qualification;
 }
 
-VREGCACHE_OUT_OF_LINE Result<void> skip_instruction_with_care(Vcpu& vcpu, const LoadedVmcs& vmcs)
+// An instruction, or an iteration of a repeated one, has been carried out, and these breakpoints (bits of DR6) were met in
+// it.  @after_mov_ss: blocking by MOV SS has ended with it.  True: the guest gets a debug exception.
+inline Result<bool> trap_if_due(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 flags, bool after_mov_ss, u64 breakpoints)
 {
-	bool mov_ss_before = VREGCACHE_TRY(advance_rip(vcpu, vmcs));
-	u64 flags = VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs));
-	// RF holds breakpoints back for one instruction.
-	if (flags & rflags::kRf)
-		vcpu.cache.write<Reg::kRflags>(vmcs, flags & ~rflags::kRf);
-	if (!(flags & rflags::kTf) && !mov_ss_before)
-		return {};
+	u64 causes = breakpoints;
+	if (!(flags & rflags::kTf) && !after_mov_ss && !causes)
+		return false;
 	// A breakpoint that a MOV SS before it held back is reported now, with the single step in one exception; an event that
 	// VM-entry injects would make it lost.
 	constexpr u64 kEnabledBreakpoint = 1u << 12;
 	u64 pending = VREGCACHE_TRY(vcpu.cache.read<Reg::kPendingDebugExceptions>(vmcs));
-	u64 causes = pending & kEnabledBreakpoint ? pending & kDr6Breakpoints : 0;
+	if (pending & kEnabledBreakpoint)
+		causes |= pending & kDr6Breakpoints;
 	if (VREGCACHE_TRY(traps_each_instruction(vcpu, vmcs, flags)))
 		causes |= kDr6SingleStep;
 	if (!causes)
-		return {};
+		return false;
 	vcpu.cache.write<Reg::kPendingDebugExceptions>(vmcs, u64{0});
-	return raise_debug(vcpu, vmcs, causes);
+	VREGCACHE_TRY(raise_debug(vcpu, vmcs, causes));
+	return true;
+}
+
+VREGCACHE_OUT_OF_LINE Result<void> skip_instruction_with_care(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 breakpoints = 0)
+{
+	bool after_mov_ss = VREGCACHE_TRY(advance_rip(vcpu, vmcs));
+	u64 flags = VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs));
+	// RF holds breakpoints back for one instruction.
+	if (flags & rflags::kRf)
+		vcpu.cache.write<Reg::kRflags>(vmcs, flags & ~rflags::kRf);
+	VREGCACHE_TRY(trap_if_due(vcpu, vmcs, flags, after_mov_ss, breakpoints));
+	return {};
 }
 
 // What skip_instruction() takes, read.  Nearly always all that is to do is to move RIP.

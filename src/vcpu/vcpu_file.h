@@ -38,11 +38,11 @@ inline Result<void> reset_registers(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	cache.write<Reg::kActivityState>(vmcs, u32{0});
 	GuestCr0::write(cache, vmcs, cr0_share(), cr0::kCd | cr0::kNw | cr0::kEt);
 	cache.write<Reg::kCr3>(vmcs, u64{0});
-	GuestCr4::write(cache, vmcs, cr4_share(), 0);
+	GuestCr4::write(cache, vmcs, cr4_share(vcpu), 0);
 	cache.write<Reg::kEfer>(vmcs, u64{0});
 	set_dr7(vcpu, vmcs, 0);
 	vcpu.entry.dr6 = dr6_from(0);
-	cache.write<Reg::kDebugctl>(vmcs, u64{0});
+	set_guest_debugctl(vcpu, vmcs, 0);
 	write_pdptes(cache, vmcs, {});
 
 	constexpr u64 kPatAfterReset = 0x0007040600070406;
@@ -62,7 +62,7 @@ inline Result<void> set_up_vmcs(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	VREGCACHE_TRY(vcpu.cache.bind(vmcs, vcpu.vmcs.id()));
 	VREGCACHE_TRY(write_controls(vmcs, vcpu.controls, vcpu.vm->memory.ept_pointer(), vcpu.vm->tsc_offset));
 	VRC_WRITE(vmcs, kCr0GuestHostMask, GuestCr0::guest_host_mask(cr0_share()));
-	VRC_WRITE(vmcs, kCr4GuestHostMask, GuestCr4::guest_host_mask(cr4_share()));
+	VREGCACHE_TRY(apply_cpu_model(vcpu, vmcs));
 	VREGCACHE_TRY(write_host_state(vmcs, vcpu.frame));
 	return reset_registers(vcpu, vmcs);
 }
@@ -109,6 +109,10 @@ inline Result<long> state_ioctl(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned int
 		return get_sregs(vcpu, vmcs, argument);
 	case KVM_SET_SREGS:
 		return set_sregs(vcpu, vmcs, argument);
+	case KVM_SET_CPUID2:
+		return set_cpuid(vcpu, vmcs, argument);
+	case KVM_GET_CPUID2:
+		return get_cpuid(vcpu, vmcs, argument);
 	case KVM_GET_MSRS:
 		return transfer_msrs(vcpu, vmcs, argument, false);
 	case KVM_SET_MSRS:
@@ -180,7 +184,7 @@ extern "C" int vrc_vcpu_create(struct vrc_vm* vm, vrc_u32 id, struct vrc_host_vc
 		}
 		vcpu->vm->vcpu_ids |= u64{1} << id;
 	}
-	vcpu->cpuid_count = supported_cpuid(vcpu->cpuid, kCpuidLimit);
+	give_every_feature(*vcpu);
 	register_counters(vcpu->cache.observer());
 	*created = reinterpret_cast<vrc_vcpu*>(vcpu);
 	return 0;
@@ -218,10 +222,6 @@ VREGCACHE_OUT_OF_LINE long other_ioctl(Vcpu& vcpu, unsigned int command, unsigne
 {
 	switch (command) {
 	// These need no VMCS.
-	case KVM_SET_CPUID2:
-		return set_cpuid(vcpu, argument);
-	case KVM_GET_CPUID2:
-		return put_cpuid(argument, vcpu.cpuid, vcpu.cpuid_count);
 	case KVM_GET_FPU:
 		return get_fpu(vcpu, argument);
 	case KVM_SET_FPU:

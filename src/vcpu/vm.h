@@ -40,6 +40,16 @@ inline int vm_set_memory_region(Vm& vm, unsigned long argument)
 	return vm.memory.set_slot(vm.host, region);
 }
 
+// Where KVM puts a page table for CPUs without unrestricted guest, which are not supported: the address counts for nothing.
+inline int vm_set_identity_map(Vm& vm, unsigned long argument)
+{
+	u64 address;
+	if (int error = copy_from_user(address, argument))
+		return error;
+	MemoryGuard guard(vm.host);
+	return vm.vcpu_ids ? -EINVAL : 0;
+}
+
 // What is offered, for the device and for a virtual machine alike.  Zero: not offered.
 inline long check_extension(unsigned long extension)
 {
@@ -51,16 +61,16 @@ inline long check_extension(unsigned long extension)
 	case KVM_CAP_SET_IDENTITY_MAP_ADDR:
 	case KVM_CAP_EXT_CPUID:
 	case KVM_CAP_IMMEDIATE_EXIT:
-	case KVM_CAP_READONLY_MEM:
 	case KVM_CAP_MP_STATE:
 	case KVM_CAP_DEBUGREGS:
-	case KVM_CAP_XCRS:
 	case KVM_CAP_CHECK_EXTENSION_VM:
 	case KVM_CAP_INTERNAL_ERROR_DATA:
 	case KVM_CAP_USER_NMI:
 	case KVM_CAP_VCPU_EVENTS:
 	case KVM_CAP_INTR_SHADOW:
 		return 1;
+	case KVM_CAP_XCRS:
+		return g_vmx.facts.xsave;
 	case KVM_CAP_NR_VCPUS:
 	case KVM_CAP_MAX_VCPUS:
 	case KVM_CAP_MAX_VCPU_ID:
@@ -106,10 +116,8 @@ extern "C" long vrc_vm_ioctl(struct vrc_vm* vm, unsigned int command, unsigned l
 	case KVM_SET_TSS_ADDR:
 		// Where KVM puts a task state segment for real mode on old CPUs.  With unrestricted guest none is needed.
 		return argument >> 32 ? -EINVAL : 0;
-	case KVM_SET_IDENTITY_MAP_ADDR: {
-		u64 address;
-		return copy_from_user(address, argument);
-	}
+	case KVM_SET_IDENTITY_MAP_ADDR:
+		return vm_set_identity_map(vm_of(vm), argument);
 	default:
 		return -ENOTTY;
 	}

@@ -67,11 +67,12 @@ constexpr u64 kSce = 1u << 0, kLme = 1u << 8, kLma = 1u << 10, kNxe = 1u << 11;
 namespace rflags {
 constexpr u64 kFixed = 1u << 1, kTf = 1u << 8, kIf = 1u << 9, kDf = 1u << 10, kRf = 1u << 16, kVm = 1u << 17,
 	      kAc = 1u << 18;
+constexpr u64 kReserved = ~u64{0x3fffff} | 1u << 15 | 1u << 5 | 1u << 3;
 }  // namespace rflags
 
 // IA32_DEBUGCTL (SDM Vol. 3B, 18.4.1)
 namespace debugctl {
-constexpr u64 kLbr = 1u << 0, kBtf = 1u << 1;
+constexpr u64 kLbr = 1u << 0, kBtf = 1u << 1, kFreezeWhileSmm = 1u << 14;
 }  // namespace debugctl
 
 namespace xcr0 {

@@ -8,6 +8,16 @@
 
 namespace {
 
+// Where a component of the XSAVE area is in the standard format, and whether the compacted one aligns it to 64 bytes (SDM
+// Vol. 1, 13.4).
+struct XsaveComponent {
+	u32 offset = 0;
+	u32 size = 0;
+	bool aligned = false;
+};
+
+constexpr u32 kXsaveLegacyBytes = 512 + 64;  // with the header
+
 struct VmxCapability {
 	u32 revision = 0;
 	bool string_io_information = false;  // INS and OUTS exits fill the instruction information
@@ -21,7 +31,7 @@ struct VmxCapability {
 	u32 physical_bits = 36;  // of this CPU's addresses, MAXPHYADDR
 	bool gigabyte_pages = false;
 	u64 host_xcr0 = 0;
-	u32 xsave_end[64] = {};  // where each component of the XSAVE area ends; CPUID is too slow to ask each time
+	XsaveComponent xsave_component[64] = {};  // CPUID is too slow to ask each time
 	vrc_cpu_facts facts = {};
 	const char* likely_owner = nullptr;  // of VMX, where it is in use; looked up while sleeping is allowed
 };
@@ -125,7 +135,7 @@ inline int detect_vmx(bool unsafe_allowed)
 		g_vmx.host_xcr0 = xgetbv(0);
 		for (u32 component = 2; component < 63; component++) {
 			CpuidResult place = cpuid(0xd, component);
-			g_vmx.xsave_end[component] = place.eax + place.ebx;
+			g_vmx.xsave_component[component] = {place.ebx, place.eax, (place.ecx & 1u << 1) != 0};
 		}
 	}
 	return 0;

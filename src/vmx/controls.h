@@ -14,11 +14,12 @@ constexpr u32 kExternalInterrupt = 1u << 0, kNmi = 1u << 3, kVirtualNmis = 1u <<
 }
 namespace primary {
 constexpr u32 kInterruptWindow = 1u << 2, kTscOffsetting = 1u << 3, kHlt = 1u << 7, kMwait = 1u << 10,
-	      kRdpmc = 1u << 11, kCr8Load = 1u << 19, kCr8Store = 1u << 20, kNmiWindow = 1u << 22, kMovDr = 1u << 23,
+	      kRdpmc = 1u << 11, kCr3Load = 1u << 15, kCr8Load = 1u << 19, kCr8Store = 1u << 20, kNmiWindow = 1u << 22, kMovDr = 1u << 23,
 	      kUnconditionalIo = 1u << 24, kMonitor = 1u << 29, kSecondary = 1u << 31;
 }
 namespace secondary {
-constexpr u32 kEpt = 1u << 1, kRdtscp = 1u << 3, kWbinvd = 1u << 6, kUnrestrictedGuest = 1u << 7;
+constexpr u32 kEpt = 1u << 1, kRdtscp = 1u << 3, kWbinvd = 1u << 6, kUnrestrictedGuest = 1u << 7,
+	      kRdrandExiting = 1u << 11, kEnclsExiting = 1u << 15, kRdseedExiting = 1u << 16;
 }
 namespace exit_control {
 constexpr u32 kSaveDebugControls = 1u << 2, kHostAddressSpaceSize = 1u << 9, kAcknowledgeInterrupt = 1u << 15,
@@ -106,7 +107,9 @@ inline bool choose_all_controls(bool true_msrs, bool rdtscp, VmxControls& contro
 		  choose_controls(true_msrs ? msr::kVmxTrueProcbased : msr::kVmxProcbased, "execution (primary)",
 				  kRequiredPrimary, 0, controls.primary) &&
 		  choose_controls(msr::kVmxProcbased2, "execution (secondary)", kRequiredSecondary,
-				  secondary::kWbinvd | (rdtscp ? secondary::kRdtscp : 0), controls.secondary) &&
+				  secondary::kWbinvd | secondary::kEnclsExiting | secondary::kRdrandExiting |
+					  secondary::kRdseedExiting | (rdtscp ? secondary::kRdtscp : 0),
+				  controls.secondary) &&
 		  choose_controls(true_msrs ? msr::kVmxTrueExit : msr::kVmxExit, "exit", kRequiredExit, 0,
 				  controls.vm_exit) &&
 		  choose_controls(true_msrs ? msr::kVmxTrueEntry : msr::kVmxEntry, "entry", kRequiredEntry, 0,

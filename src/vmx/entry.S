@@ -103,6 +103,7 @@ SYM_INNER_LABEL(vrc_vmx_exit, SYM_L_GLOBAL)
 	xor	%ebx, %ebx
 	xor	%ebp, %ebp
 	xor	%esi, %esi
+	xor	%edi, %edi
 	xor	%r8d, %r8d
 	xor	%r9d, %r9d
 	xor	%r10d, %r10d

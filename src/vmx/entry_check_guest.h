@@ -49,6 +49,8 @@ class GuestChecks : public EntryRules<Reader> {
 		}
 	}
 
+	bool find_in_segments() { return segments() || descriptor_tables(); }
+
  private:
 	using Segment = vregcache::Segment;
 	static constexpr u64 kHighHalf = 0xffffffff00000000;
@@ -300,12 +302,11 @@ class GuestChecks : public EntryRules<Reader> {
 	bool rip_and_rflags()
 	{
 		using namespace vregcache;
-		constexpr u64 kReserved = ~u64{0x3fffff} | 1u << 15 | 1u << 5 | 1u << 3;
 		bool code_64 = ia32e() && (rights(Segment::kCs) & access_rights::kLong);
 		section("27.3.1.4");
 		return (code_64 ? not_canonical(kGuestRip)
 				: has(kGuestRip, kHighHalf, "bits 63:32 must be 0 outside 64-bit mode")) ||
-		       has(kGuestRflags, kReserved, "reserved bits must be 0") ||
+		       has(kGuestRflags, rflags::kReserved, "reserved bits must be 0") ||
 		       lacks(kGuestRflags, rflags::kFixed, "bit 1 must be 1") ||
 		       ((ia32e() || !protected_mode()) &&
 			has(kGuestRflags, rflags::kVm, "VM must be 0 in IA-32e mode and in real mode")) ||

@@ -48,22 +48,26 @@ inline EntryFacts entry_facts()
 	return facts;
 }
 
-inline void log_finding(u32 vcpu, const char* failure, const EntryFinding& finding)
+// @what: what came of it.
+inline void log_finding(u32 vcpu, const char* what, const EntryFinding& finding)
 {
-	if (!finding.found()) {
-		vrc_host_error(
-			"vCPU %u: VM-entry failed: %s; an unknown check: none of those known here finds a field wrong",
-			vcpu, failure);
-		return;
-	}
 	const char* name = field_name(finding.field);
 	if (!finding.operand_name) {
-		vrc_host_error("vCPU %u: VM-entry failed: %s; SDM Vol. 3C, %s: %s is %#llx, %s", vcpu, failure,
-			       finding.section, name, finding.value, finding.rule);
+		vrc_host_error("vCPU %u: %s; SDM Vol. 3C, %s: %s is %#llx, %s", vcpu, what, finding.section, name,
+			       finding.value, finding.rule);
 		return;
 	}
-	vrc_host_error("vCPU %u: VM-entry failed: %s; SDM Vol. 3C, %s: %s is %#llx, %s (%s %#llx)", vcpu, failure,
-		       finding.section, name, finding.value, finding.rule, finding.operand_name, finding.operand);
+	vrc_host_error("vCPU %u: %s; SDM Vol. 3C, %s: %s is %#llx, %s (%s %#llx)", vcpu, what, finding.section, name,
+		       finding.value, finding.rule, finding.operand_name, finding.operand);
+}
+
+inline void log_failed_entry(u32 vcpu, const char* what, const EntryFinding& finding)
+{
+	if (finding.found())
+		log_finding(vcpu, what, finding);
+	else
+		vrc_host_error("vCPU %u: %s; an unknown check: none of those known here finds a field wrong", vcpu,
+			       what);
 }
 
 // VMLAUNCH or VMRESUME ended with VMfailValid.  The VMCS is current, and has the event that was to be injected.
@@ -79,11 +83,11 @@ VREGCACHE_COLD inline void explain_vm_fail(u32 vcpu, u32 error)
 			       vm_instruction_error_text(error), error);
 		return;
 	}
-	log_finding(vcpu,
-		    error == vm_instruction_error::kInvalidControl
-			    ? "a control field is invalid (VM-instruction error 7)"
-			    : "a host-state field is invalid (VM-instruction error 8)",
-		    finding);
+	log_failed_entry(vcpu,
+			 error == vm_instruction_error::kInvalidControl
+				 ? "VM-entry failed: a control field is invalid (VM-instruction error 7)"
+				 : "VM-entry failed: a host-state field is invalid (VM-instruction error 8)",
+			 finding);
 }
 
 // VM-entry failed while it loaded the guest (exit reason bit 31); likewise.
@@ -92,8 +96,8 @@ VREGCACHE_COLD inline void explain_entry_failure_exit(u32 vcpu, u32 reason, u64 
 	constexpr u32 kMachineCheck = 41;
 	switch (reason & kBasicExitReasonMask) {
 	case static_cast<u32>(ExitReason::kInvalidGuestState):
-		log_finding(vcpu, "the guest's state is invalid (exit reason 33)",
-			    find_invalid_guest_state(RawFields(), entry_facts(), qualification));
+		log_failed_entry(vcpu, "VM-entry failed: the guest's state is invalid (exit reason 33)",
+				 find_invalid_guest_state(RawFields(), entry_facts(), qualification));
 		return;
 	case static_cast<u32>(ExitReason::kMsrLoading):
 		vrc_host_error(

@@ -32,7 +32,7 @@ class Ept {
 	u64 pointer() const { return vrc_host_physical(root_) | kMemoryTypeWriteBack | (kLevels - 1) << 3; }
 
 	// Maps one page.  -ENOMEM.  May sleep.
-	int map(u64 guest_physical, u64 host_physical, bool writable)
+	int map(u64 guest_physical, u64 host_physical)
 	{
 		u64* table = root_;
 		for (u32 level = kLevels; level > 1; level--) {
@@ -49,8 +49,7 @@ class Ept {
 		}
 		// Write-back whatever the guest's PAT says: the host has the page mapped so, and two types for a page at a time are
 		// trouble (SDM Vol. 3A, 12.12.4).
-		u64 entry = host_physical | kRead | kExecute | kMemoryTypeWriteBack << 3 | kIgnorePat |
-			    (writable ? kWrite : 0);
+		u64 entry = host_physical | kRead | kWrite | kExecute | kMemoryTypeWriteBack << 3 | kIgnorePat;
 		__atomic_store_n(&table[slot(guest_physical, 1)], entry, __ATOMIC_RELAXED);
 		return 0;
 	}

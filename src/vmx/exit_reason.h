@@ -41,9 +41,14 @@ enum class ExitReason : u32 {
 	kInvvpid = 53,
 	kWbinvd = 54,
 	kXsetbv = 55,
+	kRdrand = 57,
+	kEncls = 60,
+	kRdseed = 61,
+	kSeamcall = 76,
+	kTdcall = 77,
 };
 
-constexpr u32 kExitReasonCount = 76;
+constexpr u32 kExitReasonCount = 78;
 constexpr u32 kBasicExitReasonMask = 0xffff;
 constexpr u32 kEntryFailure = 1u << 31;
 

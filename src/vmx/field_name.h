@@ -34,6 +34,7 @@ constexpr const char* field_name(u32 encoding)
 		VRC_NAME(kMsrBitmaps, "address of MSR bitmaps");
 		VRC_NAME(kTscOffset, "TSC offset");
 		VRC_NAME(kEptPointer, "EPT pointer");
+		VRC_NAME(kEnclsExitingBitmap, "ENCLS-exiting bitmap");
 		VRC_NAME(kCr0GuestHostMask, "CR0 guest/host mask");
 		VRC_NAME(kCr4GuestHostMask, "CR4 guest/host mask");
 		VRC_NAME(kCr0ReadShadow, "CR0 read shadow");

@@ -153,6 +153,11 @@ class EntrySwitch {
 	bool xcr0_in_use = false;
 	bool pkru_in_use = false;
 
+	// Interrupts off, before each to_guest().
+	[[gnu::always_inline]] void read_host_debugctl() { rdmsr_to_memory(msr::kDebugctl, host_debugctl_); }
+	// What of it must be in force in the guest too: what an SMM handler may do to the host's counters.
+	[[gnu::always_inline]] u64 host_debugctl_in_guest() const { return host_debugctl_ & debugctl::kFreezeWhileSmm; }
+
 	// Interrupts off, just before VM-entry.  @breakpoints: the guest's DR7 enables one.
 	[[gnu::always_inline]] void to_guest(bool breakpoints)
 	{
@@ -160,7 +165,6 @@ class EntrySwitch {
 		if (cr2 != read_cr2())
 			write_cr2(cr2);
 		host_dr7_ = read_dr7();
-		rdmsr_to_memory(msr::kDebugctl, host_debugctl_);
 		breakpoints_ = breakpoints;
 		if (breakpoints)
 			debug_registers_to_guest();

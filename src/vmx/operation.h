@@ -112,6 +112,11 @@ class Vmcs {
 		InterruptsOff interrupts_off;
 		if (!this_cpu().on)
 			return Error::kNotCurrent;
+		// A region that is new has no state that a CPU could load (SDM Vol. 3C, 25.11.3).
+		if (!is_initialized_) {
+			VREGCACHE_TRY(vmclear(static_cast<u64>(id_)));
+			is_initialized_ = true;
+		}
 		VREGCACHE_TRY(vmptrld(static_cast<u64>(id_)));
 		set_current_vmcs(id_);
 		trace_vmcs_load(owner_, id_, from);
@@ -179,6 +184,7 @@ class Vmcs {
 	unsigned cpu_ = kNowhere;
 	const PerCpu* host_ = nullptr;
 	u32 owner_ = 0;
+	bool is_initialized_ = false;
 	bool launched_ = false;
 	const void* task_ = nullptr;
 	Vmcs* next_ = nullptr;

@@ -19,6 +19,7 @@ struct ControlShadows {
 	Shadowed<vregcache::kVmExitControls> vm_exit;
 	Shadowed<vregcache::kVmEntryControls> vm_entry;
 	Shadowed<vregcache::kExceptionBitmap> exception_bitmap;
+	Shadowed<vregcache::kCr4GuestHostMask> cr4_mask;
 	Shadowed<vregcache::kEptPointer> ept_pointer;
 	Shadowed<vregcache::kTscOffset> tsc_offset;
 	Shadowed<vregcache::kVmEntryExceptionErrorCode> entry_error_code;
@@ -50,8 +51,8 @@ struct HostShadows {
 template <class Visit>
 void for_each_shadow(const ControlShadows& shadows, Visit visit)
 {
-	const auto& [a, b, c, d, e, f, g, h, i, j] = shadows;
-	visit(a), visit(b), visit(c), visit(d), visit(e), visit(f), visit(g), visit(h), visit(i), visit(j);
+	const auto& [a, b, c, d, e, f, g, h, i, j, k] = shadows;
+	visit(a), visit(b), visit(c), visit(d), visit(e), visit(f), visit(g), visit(h), visit(i), visit(j), visit(k);
 }
 
 template <class Visit>

@@ -23,4 +23,19 @@ using vregcache::VmcsId;
 	return set;
 }
 
+[[gnu::always_inline]] inline bool is_set(const u64& word)
+{
+	bool set;
+	asm("cmpq $0, %1" : "=@ccne"(set) : "m"(word));
+	return set;
+}
+
+// @index, which is below @size; 0 where the CPU has only predicted that it is (Spectre variant 1).
+[[gnu::always_inline]] inline u64 index_nospec(u64 index, u64 size)
+{
+	u64 mask;
+	asm volatile("cmp %2, %1; sbb %0, %0" : "=r"(mask) : "r"(index), "g"(size) : "cc");
+	return index & mask;
+}
+
 }  // namespace

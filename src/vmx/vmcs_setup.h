@@ -38,6 +38,8 @@ inline Result<void> write_controls(const LoadedVmcs& vmcs, ControlShadows& contr
 	VRC_WRITE(vmcs, kVmEntryMsrLoadCount, 0);
 	VRC_WRITE(vmcs, kVmEntryInterruptionInformation, 0);
 	VRC_WRITE(vmcs, kVmcsLinkPointer, ~u64{0});
+	if (g_vmx.controls.secondary & secondary::kEnclsExiting)
+		VRC_WRITE(vmcs, kEnclsExitingBitmap, ~u64{0});
 	return {};
 }
 

@@ -223,7 +223,7 @@ int vrc_host_copy_to_user(vrc_u64 user_address, const void* from, unsigned long 
 	return 0;
 }
 
-int vrc_host_pin(vrc_host_vm*, vrc_u64 user_address, vrc_u64 page_count, vrc_bool, vrc_host_pinned** pinned)
+int vrc_host_pin(vrc_host_vm*, vrc_u64 user_address, vrc_u64 page_count, vrc_host_pinned** pinned)
 {
 	host().check_may_sleep("pinning");
 	*pinned = new vrc_host_pinned;
@@ -287,6 +287,8 @@ long vrc_host_entry_begin()
 		host().complain("VM-entry begins, and interrupts are off already");
 	if (host().signal_pending && host().signal_pending())
 		return -EINTR;
+	if (host().task_work)
+		return -EBUSY;
 	if (host().need_resched && host().need_resched())
 		return -EAGAIN;
 	host().interrupts_off++;
@@ -305,6 +307,13 @@ void vrc_host_reschedule()
 		host().complain("the CPU is given away, and interrupts are off");
 	if (host().reschedule)
 		host().reschedule();
+}
+
+int vrc_host_do_task_work(vrc_host_vcpu*)
+{
+	host().check_may_sleep("work of the task");
+	auto work = std::exchange(host().task_work, {});
+	return work() ? -EINTR : 0;
 }
 
 void vrc_host_prediction_barrier() {}
@@ -345,6 +354,13 @@ void vrc_host_take_interrupt(vrc_host_vcpu* vcpu)
 	check_that_memory_is_not_old(*vcpu);
 	if (host().interruption_handler)
 		host().interruption_handler(*vcpu);
+}
+
+vrc_bool vrc_host_handle_split_lock(vrc_u64 rip)
+{
+	host().check_may_sleep("handling a split lock");
+	host().split_locks.push_back(rip);
+	return host().permits_split_locks;
 }
 
 void vrc_host_handle_machine_check() { host().machine_checks_handled++; }
@@ -410,7 +426,8 @@ void vrc_host_fpu_leave(vrc_host_vcpu* vcpu)
 }
 
 void* vrc_host_fpu_image(vrc_host_vcpu* vcpu) { return vcpu->fpu_image; }
-void vrc_host_fpu_image_changed(vrc_host_vcpu*) {}
+u64 vrc_host_fpu_components(vrc_host_vcpu* vcpu) { return vcpu->fpu_components; }
+void vrc_host_fpu_image_changed(vrc_host_vcpu* vcpu) { vcpu->fpu_components |= xcr0::kX87 | xcr0::kSse; }
 
 // ---- vCPU residency ----
 
@@ -437,6 +454,7 @@ void vrc_host_cpu_facts(vrc_cpu_facts* facts)
 	facts->rdtscp = true;
 	facts->pku = false;
 	facts->xsave = true;
+	facts->split_lock_detection = host().detects_split_locks;
 	facts->fpu_features = xcr0::kX87 | xcr0::kSse | xcr0::kAvx;
 }
 

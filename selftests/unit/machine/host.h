@@ -23,6 +23,7 @@ struct vrc_host_vcpu {
 	bool resident = false;
 	bool fpu_is_guests = false;
 	alignas(16) unsigned char fpu_image[512] = {};
+	unsigned long long fpu_components = 3;  // those that are not initial
 };
 
 // Without jump labels the kernel's tracepoint has a counter of its listeners.
@@ -69,11 +70,16 @@ class Host {
 	std::function<bool()> signal_pending;
 	std::function<bool()> need_resched;
 	std::function<void()> reschedule;                          // the task gives its CPU away
+	std::function<bool()> task_work;                           // once; true: the task has a signal behind it
 	bool user_memory_is_there = true;                          // false: each copy from or to userspace fails
 	u64 allocations_until_failure = ~0u;                       // that many succeed
 	std::function<void(vrc_host_vcpu&)> interruption_handler;  // of NMIs and interrupts that have hit the guest
 
+	bool detects_split_locks = false;                          // before the module is loaded
+	bool permits_split_locks = false;
+
 	// What a test looks at.
+	std::vector<u64> split_locks;  // where the guest has made them
 	u32 nmis_handled = 0;
 	u32 interrupts_taken = 0;
 	u32 machine_checks_handled = 0;
