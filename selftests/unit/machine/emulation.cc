@@ -241,7 +241,7 @@ INSTRUCTION(vmclear)
 		auto& state = hardware().vmcs_state[vmcs];
 		if (state.active_on != ~0u && state.active_on != hardware().current)
 			vregcache::test::host().complain("VMCLEAR on another CPU than where the VMCS is active");
-		state = {};
+		state = {.initialized = true};
 		if (hardware().cpu().vmx.current() == vmcs)
 			hardware().cpu().vmx.unload();
 	}
@@ -258,6 +258,8 @@ INSTRUCTION(vmptrld)
 		auto& state = hardware().vmcs_state[vmcs];
 		if (state.active_on != ~0u && state.active_on != hardware().current)
 			vregcache::test::host().complain("VMPTRLD of a VMCS that is active on another CPU");
+		if (!state.initialized)
+			vregcache::test::host().complain("VMPTRLD of a region that VMCLEAR has not initialized");
 		if (region[0] != (hardware().cpu().msr[msr::kVmxBasic] & 0x7fffffff)) {
 			error = vregcache::Error::kVmFailInvalid;
 		} else {
@@ -395,7 +397,7 @@ void add_vmx_msrs(std::map<u32, u64>& msr)
 	msr[msr::kVmxBasic] = kRevision | kRegionSize | kWriteBack | kInsOutsInformation | kTrueControls;
 	msr[msr::kVmxTruePinbased] = controls(0x16, 0x7f);
 	msr[msr::kVmxTrueProcbased] = controls(0x04006172, 0xfff9fffe);
-	msr[msr::kVmxProcbased2] = controls(0, 0xff);
+	msr[msr::kVmxProcbased2] = controls(0, 0x188ff);
 	msr[msr::kVmxTrueExit] = controls(0x36dfb, 0x7fffff);
 	msr[msr::kVmxTrueEntry] = controls(0x11fb, 0xffff);
 	// Activity states HLT, shutdown and wait-for-SIPI; four CR3 targets.

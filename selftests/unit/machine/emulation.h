@@ -58,6 +58,7 @@ struct HostCpu {
 
 // What SDM Vol. 3C, 25.1 and 25.11.3 say of a VMCS beside its fields.
 struct VmcsState {
+	bool initialized = false;  // by VMCLEAR
 	bool launched = false;
 	unsigned active_on = ~0u;  // the CPU where it was loaded last, until VMCLEAR
 };

@@ -6,6 +6,7 @@
 #include <vcpu/uapi.h>
 #include <vregcache/vmcs_fields.h>
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -26,8 +27,11 @@ constexpr u64 kStartRip = 0x1000;
 
 class Machine {
  public:
-	Machine()
+	// @before_load: makes the CPU another one than the usual.
+	explicit Machine(const std::function<void(Machine&)>& before_load = {})
 	{
+		if (before_load)
+			before_load(*this);
 		EXPECT_EQ(vrc_init(false), 0);
 		vrc_host_on_each_cpu([](void*) { EXPECT_EQ(vrc_cpu_enable(), 0); }, nullptr);
 		vm = vrc_vm_create(&host_vm);
