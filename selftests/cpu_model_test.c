@@ -258,8 +258,6 @@ static int has_avx(struct kvm_cpuid2 *cpuid)
 TEST_F(model, xcr0_without_avx)
 {
 	struct kvm_xcrs xcrs = { .nr_xcrs = 1 };
-	struct kvm_sregs sregs;
-	struct kvm_regs regs;
 
 	if (!has_avx(self->cpuid))
 		SKIP(return, "no AVX");
@@ -269,8 +267,19 @@ TEST_F(model, xcr0_without_avx)
 	EXPECT_EQ(-EINVAL, ioctl_ptr(self->vcpu.fd, KVM_SET_XCRS, &xcrs));
 	xcrs.xcrs[0].value = 3;
 	EXPECT_EQ(0, ioctl_ptr(self->vcpu.fd, KVM_SET_XCRS, &xcrs));
+}
+
+TEST_F(model, xsetbv_without_avx)
+{
+	struct kvm_sregs sregs;
+	struct kvm_regs regs;
+
 	if (machine_is_tcg())
 		SKIP(return, "QEMU runs XSETBV without asking");
+	if (!has_avx(self->cpuid))
+		SKIP(return, "no AVX");
+	leaf(self->cpuid, 0xd, 0)->eax = 3;
+	set_cpuid(&self->vcpu, self->cpuid);
 	start64(&self->vcpu);
 	vcpu_get_sregs(&self->vcpu, &sregs);
 	sregs.cr4 |= CR4_OSXSAVE;
