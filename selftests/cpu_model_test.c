@@ -56,7 +56,7 @@ static struct kvm_cpuid_entry2 *leaf(struct kvm_cpuid2 *cpuid, uint32_t function
 	struct kvm_cpuid_entry2 *entry = cpuid_find(cpuid, function, index);
 
 	if (!entry)
-		die("no leaf %#x, %u", function, index);
+		die("CPUID has no entry %#x, %u", function, index);
 	return entry;
 }
 

@@ -129,7 +129,8 @@ inline void save_guest_state(Cpu& cpu)
 		cpu.write(Field::GuestEsSelector + i, segment.selector);
 		cpu.write(Field::GuestEsBase + i, segment.base);
 		cpu.write(Field::GuestEsLimit + i, segment.limit);
-		cpu.write(Field::GuestEsAccess + i, access_of_loaded_segment(i, access_from_attributes(segment.attributes)));
+		cpu.write(Field::GuestEsAccess + i,
+			  access_of_loaded_segment(i, access_from_attributes(segment.attributes)));
 	}
 	cpu.write(Field::GuestGdtrBase, guest.gdtr.base);
 	cpu.write(Field::GuestGdtrLimit, guest.gdtr.limit);

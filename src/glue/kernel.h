@@ -134,7 +134,7 @@ void vrc_host_fpu_enter(struct vrc_host_vcpu *vcpu);
 void vrc_host_fpu_leave(struct vrc_host_vcpu *vcpu);
 /* The 512-byte FXSAVE image of the guest; outside vrc_host_fpu_enter/leave. */
 void *vrc_host_fpu_image(struct vrc_host_vcpu *vcpu);
-/* The components of the guest's FPU state that are not initial, as XSTATE_BV has them; of the others the image is old. */
+/* XSTATE_BV: the components of the guest's FPU state that are not initial.  Of the others the image is old. */
 vrc_u64 vrc_host_fpu_components(struct vrc_host_vcpu *vcpu);
 /* The image was written: its x87 and SSE parts count, also where the CPU thought them initial. */
 void vrc_host_fpu_image_changed(struct vrc_host_vcpu *vcpu);

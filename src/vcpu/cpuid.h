@@ -203,14 +203,15 @@ inline CpuModel model_of_cpuid(const Vcpu& vcpu)
 	auto if_set = [](u32 word, u32 bit, u64 bits) { return word & bit ? bits : 0; };
 
 	CpuModel model;
-	model.cr4 = cr4::kPce | if_set(features.edx, kVme, cr4::kVme | cr4::kPvi) | if_set(features.edx, kDe, cr4::kDe) |
-		    if_set(features.edx, kPse, cr4::kPse) | if_set(features.edx, kTsc, cr4::kTsd) |
-		    if_set(features.edx, kPae, cr4::kPae) | if_set(features.edx, kMce, cr4::kMce) |
-		    if_set(features.edx, kPge, cr4::kPge) | if_set(features.edx, kFxsr, cr4::kOsfxsr) |
-		    if_set(features.edx, kSse, cr4::kOsxmmexcpt) | if_set(features.ecx, kXsave, cr4::kOsxsave) |
-		    if_set(structured.ebx, kFsgsbase, cr4::kFsgsbase) | if_set(structured.ebx, kSmep, cr4::kSmep) |
-		    if_set(structured.ebx, kSmap, cr4::kSmap) | if_set(structured.ecx, kUmip, cr4::kUmip) |
-		    if_set(structured.ecx, kPku, cr4::kPke) | if_set(structured.ecx, kLa57, cr4::kLa57);
+	model.cr4 = cr4::kPce | if_set(features.edx, kVme, cr4::kVme | cr4::kPvi) |
+		    if_set(features.edx, kDe, cr4::kDe) | if_set(features.edx, kPse, cr4::kPse) |
+		    if_set(features.edx, kTsc, cr4::kTsd) | if_set(features.edx, kPae, cr4::kPae) |
+		    if_set(features.edx, kMce, cr4::kMce) | if_set(features.edx, kPge, cr4::kPge) |
+		    if_set(features.edx, kFxsr, cr4::kOsfxsr) | if_set(features.edx, kSse, cr4::kOsxmmexcpt) |
+		    if_set(features.ecx, kXsave, cr4::kOsxsave) | if_set(structured.ebx, kFsgsbase, cr4::kFsgsbase) |
+		    if_set(structured.ebx, kSmep, cr4::kSmep) | if_set(structured.ebx, kSmap, cr4::kSmap) |
+		    if_set(structured.ecx, kUmip, cr4::kUmip) | if_set(structured.ecx, kPku, cr4::kPke) |
+		    if_set(structured.ecx, kLa57, cr4::kLa57);
 	model.cr4 &= g_vmx.cr4_fixed1;
 	model.efer = if_set(extended.edx, kSyscall | kLongMode, efer::kSce) |
 		     if_set(extended.edx, kLongMode, efer::kLme | efer::kLma) | if_set(extended.edx, kNx, efer::kNxe);

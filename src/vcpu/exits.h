@@ -384,8 +384,7 @@ inline Result<bool> exit_may_sleep(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReaso
 		return true;
 	case ExitReason::kExceptionOrNmi: {
 		// The kernel makes a task wait that has split locks.
-		InterruptionInformation what{
-			VREGCACHE_TRY(vcpu.cache.read<Reg::kExitInterruptionInformation>(vmcs))};
+		InterruptionInformation what{VREGCACHE_TRY(vcpu.cache.read<Reg::kExitInterruptionInformation>(vmcs))};
 		return !what.is_nmi() && what.vector() == vector::kAlignmentCheck;
 	}
 	case ExitReason::kIo:

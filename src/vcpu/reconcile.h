@@ -94,9 +94,10 @@ inline Result<bool> fits_cpuid(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	};
 	for (const auto& it : registers) {
 		if (it.value & ~it.allowed) {
-			vrc_host_error("vCPU %u: KVM_RUN refused: guest %s is %#llx, and its CPUID allows %#llx; set one "
-				       "of the two anew",
-				       vcpu.id, it.name, it.value, it.allowed);
+			vrc_host_error(
+				"vCPU %u: KVM_RUN refused: guest %s is %#llx, and its CPUID allows %#llx; set one "
+				"of the two anew",
+				vcpu.id, it.name, it.value, it.allowed);
 			return false;
 		}
 	}
@@ -115,7 +116,7 @@ inline Result<bool> has_pdptes(Vcpu& vcpu, const LoadedVmcs& vmcs)
 }
 
 // False: kvm_run has KVM_EXIT_FAIL_ENTRY, and the log says what to mend.
-VREGCACHE_COLD Result<bool> judge_what_was_set(Vcpu& vcpu, const LoadedVmcs& vmcs)
+[[maybe_unused]] VREGCACHE_COLD Result<bool> judge_what_was_set(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	if (vcpu.cpuid_is_new && !VREGCACHE_TRY(fits_cpuid(vcpu, vmcs))) {
 		report_failed_entry(vcpu, kInvalidGuestState);

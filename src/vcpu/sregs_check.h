@@ -37,23 +37,23 @@ class FieldsToSet {
 				return u64{state.access_rights};
 		}
 		switch (encoding) {
-		case vregcache::kGuestGdtrBase.kEncoding:
+		case AnyField(vregcache::kGuestGdtrBase).encoding:
 			return u64{sregs_.gdt.base};
-		case vregcache::kGuestGdtrLimit.kEncoding:
+		case AnyField(vregcache::kGuestGdtrLimit).encoding:
 			return u64{sregs_.gdt.limit};
-		case vregcache::kGuestIdtrBase.kEncoding:
+		case AnyField(vregcache::kGuestIdtrBase).encoding:
 			return u64{sregs_.idt.base};
-		case vregcache::kGuestIdtrLimit.kEncoding:
+		case AnyField(vregcache::kGuestIdtrLimit).encoding:
 			return u64{sregs_.idt.limit};
-		case vregcache::kGuestCr0.kEncoding:
+		case AnyField(vregcache::kGuestCr0).encoding:
 			return u64{sregs_.cr0};
-		case vregcache::kGuestRflags.kEncoding:
+		case AnyField(vregcache::kGuestRflags).encoding:
 			return rflags_;
-		case vregcache::kVmEntryControls.kEncoding:
+		case AnyField(vregcache::kVmEntryControls).encoding:
 			return sregs_.efer & efer::kLma ? u64{entry_control::kIa32eMode} : u64{0};
-		case vregcache::kPrimaryProcessorBasedControls.kEncoding:
+		case AnyField(vregcache::kPrimaryProcessorBasedControls).encoding:
 			return u64{g_vmx.controls.primary};
-		case vregcache::kSecondaryProcessorBasedControls.kEncoding:
+		case AnyField(vregcache::kSecondaryProcessorBasedControls).encoding:
 			return u64{g_vmx.controls.secondary};
 		default:
 			return Error::kNoRegister;

@@ -34,15 +34,15 @@ constexpr u32 kCpuidLimit = 80;
 // Port I/O that userspace finishes.
 struct PortIo {
 	bool active = false;
-	bool linear_rip_known = false;  // linear_rip has that of the instruction: userspace has set segments since
+	bool linear_rip_known = false;    // linear_rip has that of the instruction: userspace has set segments since
 	bool between_iterations = false;  // of the repeated instruction at rip: at least one is done, and one is left
 	bool in = false;
 	bool string = false;
 	bool repeat = false;
 	u8 size = 0;
 	Segment segment = Segment::kEs;
-	u32 count = 0;          // elements in the data page
-	u32 data_offset = 0;    // of the first of them
+	u32 count = 0;        // elements in the data page
+	u32 data_offset = 0;  // of the first of them
 	u16 port = 0;
 	u64 rip = 0;            // of the instruction
 	u64 linear_rip = 0;     // its linear address, where RIP alone does not say whether the guest is still at it
@@ -97,7 +97,8 @@ struct Vcpu {
 	Event event;            // for the next VM-entry
 	WaitingEvents waiting;  // for a VM-entry at which the guest can take them
 	PortIo io;              // unfinished
-	bool pdptes_are_in_memory = false;  // userspace has set CR3 for PAE paging, and memory had none that could be loaded
+	bool pdptes_are_in_memory =
+		false;  // userspace has set CR3 for PAE paging, and memory had none that could be loaded
 	u64 apic_base = 0;
 	u64 cr8 = 0;  // task-priority class
 

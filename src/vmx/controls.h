@@ -14,8 +14,8 @@ constexpr u32 kExternalInterrupt = 1u << 0, kNmi = 1u << 3, kVirtualNmis = 1u <<
 }
 namespace primary {
 constexpr u32 kInterruptWindow = 1u << 2, kTscOffsetting = 1u << 3, kHlt = 1u << 7, kMwait = 1u << 10,
-	      kRdpmc = 1u << 11, kCr3Load = 1u << 15, kCr8Load = 1u << 19, kCr8Store = 1u << 20, kNmiWindow = 1u << 22, kMovDr = 1u << 23,
-	      kUnconditionalIo = 1u << 24, kMonitor = 1u << 29, kSecondary = 1u << 31;
+	      kRdpmc = 1u << 11, kCr3Load = 1u << 15, kCr8Load = 1u << 19, kCr8Store = 1u << 20, kNmiWindow = 1u << 22,
+	      kMovDr = 1u << 23, kUnconditionalIo = 1u << 24, kMonitor = 1u << 29, kSecondary = 1u << 31;
 }
 namespace secondary {
 constexpr u32 kEpt = 1u << 1, kRdtscp = 1u << 3, kWbinvd = 1u << 6, kUnrestrictedGuest = 1u << 7,

@@ -75,7 +75,7 @@ class Host {
 	u64 allocations_until_failure = ~0u;                       // that many succeed
 	std::function<void(vrc_host_vcpu&)> interruption_handler;  // of NMIs and interrupts that have hit the guest
 
-	bool detects_split_locks = false;                          // before the module is loaded
+	bool detects_split_locks = false;  // before the module is loaded
 	bool permits_split_locks = false;
 
 	// What a test looks at.

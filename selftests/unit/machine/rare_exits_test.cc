@@ -4,6 +4,8 @@
 #include <vmx/architecture.h>
 #include <vmx/types.h>
 
+#include <cstring>
+
 #include "exits.h"
 
 namespace vregcache::test {
@@ -255,8 +257,7 @@ TEST_F(RareExits, HostsCountersStayFrozenInSmmWhileTheGuestRuns)
 TEST_F(RareExits, FpuStateThatIsInitialIsNotReadFromAnOldImage)
 {
 	auto& image = machine_.host_vcpu.fpu_image;
-	for (u32 i = 0; i < sizeof(image); i++)
-		image[i] = 0xa5;
+	std::memset(image, 0xa5, sizeof(image));
 	machine_.host_vcpu.fpu_components = 0;
 	kvm_fpu fpu = {};
 	EXPECT_EQ(machine_.ioctl(KVM_GET_FPU, fpu), 0);
