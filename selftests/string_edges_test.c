@@ -154,6 +154,10 @@ TEST_F(string, index_of_32_bits_wraps)
 	vcpu_enter_long(&self->vcpu);
 	/* The last 2 MiB of 4 GiB are the first of memory. */
 	vm_write64(&self->vm, GUEST_PD + 3 * PAGE_BYTES + 511 * 8, 0x83);
+	/* What lies behind 4 GiB is something else. */
+	vm_write64(&self->vm, GUEST_PDPT + 4 * 8, GUEST_FREE | PTE_PW);
+	vm_write64(&self->vm, GUEST_FREE, (GUEST_FREE + 0x1000) | PTE_PW);
+	vm_write64(&self->vm, GUEST_FREE + 0x1000, SOURCE | PTE_PW);
 	vm_load(&self->vm, GUEST_CODE, rep_outs64_32);
 	*(uint8_t *)vm_at(&self->vm, GUEST_MEM_SIZE - 1) = 'z';
 	memcpy(vm_at(&self->vm, 0), "ab", 2);

@@ -41,7 +41,7 @@ inline Result<bool> load_pdptes(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 cr3)
 			return false;
 	}
 	write_pdptes(vcpu.cache, vmcs, pdptes);
-	vcpu.pdptes_are_in_memory = false;
+	vcpu.due &= ~Vcpu::kPdptesInMemory;
 	return true;
 }
 

@@ -23,6 +23,7 @@ struct CpuModel {
 	bool sysenter = false;
 	bool pat = false;
 	bool long_mode = false;
+	bool has_every_msr = false;  // that the module knows
 
 	// Address bits that no register and no paging structure may have.
 	u64 beyond_physical() const { return ~u64{0} << physical_bits; }

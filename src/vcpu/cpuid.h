@@ -231,6 +231,7 @@ inline CpuModel model_of_cpuid(const Vcpu& vcpu)
 	model.sysenter = features.edx & kSep;
 	model.pat = features.edx & kPat;
 	model.long_mode = extended.edx & kLongMode;
+	model.has_every_msr = model.rdtscp && model.tsc && model.sysenter && model.pat && model.long_mode;
 	return model;
 }
 
@@ -281,20 +282,6 @@ inline const kvm_cpuid_entry2* find_cpuid_out_of_range(const Vcpu& vcpu, u32 lea
 // 2A, CPUID).
 inline bool is_topology_leaf(u32 leaf) { return leaf == 0xb || leaf == 0x1f; }
 
-VREGCACHE_COLD CpuidResult cpuid_without_entry(const Vcpu& vcpu, u32& leaf, u32 subleaf)
-{
-	const kvm_cpuid_entry2* entry = find_cpuid_out_of_range(vcpu, leaf, subleaf);
-	if (entry) {
-		leaf = entry->function;
-		return registers_of(*entry);
-	}
-	if (is_topology_leaf(leaf)) {
-		if (const kvm_cpuid_entry2* level = find_cpuid(vcpu, leaf, 0))
-			return {0, 0, subleaf & 0xff, level->edx};
-	}
-	return {};
-}
-
 // What of a leaf follows the vCPU's state.  @control: CR4.
 inline void follow_state(const Vcpu& vcpu, u64 control, u32 leaf, u32 subleaf, CpuidResult& r)
 {
@@ -314,12 +301,28 @@ inline void follow_state(const Vcpu& vcpu, u64 control, u32 leaf, u32 subleaf, C
 	}
 }
 
+VREGCACHE_COLD CpuidResult cpuid_without_entry(const Vcpu& vcpu, u64 control, u32 leaf, u32 subleaf)
+{
+	if (const kvm_cpuid_entry2* entry = find_cpuid_out_of_range(vcpu, leaf, subleaf)) {
+		CpuidResult r = registers_of(*entry);
+		follow_state(vcpu, control, entry->function, subleaf, r);
+		return r;
+	}
+	if (is_topology_leaf(leaf)) {
+		if (const kvm_cpuid_entry2* level = find_cpuid(vcpu, leaf, 0))
+			return {0, 0, subleaf & 0xff, level->edx};
+	}
+	return {};
+}
+
 // CPUID as the guest executes it.
 inline Result<CpuidResult> execute_cpuid(Vcpu& vcpu, const LoadedVmcs& vmcs, u32 leaf, u32 subleaf)
 {
-	const kvm_cpuid_entry2* entry = find_cpuid(vcpu, leaf, subleaf);
-	CpuidResult r = entry ? registers_of(*entry) : cpuid_without_entry(vcpu, leaf, subleaf);
 	u64 control = VREGCACHE_TRY((host_owned_cr4<cr4::kOsxsave | cr4::kPke>(vcpu, vmcs)));
+	const kvm_cpuid_entry2* entry = find_cpuid(vcpu, leaf, subleaf);
+	if (!entry) [[unlikely]]
+		return cpuid_without_entry(vcpu, control, leaf, subleaf);
+	CpuidResult r = registers_of(*entry);
 	follow_state(vcpu, control, leaf, subleaf, r);
 	return r;
 }

@@ -94,26 +94,16 @@ struct ControlRegisterQualification {
 	u16 lmsw_source() const { return static_cast<u16>(word >> 16); }
 };
 
-inline Result<bool> load_control_register(Vcpu& vcpu, const LoadedVmcs& vmcs, u8 number, u64 value)
+// MOV to CR8.  Where it lowers the task priority, userspace, which has the interrupt controller, may have an interrupt for it.
+VREGCACHE_COLD Result<Next> load_cr8(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)
 {
-	switch (number) {
-	case 0:
-		return load_cr0(vcpu, vmcs, value);
-	case 3:
-		return load_cr3(vcpu, vmcs, value);
-	case 4:
-		return load_cr4(vcpu, vmcs, value);
-	default:  // CR8
-		if (value > 15)
-			return false;
-		vcpu.cr8 = value;
-		return true;
-	}
-}
-
-// MOV to CR8 has lowered the task priority: userspace, which has the interrupt controller, may have an interrupt for it.
-inline Result<Next> report_task_priority(Vcpu& vcpu, const LoadedVmcs& vmcs)
-{
+	if (value > 15)
+		return handle_general_protection(vcpu, vmcs);
+	const bool lower = value < vcpu.cr8;
+	vcpu.cr8 = value;
+	vcpu.run->cr8 = value;
+	if (!lower)
+		return handle_nothing_to_do(vcpu, vmcs);
 	VREGCACHE_TRY(skip_instruction(vcpu, vmcs));
 	vcpu.run->exit_reason = KVM_EXIT_SET_TPR;
 	return Next::kUserspace;
@@ -123,12 +113,23 @@ VRC_TRACEABLE Result<Next> handle_control_register(Vcpu& vcpu, const LoadedVmcs&
 {
 	using Type = ControlRegisterQualification::Type;
 	ControlRegisterQualification access{VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs))};
-	const u64 task_priority = vcpu.cr8;
 	bool allowed = true;
 	switch (access.type()) {
 	case Type::kMovTo: {
 		u64 value = VREGCACHE_TRY(read_gpr(vcpu, vmcs, access.gpr()));
-		allowed = VREGCACHE_TRY(load_control_register(vcpu, vmcs, access.number(), value));
+		switch (access.number()) {
+		case 0:
+			allowed = VREGCACHE_TRY(load_cr0(vcpu, vmcs, value));
+			break;
+		case 3:
+			allowed = VREGCACHE_TRY(load_cr3(vcpu, vmcs, value));
+			break;
+		case 4:
+			allowed = VREGCACHE_TRY(load_cr4(vcpu, vmcs, value));
+			break;
+		default:
+			return load_cr8(vcpu, vmcs, value);
+		}
 		break;
 	}
 	case Type::kMovFrom:
@@ -148,8 +149,6 @@ VRC_TRACEABLE Result<Next> handle_control_register(Vcpu& vcpu, const LoadedVmcs&
 		break;
 	}
 	}
-	if (vcpu.cr8 < task_priority) [[unlikely]]
-		return report_task_priority(vcpu, vmcs);
 	return allowed ? handle_nothing_to_do(vcpu, vmcs) : handle_general_protection(vcpu, vmcs);
 }
 
@@ -319,7 +318,7 @@ inline Result<bool> guest_checks_alignment(Vcpu& vcpu, const LoadedVmcs& vmcs)
 }
 
 // The guest has locked the bus of a host that does not want that.  May sleep.
-VREGCACHE_COLD Result<Next> handle_split_lock(Vcpu& vcpu, const LoadedVmcs& vmcs)
+[[maybe_unused]] VREGCACHE_COLD Result<Next> handle_split_lock(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	u64 rip = VREGCACHE_TRY(vcpu.cache.read<Reg::kRip>(vmcs));
 	if (vrc_host_handle_split_lock(rip))
@@ -345,7 +344,7 @@ VRC_TRACEABLE Result<Next> handle_exception_or_nmi(Vcpu& vcpu, const LoadedVmcs&
 	    what.vector() != vector::kDoubleFault)
 		VREGCACHE_TRY(restore_nmi_blocking(vcpu, vmcs));
 	if (what.vector() == vector::kAlignmentCheck && !VREGCACHE_TRY(guest_checks_alignment(vcpu, vmcs)))
-		return handle_split_lock(vcpu, vmcs);
+		return Next::kSplitLock;
 	// The guest gets it.  #DB and #AC are benign, so they make no double fault with what was being delivered.
 	if (what.vector() == vector::kDebug) {
 		u64 causes = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs));
@@ -382,11 +381,6 @@ inline Result<bool> exit_may_sleep(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReaso
 	switch (reason) {
 	case ExitReason::kEptViolation:
 		return true;
-	case ExitReason::kExceptionOrNmi: {
-		// The kernel makes a task wait that has split locks.
-		InterruptionInformation what{VREGCACHE_TRY(vcpu.cache.read<Reg::kExitInterruptionInformation>(vmcs))};
-		return !what.is_nmi() && what.vector() == vector::kAlignmentCheck;
-	}
 	case ExitReason::kIo:
 		return IoQualification{VREGCACHE_TRY(read_qualification_and_more(vcpu, vmcs))}.string();
 	case ExitReason::kControlRegister:
@@ -394,6 +388,24 @@ inline Result<bool> exit_may_sleep(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReaso
 		return !VREGCACHE_TRY(in_long_mode(vcpu, vmcs));
 	default:
 		return false;
+	}
+}
+
+VREGCACHE_COLD Result<Next> handle_rare_exit(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason)
+{
+	switch (reason) {
+	// The guest's CPUID has none of them: those that it has do not exit.
+	case ExitReason::kRdrand:
+	case ExitReason::kRdseed:
+	case ExitReason::kEncls:
+	case ExitReason::kSeamcall:
+	case ExitReason::kTdcall:
+		return handle_invalid_opcode(vcpu, vmcs);
+	default:
+		// The VMX instructions have reasons 18 to 27; the guest's CPUID has no VMX.
+		if (reason > ExitReason::kVmcall && reason <= ExitReason::kVmxon)
+			return handle_invalid_opcode(vcpu, vmcs);
+		return give_up(vcpu, vmcs, reason);
 	}
 }
 
@@ -443,18 +455,9 @@ VRC_TRACEABLE Result<Next> handle_exit(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitR
 	case ExitReason::kMonitor:
 	case ExitReason::kInvept:
 	case ExitReason::kInvvpid:
-	case ExitReason::kRdrand:
-	case ExitReason::kRdseed:
-	case ExitReason::kEncls:
-	case ExitReason::kSeamcall:
-	case ExitReason::kTdcall:
-		// The guest's CPUID has none of them: those that it has do not exit.
 		return handle_invalid_opcode(vcpu, vmcs);
 	default:
-		// The VMX instructions have reasons 18 to 27; the guest's CPUID has no VMX.
-		if (reason > ExitReason::kVmcall && reason <= ExitReason::kVmxon)
-			return handle_invalid_opcode(vcpu, vmcs);
-		return give_up(vcpu, vmcs, reason);
+		return handle_rare_exit(vcpu, vmcs, reason);
 	}
 }
 

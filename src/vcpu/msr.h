@@ -34,7 +34,7 @@ inline SwitchedMsr switched_msr(u32 index)
 // A guest has the MSRs that its CPUID announces (SDM Vol. 4, table 2-2); userspace may save and restore them all.
 enum class MsrUser : u8 { kGuest, kUserspace };
 
-inline bool guest_has_msr(const CpuModel& model, u32 index)
+VREGCACHE_COLD bool is_announced(const CpuModel& model, u32 index)
 {
 	switch (index) {
 	case msr::kTimeStampCounter:
@@ -60,6 +60,11 @@ inline bool guest_has_msr(const CpuModel& model, u32 index)
 	default:
 		return true;
 	}
+}
+
+inline bool guest_has_msr(const CpuModel& model, u32 index)
+{
+	return model.has_every_msr || is_announced(model, index);
 }
 
 struct MsrValue {

@@ -27,7 +27,7 @@ struct IoQualification {
 
 inline void ask_userspace(Vcpu& vcpu)
 {
-	vcpu.io.active = true;
+	vcpu.due |= Vcpu::kUnfinishedIo;
 	vcpu.run->exit_reason = KVM_EXIT_IO;
 	vcpu.run->io.direction = vcpu.io.in ? KVM_EXIT_IO_IN : KVM_EXIT_IO_OUT;
 	vcpu.run->io.size = vcpu.io.size;
@@ -161,7 +161,7 @@ inline Result<u64> linear_rip(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 rip)
 // Userspace is about to set segments: from now on RIP alone does not say where an unfinished instruction is.
 inline Result<void> remember_linear_rip(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
-	if (!vcpu.io.active || vcpu.io.linear_rip_known)
+	if (!(vcpu.due & Vcpu::kUnfinishedIo) || vcpu.io.linear_rip_known)
 		return {};
 	vcpu.io.linear_rip = VREGCACHE_TRY(linear_rip(vcpu, vmcs, vcpu.io.rip));
 	vcpu.io.linear_rip_known = true;
@@ -258,7 +258,7 @@ VREGCACHE_OUT_OF_LINE Result<Next> complete_string_io(Vcpu& vcpu, const LoadedVm
 			}
 			// The port has been read, so the data stay for another attempt, should userspace provide the memory.
 			u64 bytes = u64{count} * io.size;
-			vcpu.io.active = true;
+			vcpu.due |= Vcpu::kUnfinishedIo;
 			vcpu.io.count -= count;
 			vcpu.io.data_offset += static_cast<u32>(bytes);
 			vcpu.io.linear += backwards ? -bytes : bytes;
@@ -281,9 +281,9 @@ VREGCACHE_OUT_OF_LINE Result<Next> complete_string_io(Vcpu& vcpu, const LoadedVm
 // Userspace has come back from a port I/O exit.  kResume: the guest can go on.
 inline Result<Next> complete_io(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
-	if (!vcpu.io.active)
+	if (!(vcpu.due & Vcpu::kUnfinishedIo))
 		return Next::kResume;
-	vcpu.io.active = false;
+	vcpu.due &= ~Vcpu::kUnfinishedIo;
 	// Userspace has sent the vCPU elsewhere: the instruction is not to be completed.
 	if (!VREGCACHE_TRY(is_still_at_io(vcpu, vmcs)))
 		return Next::kResume;

@@ -118,12 +118,12 @@ inline Result<bool> has_pdptes(Vcpu& vcpu, const LoadedVmcs& vmcs)
 // False: kvm_run has KVM_EXIT_FAIL_ENTRY, and the log says what to mend.
 [[maybe_unused]] VREGCACHE_COLD Result<bool> judge_what_was_set(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
-	if (vcpu.cpuid_is_new && !VREGCACHE_TRY(fits_cpuid(vcpu, vmcs))) {
+	if ((vcpu.due & Vcpu::kNewCpuid) && !VREGCACHE_TRY(fits_cpuid(vcpu, vmcs))) {
 		report_failed_entry(vcpu, kInvalidGuestState);
 		return false;
 	}
-	vcpu.cpuid_is_new = false;
-	if (vcpu.pdptes_are_in_memory && !VREGCACHE_TRY(has_pdptes(vcpu, vmcs))) {
+	vcpu.due &= ~Vcpu::kNewCpuid;
+	if ((vcpu.due & Vcpu::kPdptesInMemory) && !VREGCACHE_TRY(has_pdptes(vcpu, vmcs))) {
 		report_failed_entry(vcpu, kInvalidGuestState);
 		return false;
 	}

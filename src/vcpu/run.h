@@ -32,11 +32,11 @@ VREGCACHE_COLD void verify_shadows(Vcpu& vcpu, const PinnedVmcs& vmcs)
 	for_each_shadow(vcpu.host_shadows, verify);
 }
 
-// The host has turned a bit of its IA32_DEBUGCTL over that must be in force in the guest too.
+// The host's IA32_DEBUGCTL has changed, perhaps in a bit that must be in force in the guest too.
 VREGCACHE_COLD Result<void> follow_host_debugctl(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	u64 guests = VREGCACHE_TRY(guest_debugctl(vcpu, vmcs));
-	vcpu.hosts_debugctl = vcpu.entry.host_debugctl_in_guest();
+	vcpu.hosts_debugctl = vcpu.entry.follow_host_debugctl();
 	set_guest_debugctl(vcpu, vmcs, guests);
 	return {};
 }
@@ -46,8 +46,7 @@ inline Result<void> prepare_entry(Vcpu& vcpu, const PinnedVmcs& vmcs, u64 host_c
 	VREGCACHE_TRY(vcpu.host_shadows.cr3.set(vmcs, read_cr3()));
 	VREGCACHE_TRY(vcpu.host_shadows.cr4.set(vmcs, host_cr4));
 	VREGCACHE_TRY(vcpu.resident.to_guest(vmcs, vcpu.host_shadows, vcpu.msrs, vcpu.vmcs.host()));
-	vcpu.entry.read_host_debugctl();
-	if (vcpu.entry.host_debugctl_in_guest() != vcpu.hosts_debugctl) [[unlikely]]
+	if (vcpu.entry.read_host_debugctl()) [[unlikely]]
 		VREGCACHE_TRY(follow_host_debugctl(vcpu, vmcs));
 	VREGCACHE_TRY(reconcile(vcpu, vmcs));
 	trace_vm_entry(vcpu);
@@ -228,13 +227,26 @@ inline Result<Next> run_until_userspace(Vcpu& vcpu, const LoadedVmcs& vmcs)
 		Result<Next> burst = run_burst(vcpu, vmcs, reason, sleeps);
 		vrc_host_fpu_leave(vcpu.host);
 		Next next = VREGCACHE_TRY(burst);
+		if (next == Next::kUserspace) [[likely]]
+			return next;
 		if (sleeps)
 			next = VREGCACHE_TRY(handle_exit_and_trace(vcpu, vmcs, reason));
-		if (next == Next::kTaskWork) [[unlikely]]
+		else if (next == Next::kTaskWork)
 			next = vrc_host_do_task_work(vcpu.host) ? Next::kInterrupted : Next::kResume;
+		else if (next == Next::kSplitLock)
+			next = VREGCACHE_TRY(handle_split_lock(vcpu, vmcs));
 		if (next != Next::kResume)
 			return next;
 	}
+}
+
+// Once it is sure that the guest is to run: there was no exit yet, and kvm_run's flags are about nothing that is offered.
+inline void reset_exit(kvm_run& run)
+{
+	static_assert(__builtin_offsetof(kvm_run, exit_reason) == 8 && __builtin_offsetof(kvm_run, flags) == 14);
+	// With what is between them, which report_state() writes, in one piece.
+	constexpr u64 kUnknown = KVM_EXIT_UNKNOWN;
+	__builtin_memcpy(&run.exit_reason, &kUnknown, sizeof(kUnknown));
 }
 
 // What kvm_run says of the state at every return.
@@ -244,10 +256,8 @@ inline Result<void> report_state(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	bool ready = enabled && !vcpu.waiting.interrupt && !vcpu.event.pending() &&
 		     VREGCACHE_TRY(can_take_interrupt(vcpu, vmcs));
 	kvm_run* run = vcpu.run;
-	u64 task_priority = vcpu.cr8, apic_base = vcpu.apic_base;
-	run->flags = 0;
+	u64 apic_base = vcpu.apic_base;
 	run->if_flag = enabled;
-	run->cr8 = task_priority;
 	run->apic_base = apic_base;
 	run->ready_for_interrupt_injection = ready;
 	return {};
@@ -264,25 +274,49 @@ inline long report_end(Vcpu& vcpu, Next next)
 	return -EINTR;
 }
 
-// An errno, and then there was no exit: kvm_run's exit_reason stays.
+// There is no exit: exit_reason stays.
+inline long refuse_run(Vcpu& vcpu, int error)
+{
+	vcpu.run->flags = 0;
+	vcpu.run->cr8 = vcpu.cr8;
+	return error;
+}
+
+// kResume: the guest may run.
+VREGCACHE_OUT_OF_LINE Result<Next> do_what_is_due(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	Next next = VREGCACHE_TRY(complete_io(vcpu, vmcs));
+	if (next == Next::kResume && vcpu.due && !is_set(vcpu.run->immediate_exit)) [[unlikely]]
+		next = VREGCACHE_TRY(judge_what_was_set(vcpu, vmcs)) ? Next::kResume : Next::kUserspace;
+	return next;
+}
+
+VREGCACHE_COLD Result<long> end_before_the_guest_runs(Vcpu& vcpu, Result<Next> next)
+{
+	if (!next.ok())
+		return next.error();
+	vcpu.run->flags = 0;
+	return report_end(vcpu, next.value());
+}
+
 inline Result<long> run_unless_refused(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	// KVM_CAP_SYNC_REGS is not offered.
-	if (is_set(vcpu.run->kvm_valid_regs) || is_set(vcpu.run->kvm_dirty_regs)) [[unlikely]]
-		return long{-EINVAL};
-	// Without an interrupt controller of ours, userspace keeps the task priority.
+	if (is_any_set(vcpu.run->kvm_valid_regs, vcpu.run->kvm_dirty_regs)) [[unlikely]]
+		return refuse_run(vcpu, -EINVAL);
+	// Without an interrupt controller of ours, userspace keeps the task priority, and hears of each change (load_cr8()).
 	u64 task_priority = __atomic_load_n(&vcpu.run->cr8, __ATOMIC_RELAXED);
 	if (task_priority > 15)
-		return long{-EINVAL};
+		return refuse_run(vcpu, -EINVAL);
 	vcpu.cr8 = task_priority;
-	if (Next next = VREGCACHE_TRY(complete_io(vcpu, vmcs)); next != Next::kResume)
-		return report_end(vcpu, next);
+	if (vcpu.due) [[unlikely]] {
+		Result<Next> next = do_what_is_due(vcpu, vmcs);
+		if (!next.ok() || next.value() != Next::kResume) [[unlikely]]
+			return end_before_the_guest_runs(vcpu, next);
+	}
 	if (is_set(vcpu.run->immediate_exit)) [[unlikely]]
-		return long{-EINTR};
-	vcpu.run->exit_reason = KVM_EXIT_UNKNOWN;
-	if ((vcpu.cpuid_is_new || vcpu.pdptes_are_in_memory) && !VREGCACHE_TRY(judge_what_was_set(vcpu, vmcs)))
-		[[unlikely]]
-		return 0L;
+		return refuse_run(vcpu, -EINTR);
+	reset_exit(*vcpu.run);
 	return report_end(vcpu, VREGCACHE_TRY(run_until_userspace(vcpu, vmcs)));
 }
 

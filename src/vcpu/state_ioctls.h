@@ -195,7 +195,9 @@ inline Result<long> set_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long 
 		return long{-EINVAL};
 	VREGCACHE_TRY(remember_linear_rip(vcpu, vmcs));
 	// The memory that they are in may still come.
-	vcpu.pdptes_are_in_memory = has_pae_paging(sregs) && !VREGCACHE_TRY(load_pdptes(vcpu, vmcs, sregs.cr3));
+	vcpu.due &= ~Vcpu::kPdptesInMemory;
+	if (has_pae_paging(sregs) && !VREGCACHE_TRY(load_pdptes(vcpu, vmcs, sregs.cr3)))
+		vcpu.due |= Vcpu::kPdptesInMemory;
 	auto& cache = vcpu.cache;
 	for (const NamedSegment& named : kSregsSegments)
 		VREGCACHE_TRY(write_segment(cache, vmcs, named.segment, segments[named.segment]));
@@ -379,7 +381,7 @@ inline Result<void> replace_cpuid(Vcpu& vcpu, const LoadedVmcs& vmcs, const kvm_
 	__builtin_memcpy(vcpu.cpuid, entries, count * sizeof(*entries));
 	vcpu.cpuid_count = count;
 	vcpu.model = model_of_cpuid(vcpu);
-	vcpu.cpuid_is_new = true;
+	vcpu.due |= Vcpu::kNewCpuid;
 	VREGCACHE_TRY(apply_cpu_model(vcpu, vmcs));
 	GuestCr4::write(vcpu.cache, vmcs, cr4_share(vcpu), control);
 	return {};

@@ -33,7 +33,6 @@ constexpr u32 kCpuidLimit = 80;
 
 // Port I/O that userspace finishes.
 struct PortIo {
-	bool active = false;
 	bool linear_rip_known = false;    // linear_rip has that of the instruction: userspace has set segments since
 	bool between_iterations = false;  // of the repeated instruction at rip: at least one is done, and one is left
 	bool in = false;
@@ -90,9 +89,17 @@ struct Vcpu {
 	MsrShadows msr_shadows;
 	HostShadows host_shadows;
 	bool breakpoints_armed = false;  // the guest's DR7 enables one
-	u64 hosts_debugctl = 0;          // what IA32_DEBUGCTL of the guest has of the host's
+	u32 hosts_debugctl = 0;          // what IA32_DEBUGCTL of the guest has of the host's
 	bool exception_untold = false;   // an exit that observers have not heard of yet (crossing.h)
 	Crossing crossing;               // the last one that was out of the ordinary
+
+	// What KVM_RUN has to do before the guest runs: an instruction to complete, and what to judge, for ioctls may come in
+	// any order.
+	static constexpr u8 kUnfinishedIo = 1u << 0;
+	static constexpr u8 kNewCpuid = 1u << 1;
+	static constexpr u8 kPdptesInMemory = 1u
+					      << 2;  // CR3 is for PAE paging, and memory had none that could be loaded
+	u8 due = 0;
 
 	Event event;            // for the next VM-entry
 	WaitingEvents waiting;  // for a VM-entry at which the guest can take them
@@ -102,8 +109,7 @@ struct Vcpu {
 	u64 apic_base = 0;
 	u64 cr8 = 0;  // task-priority class
 
-	CpuModel model;             // of the table below
-	bool cpuid_is_new = false;  // since the last KVM_RUN
+	CpuModel model;  // of the table below
 	u32 cpuid_count = 0;
 	kvm_cpuid_entry2 cpuid[kCpuidLimit] = {};
 
@@ -240,7 +246,7 @@ inline Result<void> raise_debug(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 dr6_bits
 // IA32_DEBUGCTL without what it has of the host's.
 inline Result<u64> guest_debugctl(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
-	return VREGCACHE_TRY(vcpu.cache.read<Reg::kDebugctl>(vmcs)) & ~vcpu.hosts_debugctl;
+	return VREGCACHE_TRY(vcpu.cache.read<Reg::kDebugctl>(vmcs)) & ~u64{vcpu.hosts_debugctl};
 }
 
 inline void set_guest_debugctl(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)

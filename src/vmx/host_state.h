@@ -153,10 +153,19 @@ class EntrySwitch {
 	bool xcr0_in_use = false;
 	bool pkru_in_use = false;
 
-	// Interrupts off, before each to_guest().
-	[[gnu::always_inline]] void read_host_debugctl() { rdmsr_to_memory(msr::kDebugctl, host_debugctl_); }
-	// What of it must be in force in the guest too: what an SMM handler may do to the host's counters.
-	[[gnu::always_inline]] u64 host_debugctl_in_guest() const { return host_debugctl_ & debugctl::kFreezeWhileSmm; }
+	// Interrupts off, before each to_guest().  True: the host's IA32_DEBUGCTL has changed.
+	[[gnu::always_inline]] bool read_host_debugctl()
+	{
+		asm volatile("rdmsr" : "=a"(host_debugctl_.low), "=d"(host_debugctl_.high) : "c"(u32{msr::kDebugctl}));
+		return host_debugctl_.low != host_debugctl_.followed;
+	}
+
+	// Those of its bits that must be in force in the guest too: whether the counters stop in SMM.
+	u32 follow_host_debugctl()
+	{
+		host_debugctl_.followed = host_debugctl_.low;
+		return host_debugctl_.low & debugctl::kFreezeWhileSmm;
+	}
 
 	// Interrupts off, just before VM-entry.  @breakpoints: the guest's DR7 enables one.
 	[[gnu::always_inline]] void to_guest(bool breakpoints)
@@ -190,8 +199,10 @@ class EntrySwitch {
 		if (breakpoints_)
 			debug_registers_to_host();
 		// VM-exit has cleared both (SDM Vol. 3C, 28.5.1).
-		if (host_debugctl_)
-			wrmsr(msr::kDebugctl, host_debugctl_);
+		u64 control;
+		__builtin_memcpy(&control, &host_debugctl_, sizeof(control));
+		if (control)
+			wrmsr(msr::kDebugctl, control);
 		if (host_dr7_ != kDr7AfterExit)
 			write_dr7(host_dr7_);
 		cr2 = read_cr2();
@@ -229,7 +240,10 @@ class EntrySwitch {
 	u64 host_dr_[4] = {};
 	u64 host_dr6_ = 0;
 	u64 host_dr7_ = 0;
-	u64 host_debugctl_ = 0;
+	struct {
+		u32 low = 0, high = 0;
+		u32 followed = 0;  // the lower half that the guest's was made by
+	} host_debugctl_;
 	u32 host_pkru_ = 0;
 	bool breakpoints_ = false;
 };

@@ -23,10 +23,15 @@ using vregcache::VmcsId;
 	return set;
 }
 
-[[gnu::always_inline]] inline bool is_set(const u64& word)
+template <class T>
+bool is_set(const T&) = delete;
+
+// Two words, likewise.
+[[gnu::always_inline]] inline bool is_any_set(const u64& one, const u64& other)
 {
 	bool set;
-	asm("cmpq $0, %1" : "=@ccne"(set) : "m"(word));
+	u64 both;
+	asm("movq %2, %1; orq %3, %1" : "=@ccne"(set), "=&r"(both) : "m"(one), "m"(other));
 	return set;
 }
 
