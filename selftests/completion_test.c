@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * An instruction that userspace has a part in is completed when the vCPU runs again: if it is still there, with what
- * userspace has changed meanwhile; and kvm_run says at every return how things are. An ioctl that fails leaves nothing
- * half done.
+ * KVM_RUN completes an instruction that has exited to userspace if the vCPU is still at it, with the registers as
+ * userspace has left them. kvm_run has the current state at every return. An ioctl that fails changes nothing.
  */
 #include "lib/harness.h"
 
@@ -184,7 +183,7 @@ TEST_F(completion, kvm_run_says_what_ioctls_have_changed)
 	EXPECT_EQ(0U, run->flags);
 }
 
-/* What is refused has no part of KVM_RUN: the OUT is still to be completed. */
+/* A refused KVM_RUN does nothing: the OUT is still to be completed. */
 TEST_F(completion, refused_run_changes_nothing)
 {
 	struct kvm_run *run = self->vcpu.run;
@@ -261,7 +260,7 @@ TEST_F(completion, single_step_that_userspace_asks_for_comes_behind_the_instruct
 
 GUEST_ASM(rep_ins, 64, "cld\n	rep insb\n	hlt\n");
 
-/* Four bytes are asked for; what is done with them follows the registers as userspace leaves them. */
+/* The bytes are stored where RDI and RCX point at completion. */
 TEST_F(completion, ins_follows_registers_that_userspace_has_changed)
 {
 	uint8_t *there = vm_at(&self->vm, GUEST_FREE + 0x100), *elsewhere = vm_at(&self->vm, GUEST_FREE + 0x200);

@@ -199,8 +199,7 @@ TEST_F(entry, set_sregs_refuses_segments)
 	bad.cs.s = 0;
 	bad.gdt.base = 0x5000;
 	EXPECT_EQ(-EINVAL, ioctl_ptr(self->vcpu.fd, KVM_SET_SREGS, &bad));
-	EXPECT_EQ(1U, kernel_log_count(&self->log, "KVM_SET_SREGS refused; SDM Vol. 3C, 27.3.1.2: guest CS "));
-	EXPECT_EQ(1U, kernel_log_count(&self->log, "guest CS access rights is 0xa08b, S must be 1"));
+	EXPECT_EQ(1U, kernel_log_count(&self->log, "27.3.1.2: guest CS access rights is 0xa08b, S must be 1"));
 	bad = good;
 	bad.tr.type = 9;
 	EXPECT_EQ(-EINVAL, ioctl_ptr(self->vcpu.fd, KVM_SET_SREGS, &bad));

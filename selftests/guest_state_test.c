@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * No guest can make VM-entry fail: what it does with its registers ends in the exception that a CPU would give. And
- * what userspace sets is refused at once where no CPU can hold it, in whatever order the ioctls come; what is only
- * wrong together is judged when the vCPU is to run, and can be mended.
+ * A guest cannot make VM-entry fail: it gets the exception that a CPU would raise. An ioctl refuses what no CPU can hold.
+ * KVM_RUN refuses combinations that are invalid, and userspace can then correct the state.
  */
 #include "lib/harness.h"
 

@@ -59,8 +59,8 @@ static inline const struct task_struct *vrc_compat_mutex_owner(const struct mute
 }
 
 /*
- * What the kernel keeps for a task until it returns to userspace.  Before 6.18 its function wants KVM's vCPU, in which
- * it notes that it has found a signal: two members, for which a structure of our own stands in.
+ * Work that a task must do before it enters a guest.  Before 6.18 the kernel's function takes a struct kvm_vcpu, of which
+ * it uses only run and stat, to record a signal.  We allocate one for it.
  */
 #ifdef CONFIG_VIRT_XFER_TO_GUEST_WORK
 #include <linux/entry-virt.h>

@@ -111,8 +111,8 @@ void vrc_host_handle_nmi(struct vrc_host_vcpu *vcpu);
 void vrc_host_take_interrupt(struct vrc_host_vcpu *vcpu);
 void vrc_host_handle_machine_check(void);
 /*
- * The guest of the calling task has made a split lock at @rip, and the kernel detects them.  False: it wants the task
- * to end, or modules may not ask it.  May sleep.
+ * The guest of the calling task has executed a split lock at @rip, and the CPU has raised #AC.  True: resume the guest.
+ * False: the kernel does not allow split locks.  May sleep.
  */
 vrc_bool vrc_host_handle_split_lock(vrc_u64 rip);
 
@@ -134,8 +134,11 @@ void vrc_host_fpu_enter(struct vrc_host_vcpu *vcpu);
 void vrc_host_fpu_leave(struct vrc_host_vcpu *vcpu);
 /* The 512-byte FXSAVE image of the guest; outside vrc_host_fpu_enter/leave. */
 void *vrc_host_fpu_image(struct vrc_host_vcpu *vcpu);
-/* XSTATE_BV: the components of the guest's FPU state that are not initial.  Of the others the image is old. */
-vrc_u64 vrc_host_fpu_components(struct vrc_host_vcpu *vcpu);
+/*
+ * XSTATE_BV: the components of the guest's FPU state that are not initial.  Of the others the image is old; of MXCSR
+ * only where the XSAVE area is in the compacted format.
+ */
+vrc_u64 vrc_host_fpu_components(struct vrc_host_vcpu *vcpu, vrc_bool *compacted);
 /* The image was written: its x87 and SSE parts count, also where the CPU thought them initial. */
 void vrc_host_fpu_image_changed(struct vrc_host_vcpu *vcpu);
 

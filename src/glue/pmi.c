@@ -25,12 +25,12 @@ noinstr void vrc_host_handle_nmi(struct vrc_host_vcpu *vcpu)
  * follows STI (SDM Vol. 2B, STI). The task must not leave the CPU, which is what the interrupt's return may want,
  * before the window is closed.
  *
- * If it is the tick, it has hit the guest as it hits userspace: what ran was neither the kernel nor in a read-side
- * critical section of RCU, and the time is the guest's.
+ * If it is the timer tick, it has interrupted the guest and not the kernel.  This is a quiescent state for RCU, and the
+ * time is accounted as guest time (PF_VCPU).
  */
 void vrc_host_take_interrupt(struct vrc_host_vcpu *vcpu)
 {
-	/* Where RCU's readers can be preempted, the tick's handler sees by itself that there is none. */
+	/* With preemptible RCU the tick's handler detects it itself. */
 	if (!IS_ENABLED(CONFIG_PREEMPT_RCU))
 		rcu_note_context_switch(false);
 	preempt_disable();

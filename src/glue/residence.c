@@ -133,9 +133,15 @@ void *vrc_host_fpu_image(struct vrc_host_vcpu *vcpu)
 	return &vcpu->fpu.fpstate->regs.fxsave;
 }
 
-vrc_u64 vrc_host_fpu_components(struct vrc_host_vcpu *vcpu)
+vrc_u64 vrc_host_fpu_components(struct vrc_host_vcpu *vcpu, vrc_bool *compacted)
 {
-	return boot_cpu_has(X86_FEATURE_XSAVE) ? vcpu->fpu.fpstate->regs.xsave.header.xfeatures : XFEATURE_MASK_FPSSE;
+	const struct xstate_header *header = &vcpu->fpu.fpstate->regs.xsave.header;
+
+	*compacted = false;
+	if (!boot_cpu_has(X86_FEATURE_XSAVE))
+		return XFEATURE_MASK_FPSSE;
+	*compacted = header->xcomp_bv >> 63;
+	return header->xfeatures;
 }
 
 void vrc_host_fpu_image_changed(struct vrc_host_vcpu *vcpu)

@@ -6,12 +6,12 @@
 
 namespace {
 
-// What an access can meet.
+// The breakpoint types in R/Wn of DR7.
 enum class BreakpointKind : u8 { kDataWrite = 1, kIo = 2, kDataReadWrite = 3 };
 
 class Breakpoints {
  public:
-	// What DR7 and CR4.DE say of them.  To be asked only where the guest has some armed.
+	// From DR7 and CR4.DE.  Call it only if a breakpoint is enabled, for it may take VMREADs.
 	static Result<Breakpoints> begin(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	{
 		Breakpoints breakpoints;
@@ -22,31 +22,31 @@ class Breakpoints {
 		return breakpoints;
 	}
 
-	// Those that an access of @bytes to this port meets, as bits of DR6.
-	u64 met_by_port(u16 port, u32 bytes) const
+	// Those that an access of @bytes to this port matches, as bits of DR6.
+	u64 matched_by_port(u16 port, u32 bytes) const
 	{
-		return io_ ? met([](BreakpointKind kind) { return kind == BreakpointKind::kIo; }, port, bytes) : 0;
+		return io_ ? matches([](BreakpointKind kind) { return kind == BreakpointKind::kIo; }, port, bytes) : 0;
 	}
 
-	u64 met_by_memory(u64 linear, u32 bytes, bool write) const
+	u64 matched_by_memory(u64 linear, u32 bytes, bool write) const
 	{
-		auto is_for_it = [write](BreakpointKind kind) {
+		auto type_matches = [write](BreakpointKind kind) {
 			return kind == BreakpointKind::kDataReadWrite || (write && kind == BreakpointKind::kDataWrite);
 		};
-		return met(is_for_it, linear, bytes);
+		return matches(type_matches, linear, bytes);
 	}
 
  private:
-	// The length in bytes by the two bits of DR7.
+	// The length in bytes for LENn of DR7.
 	static u64 length(u64 code) { return code == 2 ? 8 : code + 1; }
 
-	template <class IsForIt>
-	u64 met(IsForIt is_for_it, u64 first, u32 bytes) const
+	template <class TypeMatches>
+	u64 matches(TypeMatches type_matches, u64 first, u32 bytes) const
 	{
 		u64 found = 0;
 		for (u32 i = 0; i < 4; i++) {
 			const u64 kind = dr7_ >> (16 + 4 * i) & 3, enabled = dr7_ >> 2 * i & 3;
-			if (!enabled || !is_for_it(static_cast<BreakpointKind>(kind)))
+			if (!enabled || !type_matches(static_cast<BreakpointKind>(kind)))
 				continue;
 			// The low bits of the address do not count: a breakpoint is aligned to its length.
 			const u64 size = length(dr7_ >> (18 + 4 * i) & 3), begin = address_[i] & ~(size - 1);

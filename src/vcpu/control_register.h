@@ -41,7 +41,7 @@ inline Result<bool> load_pdptes(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 cr3)
 			return false;
 	}
 	write_pdptes(vcpu.cache, vmcs, pdptes);
-	vcpu.due &= ~Vcpu::kPdptesInMemory;
+	vcpu.due &= ~Vcpu::kPdptesNotLoaded;
 	return true;
 }
 
@@ -51,7 +51,8 @@ inline Result<bool> load_pdptes(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	return load_pdptes(vcpu, vmcs, cr3);
 }
 
-// A 64-bit code segment or a 16-bit TSS, which stand against IA-32e mode (SDM Vol. 3A, 10.8.5 and 4.1.2).
+// False: #GP(0).  CS.L must be 0 for a change of IA-32e mode, and TR must have a busy 32-bit TSS to activate it (SDM Vol. 3A,
+// 10.8.5 and 4.1.2).
 inline Result<bool> may_switch_long_mode(Vcpu& vcpu, const LoadedVmcs& vmcs, bool on)
 {
 	using namespace vregcache::access_rights;
@@ -149,7 +150,8 @@ inline Result<bool> load_efer(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)
 	return true;
 }
 
-// KVM_SET_MSRS of EFER, which may come before or after what it must fit to: VM-entry judges.  False: no guest has the bits.
+// KVM_SET_MSRS of EFER.  Ioctls may come in any order, so VM-entry checks it against CR0 and CR4.  False: the guest's CPUID
+// does not announce a bit.
 inline Result<bool> set_efer(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)
 {
 	if (value & ~vcpu.model.efer)

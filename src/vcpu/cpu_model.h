@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// What the guest's CPUID makes of its CPU: which bits and registers there are.  Derived from the table once for each
-// KVM_SET_CPUID2 (cpuid.h), so that nothing looks through the table when a guest uses a register.
+// The registers and bits that the guest's CPUID announces.  Derived from the table once for each KVM_SET_CPUID2 (cpuid.h), so
+// that no access to a register has to search the table.
 #pragma once
 
 #include "../vmx/types.h"
@@ -12,9 +12,9 @@ struct CpuModel {
 	u64 efer = 0;  // bits that WRMSR of IA32_EFER takes, and LMA; none: there is no such MSR
 	u64 xcr0 = 0;  // bits that XSETBV takes
 	u32 physical_bits = 36;
-	u32 linear_bits = 48;  // the widest that its paging modes have, whatever is in force
-	// Its physical addresses are narrower than the module offers, so the CPU itself would take a CR3 that the guest's
-	// does not: its loads exit.
+	u32 linear_bits = 48;  // of the widest paging mode that it supports
+	// Its MAXPHYADDR is smaller than what the module offers.  The CPU would accept values of CR3 that the guest's CPU must
+	// refuse, so MOV to CR3 exits.
 	bool checks_cr3 = false;
 	bool rdtscp = false;  // RDTSCP or RDPID
 	bool rdrand = false;

@@ -235,8 +235,8 @@ inline CpuModel model_of_cpuid(const Vcpu& vcpu)
 	return model;
 }
 
-// Before userspace says what the guest has, it has all that is supported.
-inline void give_every_feature(Vcpu& vcpu)
+// Until KVM_SET_CPUID2 the guest has every supported feature.
+inline void set_default_cpuid(Vcpu& vcpu)
 {
 	vcpu.cpuid_count = supported_cpuid(vcpu.cpuid, kCpuidLimit);
 	for (u32 i = 0; i < vcpu.cpuid_count; i++) {
@@ -264,25 +264,28 @@ inline Result<void> apply_cpu_model(Vcpu& vcpu, const LoadedVmcs& vmcs)
 }
 
 // AuthenticAMD and HygonGenuine, by EBX of leaf 0.
-inline bool is_amds(const kvm_cpuid_entry2& leaf0) { return leaf0.ebx == 0x68747541 || leaf0.ebx == 0x6f677948; }
+inline bool is_amd_or_hygon(const kvm_cpuid_entry2& leaf0)
+{
+	return leaf0.ebx == 0x68747541 || leaf0.ebx == 0x6f677948;
+}
 
-// A leaf above the highest one of its range reads as the highest basic leaf does (SDM Vol. 2A, CPUID), but on AMD's
-// processors, where it reads as zero.
+// A leaf above the highest one of its range reads as the highest basic leaf does (SDM Vol. 2A, CPUID); on AMD's and
+// Hygon's processors it reads as zero.
 inline const kvm_cpuid_entry2* find_cpuid_out_of_range(const Vcpu& vcpu, u32 leaf, u32 subleaf)
 {
 	const u32 first = leaf >= kExtendedLeaf ? kExtendedLeaf : leaf >= kHypervisorLeaf ? leaf & 0xffffff00 : 0;
 	const kvm_cpuid_entry2* range = find_cpuid(vcpu, first, 0);
 	const kvm_cpuid_entry2* basic = find_cpuid(vcpu, 0, 0);
-	if (!basic || is_amds(*basic) || (range && leaf <= range->eax))
+	if (!basic || is_amd_or_hygon(*basic) || (range && leaf <= range->eax))
 		return nullptr;
 	return find_cpuid(vcpu, basic->eax, subleaf);
 }
 
-// The leaves of the processor's topology: each subleaf that is not there has its own number and the x2APIC ID (SDM Vol.
-// 2A, CPUID).
+// The leaves of the processor's topology: a subleaf without an entry has its own number in ECX[7:0], and the x2APIC ID in EDX
+// (SDM Vol. 2A, CPUID).
 inline bool is_topology_leaf(u32 leaf) { return leaf == 0xb || leaf == 0x1f; }
 
-// What of a leaf follows the vCPU's state.  @control: CR4.
+// Updates the bits of a leaf that depend on the vCPU's state.  @control: CR4.
 inline void follow_state(const Vcpu& vcpu, u64 control, u32 leaf, u32 subleaf, CpuidResult& r)
 {
 	constexpr u64 kApicEnabled = 1u << 11;

@@ -12,7 +12,7 @@ enum class Next : u8 {
 	kInterrupted,  // KVM_RUN fails with EINTR: the task has a signal
 	kOutOfMemory,  // KVM_RUN fails with ENOMEM; running again tries again
 	kTaskWork,     // the task has something to do first, which may sleep
-	kSplitLock,    // the host has to judge a split lock, which may sleep
+	kSplitLock,    // the kernel must handle a split lock; its handler may sleep
 };
 
 // An instruction that the module does not carry out: userspace gets what it needs to find out which.

@@ -94,7 +94,7 @@ struct ControlRegisterQualification {
 	u16 lmsw_source() const { return static_cast<u16>(word >> 16); }
 };
 
-// MOV to CR8.  Where it lowers the task priority, userspace, which has the interrupt controller, may have an interrupt for it.
+// MOV to CR8.  If it lowers the task priority, the run ends: userspace may now have an interrupt to inject.
 VREGCACHE_COLD Result<Next> load_cr8(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)
 {
 	if (value > 15)
@@ -199,7 +199,7 @@ VRC_TRACEABLE Result<Next> handle_mov_dr(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	}
 	u64 value = VREGCACHE_TRY(read_gpr(vcpu, vmcs, gpr));
 	if (number < 4) {
-		// Any: an address that is not canonical is never met (SDM Vol. 3B, 18.2.6).
+		// Any value is accepted: an address that is not canonical never matches (SDM Vol. 3B, 18.2.6).
 		vcpu.entry.dr[number] = value;
 	} else if (value >> 32) {
 		return handle_general_protection(vcpu, vmcs);
@@ -259,7 +259,8 @@ inline Result<void> restore_nmi_blocking(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	return {};
 }
 
-// A paging-structure entry of the guest has an address that its CPU does not have, though the host's has: reserved bits.
+// A paging-structure entry of the guest has address bits set above the guest's MAXPHYADDR.  The CPU allows them; for the guest
+// they are reserved.
 VREGCACHE_COLD Result<Next> raise_reserved_address(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 qualification)
 {
 	constexpr u64 kWrite = 1u << 1, kFetch = 1u << 2, kLinearAddressValid = 1u << 7;
@@ -307,7 +308,7 @@ VRC_TRACEABLE Result<Next> handle_ept_violation(Vcpu& vcpu, const LoadedVmcs& vm
 	}
 }
 
-// An #AC of the guest's own, which has asked for them (SDM Vol. 3A, 6.15)?  Else the host detects split locks.
+// Is an #AC an alignment check that the guest has enabled (SDM Vol. 3A, 6.15)?  If not, the host detects split locks.
 inline Result<bool> guest_checks_alignment(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	if (!g_vmx.facts.split_lock_detection)
@@ -317,7 +318,7 @@ inline Result<bool> guest_checks_alignment(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	return (VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs)) & rflags::kAc) != 0;
 }
 
-// The guest has locked the bus of a host that does not want that.  May sleep.
+// The guest has executed a split lock, and the host detects them.  May sleep.
 [[maybe_unused]] VREGCACHE_COLD Result<Next> handle_split_lock(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	u64 rip = VREGCACHE_TRY(vcpu.cache.read<Reg::kRip>(vmcs));
@@ -394,7 +395,7 @@ inline Result<bool> exit_may_sleep(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReaso
 VREGCACHE_COLD Result<Next> handle_rare_exit(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason)
 {
 	switch (reason) {
-	// The guest's CPUID has none of them: those that it has do not exit.
+	// Never offered, or offered and then without an exit.
 	case ExitReason::kRdrand:
 	case ExitReason::kRdseed:
 	case ExitReason::kEncls:

@@ -13,7 +13,7 @@ struct Access {
 };
 
 struct Translation {
-	// kNoMemory: a paging structure is not in memory, or must be written where only reading is allowed.
+	// kNoMemory: a paging structure is not in memory.
 	enum class Outcome : u8 { kDone, kPageFault, kNoMemory };
 
 	Outcome outcome = Outcome::kDone;

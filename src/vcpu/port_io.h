@@ -61,14 +61,14 @@ inline u64 advance(u64 value, u64 mask, u64 delta)
 
 inline Gpr index_register(const PortIo& io) { return io.in ? Gpr::kRdi : Gpr::kRsi; }
 
-// Elements from @offset on until the index register wraps, which the linear address does not.
+// Elements from @offset on until the index register wraps at its address size; the linear address does not wrap there.
 inline u64 elements_until_wrap(const PortIo& io, u64 offset, bool backwards, u32 at_most)
 {
 	u64 before_last = (backwards ? offset : io.address_mask - offset) / io.size;
 	return before_last < at_most ? before_last + 1 : at_most;
 }
 
-// Does the guest get an event or a trap behind the first iteration?  Then userspace must not see more than that one.
+// Does the guest get an event or a trap after the first iteration?  If so, the exit must carry one element only.
 inline Result<bool> stops_after_one(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 flags)
 {
 	if ((flags & rflags::kTf) || vcpu.breakpoints_armed)
@@ -149,7 +149,7 @@ VRC_TRACEABLE Result<Next> handle_io(Vcpu& vcpu, const LoadedVmcs& vmcs)
 
 // ---- where the instruction is ----
 
-// The linear address of code at @rip, where CS and the mode are those of now.
+// The linear address of code at @rip, with the current CS and mode.
 inline Result<u64> linear_rip(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 rip)
 {
 	if (VREGCACHE_TRY(in_64bit_mode(vcpu, vmcs)))
@@ -182,16 +182,16 @@ VREGCACHE_COLD Result<u64> breakpoints_met(Vcpu& vcpu, const LoadedVmcs& vmcs, c
 					   bool backwards)
 {
 	Breakpoints breakpoints = VREGCACHE_TRY(Breakpoints::begin(vcpu, vmcs));
-	u64 met = breakpoints.met_by_port(io.port, io.size);
+	u64 met = breakpoints.matched_by_port(io.port, io.size);
 	for (u32 i = 0; io.string && i < count; i++) {
 		u64 distance = u64{i} * io.size;
-		met |= breakpoints.met_by_memory(backwards ? io.linear - distance : io.linear + distance, io.size,
-						 io.in);
+		met |= breakpoints.matched_by_memory(backwards ? io.linear - distance : io.linear + distance, io.size,
+						     io.in);
 	}
 	return met;
 }
 
-// Userspace may have changed the registers since the exit: what counts is what they are now.
+// Userspace may have changed the registers since the exit: the current values count.
 inline Result<void> follow_registers(Vcpu& vcpu, const LoadedVmcs& vmcs, PortIo& io)
 {
 	u64 offset = vcpu.gpr()[index_register(io)] & io.address_mask;

@@ -69,7 +69,7 @@ VREGCACHE_COLD Result<void> reconcile_what_changed(Vcpu& vcpu, const LoadedVmcs&
 	return reconcile_what_changed(vcpu, vmcs);
 }
 
-// ---- what userspace has set in several ioctls, in whatever order, and no VM-entry checks ----
+// ---- state that userspace sets with several ioctls, in any order, and that VM-entry does not check ----
 
 constexpr u64 kInvalidGuestState = kEntryFailure | static_cast<u32>(ExitReason::kInvalidGuestState);
 
@@ -95,8 +95,8 @@ inline Result<bool> fits_cpuid(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	for (const auto& it : registers) {
 		if (it.value & ~it.allowed) {
 			vrc_host_error(
-				"vCPU %u: KVM_RUN refused: guest %s is %#llx, and its CPUID allows %#llx; set one "
-				"of the two anew",
+				"vCPU %u: KVM_RUN refused: guest %s is %#llx, but its CPUID allows only %#llx; set "
+				"the register or the CPUID again",
 				vcpu.id, it.name, it.value, it.allowed);
 			return false;
 		}
@@ -104,13 +104,13 @@ inline Result<bool> fits_cpuid(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	return true;
 }
 
-inline Result<bool> has_pdptes(Vcpu& vcpu, const LoadedVmcs& vmcs)
+inline Result<bool> load_missing_pdptes(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	u64 cr3 = VREGCACHE_TRY(vcpu.cache.read<Reg::kCr3>(vmcs));
 	if (VREGCACHE_TRY(load_pdptes(vcpu, vmcs, cr3)))
 		return true;
-	vrc_host_error("vCPU %u: KVM_RUN refused: SDM Vol. 3C, 27.3.1.6: of the four PDPTEs at guest CR3 %#llx one has "
-		       "reserved bits, or is in no memory slot",
+	vrc_host_error("vCPU %u: KVM_RUN refused: SDM Vol. 3C, 27.3.1.6: a PDPTE at guest CR3 %#llx has a reserved bit "
+		       "set, or is outside of all memory slots",
 		       vcpu.id, cr3);
 	return false;
 }
@@ -123,7 +123,7 @@ inline Result<bool> has_pdptes(Vcpu& vcpu, const LoadedVmcs& vmcs)
 		return false;
 	}
 	vcpu.due &= ~Vcpu::kNewCpuid;
-	if ((vcpu.due & Vcpu::kPdptesInMemory) && !VREGCACHE_TRY(has_pdptes(vcpu, vmcs))) {
+	if ((vcpu.due & Vcpu::kPdptesNotLoaded) && !VREGCACHE_TRY(load_missing_pdptes(vcpu, vmcs))) {
 		report_failed_entry(vcpu, kInvalidGuestState);
 		return false;
 	}

@@ -240,11 +240,11 @@ inline Result<Next> run_until_userspace(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	}
 }
 
-// Once it is sure that the guest is to run: there was no exit yet, and kvm_run's flags are about nothing that is offered.
+// Called when the guest is certain to run.  No feature is offered that would set a bit of kvm_run's flags.
 inline void reset_exit(kvm_run& run)
 {
 	static_assert(__builtin_offsetof(kvm_run, exit_reason) == 8 && __builtin_offsetof(kvm_run, flags) == 14);
-	// With what is between them, which report_state() writes, in one piece.
+	// One store, which also clears the two members between them; report_state() sets those later.
 	constexpr u64 kUnknown = KVM_EXIT_UNKNOWN;
 	__builtin_memcpy(&run.exit_reason, &kUnknown, sizeof(kUnknown));
 }
@@ -274,7 +274,7 @@ inline long report_end(Vcpu& vcpu, Next next)
 	return -EINTR;
 }
 
-// There is no exit: exit_reason stays.
+// The guest has not run, so exit_reason is unchanged.
 inline long refuse_run(Vcpu& vcpu, int error)
 {
 	vcpu.run->flags = 0;
@@ -304,7 +304,7 @@ inline Result<long> run_unless_refused(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	// KVM_CAP_SYNC_REGS is not offered.
 	if (is_any_set(vcpu.run->kvm_valid_regs, vcpu.run->kvm_dirty_regs)) [[unlikely]]
 		return refuse_run(vcpu, -EINVAL);
-	// Without an interrupt controller of ours, userspace keeps the task priority, and hears of each change (load_cr8()).
+	// Without an interrupt controller of ours, userspace keeps the task priority in kvm_run; load_cr8() updates it.
 	u64 task_priority = __atomic_load_n(&vcpu.run->cr8, __ATOMIC_RELAXED);
 	if (task_priority > 15)
 		return refuse_run(vcpu, -EINVAL);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// Values of KVM_SET_REGS and KVM_SET_SREGS that no CPU can hold, by the rules that VM-entry goes by.  What depends on other
-// ioctls as well is left to VM-entry.
+// Values of KVM_SET_REGS and KVM_SET_SREGS that no CPU can hold.  The checks are those of VM-entry, which itself checks what
+// several ioctls set together.
 #pragma once
 
 #include "../vmx/entry_failure.h"
@@ -78,7 +78,7 @@ inline EntryFinding find_in_segments(const CpuModel& model, const kvm_sregs& sre
 	return checks.finding();
 }
 
-// False: whatever else is set, VM-entry would fail.  KVM_SET_REGS says whether this is virtual-8086 mode.
+// False: VM-entry would fail whatever the other ioctls set.  RFLAGS.VM is KVM_SET_REGS's, so both of its values are tried.
 inline bool can_hold_segments(const Vcpu& vcpu, const kvm_sregs& sregs, const SegmentsToSet& segments)
 {
 	const EntryFinding finding = find_in_segments(vcpu.model, sregs, segments, rflags::kFixed);
@@ -95,14 +95,14 @@ inline bool can_hold(const Vcpu& vcpu, const kvm_regs& regs)
 {
 	const long long above = static_cast<long long>(regs.rip) >> vcpu.model.linear_bits;
 	if (regs.rflags & rflags::kReserved) {
-		vrc_host_error("vCPU %u: KVM_SET_REGS refused: SDM Vol. 3C, 27.3.1.4: RFLAGS is %#llx, reserved bits "
+		vrc_host_error("vCPU %u: KVM_SET_REGS refused; SDM Vol. 3C, 27.3.1.4: RFLAGS is %#llx, reserved bits "
 			       "must be 0 (mask %#llx)",
 			       vcpu.id, u64{regs.rflags}, rflags::kReserved);
 		return false;
 	}
 	if (above != 0 && above != -1) {
-		vrc_host_error("vCPU %u: KVM_SET_REGS refused: SDM Vol. 3C, 27.3.1.4: RIP is %#llx, bits 63:%u must be "
-			       "alike",
+		vrc_host_error("vCPU %u: KVM_SET_REGS refused; SDM Vol. 3C, 27.3.1.4: RIP is %#llx, bits 63:%u must be "
+			       "identical",
 			       vcpu.id, u64{regs.rip}, vcpu.model.linear_bits);
 		return false;
 	}

@@ -194,10 +194,10 @@ inline Result<long> set_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long 
 	if (!are_valid(vcpu, sregs) || !can_hold_segments(vcpu, sregs, segments))
 		return long{-EINVAL};
 	VREGCACHE_TRY(remember_linear_rip(vcpu, vmcs));
-	// The memory that they are in may still come.
-	vcpu.due &= ~Vcpu::kPdptesInMemory;
+	// The slot that has the PDPTEs may be created later.
+	vcpu.due &= ~Vcpu::kPdptesNotLoaded;
 	if (has_pae_paging(sregs) && !VREGCACHE_TRY(load_pdptes(vcpu, vmcs, sregs.cr3)))
-		vcpu.due |= Vcpu::kPdptesInMemory;
+		vcpu.due |= Vcpu::kPdptesNotLoaded;
 	auto& cache = vcpu.cache;
 	for (const NamedSegment& named : kSregsSegments)
 		VREGCACHE_TRY(write_segment(cache, vmcs, named.segment, segments[named.segment]));
@@ -248,7 +248,7 @@ inline Result<long> transfer_msrs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned l
 		return long{error};
 	if (header.nmsrs > kLimit)
 		return long{-E2BIG};
-	// All of them before the first counts: a bad address changes nothing.
+	// Copied before any is set: a bad address changes nothing.
 	const unsigned long place = argument + sizeof(header);
 	UserArray<kvm_msr_entry> entries(header.nmsrs);
 	if (int error = entries.copy_in(place))
@@ -277,12 +277,14 @@ inline long get_fpu(Vcpu& vcpu, unsigned long argument)
 {
 	const FxsaveImage& image = *static_cast<FxsaveImage*>(vrc_host_fpu_image(vcpu.host));
 	// A component that is in its initial configuration is not in the image (SDM Vol. 1, 13.6).
-	const u64 components = vrc_host_fpu_components(vcpu.host);
+	bool compacted;
+	const u64 components = vrc_host_fpu_components(vcpu.host, &compacted);
 	constexpr u16 kInitialControlWord = 0x37f;
 	constexpr u32 kInitialMxcsr = 0x1f80;
 	kvm_fpu fpu = {};
 	fpu.fcw = kInitialControlWord;
-	fpu.mxcsr = components & (xcr0::kSse | xcr0::kAvx) ? image.mxcsr : kInitialMxcsr;
+	// In the standard format MXCSR is always in the image (SDM Vol. 1, 13.7).
+	fpu.mxcsr = compacted && !(components & xcr0::kSse) ? kInitialMxcsr : image.mxcsr;
 	if (components & xcr0::kX87) {
 		__builtin_memcpy(fpu.fpr, image.fpr, sizeof(fpu.fpr));
 		fpu.fcw = image.fcw;
@@ -376,7 +378,7 @@ inline Result<long> set_xcrs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long a
 
 inline Result<void> replace_cpuid(Vcpu& vcpu, const LoadedVmcs& vmcs, const kvm_cpuid_entry2* entries, u32 count)
 {
-	// Which bits the guest owns may change, and with them where CR4 is kept.
+	// The CR4 guest/host mask may change: read CR4 by the old one, and write it by the new one.
 	u64 control = VREGCACHE_TRY(guest_cr4(vcpu, vmcs));
 	__builtin_memcpy(vcpu.cpuid, entries, count * sizeof(*entries));
 	vcpu.cpuid_count = count;
@@ -394,7 +396,7 @@ inline Result<long> set_cpuid(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long 
 		return long{error};
 	if (header.nent > kCpuidLimit)
 		return long{-E2BIG};
-	// All of it before any counts: a bad address leaves the old table.
+	// Copied before any counts: a bad address leaves the old table.
 	UserArray<kvm_cpuid_entry2> entries(header.nent);
 	if (int error = entries.copy_in(argument + sizeof(header)))
 		return long{error};

@@ -52,7 +52,7 @@ class StringSegment {
 		return offset > limit_ && last <= (rights_ & kDefaultBig ? 0xffffffff : 0xffff);
 	}
 
-	// Raised when it may not.
+	// The fault if allows() is false.
 	Event fault() const { return Event::exception(stack_ ? vector::kStackFault : vector::kGeneralProtection, 0); }
 
  private:

@@ -37,13 +37,13 @@ int copy_to_user(unsigned long address, const T& from)
 	return vrc_host_copy_to_user(address, &from, sizeof(T));
 }
 
-// An array that an ioctl has in userspace.
+// The kernel's copy of an array that an ioctl has in userspace.
 template <class T>
 class UserArray {
  public:
 	explicit UserArray(vrc_u32 count) : count_(count)
 	{
-		// At least one byte, so that an empty array is none that failed.
+		// Never of zero bytes: nullptr always means that there was no memory.
 		data_ = static_cast<T*>(vrc_host_alloc(count * sizeof(T) + 1));
 	}
 	~UserArray() { vrc_host_free(data_); }

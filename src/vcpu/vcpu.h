@@ -34,7 +34,7 @@ constexpr u32 kCpuidLimit = 80;
 // Port I/O that userspace finishes.
 struct PortIo {
 	bool linear_rip_known = false;    // linear_rip has that of the instruction: userspace has set segments since
-	bool between_iterations = false;  // of the repeated instruction at rip: at least one is done, and one is left
+	bool between_iterations = false;  // the REP instruction at rip has completed an iteration, and has more to do
 	bool in = false;
 	bool string = false;
 	bool repeat = false;
@@ -44,7 +44,7 @@ struct PortIo {
 	u32 data_offset = 0;  // of the first of them
 	u16 port = 0;
 	u64 rip = 0;            // of the instruction
-	u64 linear_rip = 0;     // its linear address, where RIP alone does not say whether the guest is still at it
+	u64 linear_rip = 0;     // its linear address, if linear_rip_known
 	u64 linear = 0;         // of the first element in guest memory
 	u64 offset = 0;         // of the first element in its segment
 	u64 address_mask = 0;   // what the instruction's address size leaves of RCX, RSI and RDI
@@ -89,23 +89,19 @@ struct Vcpu {
 	MsrShadows msr_shadows;
 	HostShadows host_shadows;
 	bool breakpoints_armed = false;  // the guest's DR7 enables one
-	u32 hosts_debugctl = 0;          // what IA32_DEBUGCTL of the guest has of the host's
+	u32 hosts_debugctl = 0;          // bits of the host's that are set in the guest's IA32_DEBUGCTL
 	bool exception_untold = false;   // an exit that observers have not heard of yet (crossing.h)
 	Crossing crossing;               // the last one that was out of the ordinary
 
-	// What KVM_RUN has to do before the guest runs: an instruction to complete, and what to judge, for ioctls may come in
-	// any order.
+	// Work for KVM_RUN before the guest runs: an instruction to complete, and state to check that ioctls may set in any order.
 	static constexpr u8 kUnfinishedIo = 1u << 0;
 	static constexpr u8 kNewCpuid = 1u << 1;
-	static constexpr u8 kPdptesInMemory = 1u
-					      << 2;  // CR3 is for PAE paging, and memory had none that could be loaded
+	static constexpr u8 kPdptesNotLoaded = 1u << 2;  // PAE paging is on, and guest memory had no valid PDPTEs
 	u8 due = 0;
 
 	Event event;            // for the next VM-entry
 	WaitingEvents waiting;  // for a VM-entry at which the guest can take them
 	PortIo io;              // unfinished
-	bool pdptes_are_in_memory =
-		false;  // userspace has set CR3 for PAE paging, and memory had none that could be loaded
 	u64 apic_base = 0;
 	u64 cr8 = 0;  // task-priority class
 
@@ -243,7 +239,7 @@ inline Result<void> raise_debug(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 dr6_bits
 	return {};
 }
 
-// IA32_DEBUGCTL without what it has of the host's.
+// IA32_DEBUGCTL without the host's bits.
 inline Result<u64> guest_debugctl(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	return VREGCACHE_TRY(vcpu.cache.read<Reg::kDebugctl>(vmcs)) & ~u64{vcpu.hosts_debugctl};

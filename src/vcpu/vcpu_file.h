@@ -184,7 +184,7 @@ extern "C" int vrc_vcpu_create(struct vrc_vm* vm, vrc_u32 id, struct vrc_host_vc
 		}
 		vcpu->vm->vcpu_ids |= u64{1} << id;
 	}
-	give_every_feature(*vcpu);
+	set_default_cpuid(*vcpu);
 	register_counters(vcpu->cache.observer());
 	*created = reinterpret_cast<vrc_vcpu*>(vcpu);
 	return 0;

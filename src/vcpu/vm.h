@@ -40,7 +40,7 @@ inline int vm_set_memory_region(Vm& vm, unsigned long argument)
 	return vm.memory.set_slot(vm.host, region);
 }
 
-// Where KVM puts a page table for CPUs without unrestricted guest, which are not supported: the address counts for nothing.
+// Where KVM puts a page table for CPUs without unrestricted guest.  Those are not supported, and the address is ignored.
 inline int vm_set_identity_map(Vm& vm, unsigned long argument)
 {
 	u64 address;

@@ -48,7 +48,7 @@ inline EntryFacts entry_facts()
 	return facts;
 }
 
-// @what: what came of it.
+// @what: the operation that failed.
 inline void log_finding(u32 vcpu, const char* what, const EntryFinding& finding)
 {
 	const char* name = field_name(finding.field);
@@ -66,7 +66,7 @@ inline void log_failed_entry(u32 vcpu, const char* what, const EntryFinding& fin
 	if (finding.found())
 		log_finding(vcpu, what, finding);
 	else
-		vrc_host_error("vCPU %u: %s; an unknown check: none of those known here finds a field wrong", vcpu,
+		vrc_host_error("vCPU %u: %s; an unknown check: the module's own checks find no invalid field", vcpu,
 			       what);
 }
 

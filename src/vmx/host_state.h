@@ -160,7 +160,7 @@ class EntrySwitch {
 		return host_debugctl_.low != host_debugctl_.followed;
 	}
 
-	// Those of its bits that must be in force in the guest too: whether the counters stop in SMM.
+	// Its bits that must also be set while the guest runs: FREEZE_WHILE_SMM.
 	u32 follow_host_debugctl()
 	{
 		host_debugctl_.followed = host_debugctl_.low;
@@ -242,7 +242,7 @@ class EntrySwitch {
 	u64 host_dr7_ = 0;
 	struct {
 		u32 low = 0, high = 0;
-		u32 followed = 0;  // the lower half that the guest's was made by
+		u32 followed = 0;  // the lower half for which the guest's was last computed
 	} host_debugctl_;
 	u32 host_pkru_ = 0;
 	bool breakpoints_ = false;

@@ -26,7 +26,7 @@ using vregcache::VmcsId;
 template <class T>
 bool is_set(const T&) = delete;
 
-// Two words, likewise.
+// The same for two words.
 [[gnu::always_inline]] inline bool is_any_set(const u64& one, const u64& other)
 {
 	bool set;
@@ -35,7 +35,7 @@ bool is_set(const T&) = delete;
 	return set;
 }
 
-// @index, which is below @size; 0 where the CPU has only predicted that it is (Spectre variant 1).
+// @index, which is below @size; 0 if the CPU has mispredicted that check (Spectre variant 1).
 [[gnu::always_inline]] inline u64 index_nospec(u64 index, u64 size)
 {
 	u64 mask;

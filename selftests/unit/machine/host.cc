@@ -426,7 +426,11 @@ void vrc_host_fpu_leave(vrc_host_vcpu* vcpu)
 }
 
 void* vrc_host_fpu_image(vrc_host_vcpu* vcpu) { return vcpu->fpu_image; }
-u64 vrc_host_fpu_components(vrc_host_vcpu* vcpu) { return vcpu->fpu_components; }
+u64 vrc_host_fpu_components(vrc_host_vcpu* vcpu, vrc_bool* compacted)
+{
+	*compacted = vcpu->fpu_is_compacted;
+	return vcpu->fpu_components;
+}
 void vrc_host_fpu_image_changed(vrc_host_vcpu* vcpu) { vcpu->fpu_components |= xcr0::kX87 | xcr0::kSse; }
 
 // ---- vCPU residency ----

@@ -23,6 +23,7 @@ struct vrc_host_vcpu {
 	bool resident = false;
 	bool fpu_is_guests = false;
 	alignas(16) unsigned char fpu_image[512] = {};
+	bool fpu_is_compacted = true;
 	unsigned long long fpu_components = 3;  // those that are not initial
 };
 

@@ -279,6 +279,11 @@ TEST_F(RareExits, FpuStateThatIsInitialIsNotReadFromAnOldImage)
 	EXPECT_EQ(fpu.fcw, 0x37f);
 	EXPECT_EQ(fpu.mxcsr, 0xa5a5a5a5);
 	EXPECT_EQ(fpu.xmm[3][9], 0xa5);
+	machine_.host_vcpu.fpu_components = 0;
+	machine_.host_vcpu.fpu_is_compacted = false;
+	EXPECT_EQ(machine_.ioctl(KVM_GET_FPU, fpu), 0);
+	EXPECT_EQ(fpu.mxcsr, 0xa5a5a5a5);
+	EXPECT_EQ(fpu.xmm[3][9], 0);
 	// What is set counts as a whole.
 	machine_.host_vcpu.fpu_components = 0;
 	fpu.mxcsr = 0x180;
