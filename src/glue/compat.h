@@ -59,8 +59,8 @@ static inline const struct task_struct *vrc_compat_mutex_owner(const struct mute
 }
 
 /*
- * Work that a task must do before it enters a guest.  Before 6.18 the kernel's function takes a struct kvm_vcpu, of which
- * it uses only run and stat, to record a signal.  We allocate one for it.
+ * Work that a task must do before it enters a guest.  Before 6.18 the kernel's function takes a struct kvm_vcpu, and
+ * uses only its run and stat, to record a signal.  We allocate one for it.
  */
 #ifdef CONFIG_VIRT_XFER_TO_GUEST_WORK
 #include <linux/entry-virt.h>
