@@ -77,7 +77,8 @@ inline bool are_valid(const kvm_vcpu_events& events)
 		return true;
 	if (events.exception.nr > 31 || events.exception.nr == vector::kNmi)
 		return false;
-	return !events.exception.has_error_code || has_error_code(events.exception.nr);
+	return !events.exception.has_error_code ||
+	       (has_error_code(events.exception.nr) && !(events.exception.error_code >> 16));
 }
 
 inline Result<long> set_vcpu_events(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument)

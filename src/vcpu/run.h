@@ -164,6 +164,7 @@ inline ExitEnd exit_end(Result<Next> next)
 		return ExitEnd::kVmcsError;
 	switch (next.value()) {
 	case Next::kResume:
+	case Next::kSplitLock:
 		return ExitEnd::kGuest;
 	case Next::kUserspace:
 		return ExitEnd::kUserspace;

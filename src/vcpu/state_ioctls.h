@@ -430,7 +430,8 @@ inline Result<long> get_cpuid(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long 
 		kvm_cpuid_entry2& entry = entries.data()[i];
 		entry = vcpu.cpuid[i];
 		CpuidResult r = registers_of(entry);
-		follow_state(vcpu, control, entry.function, entry.index, r);
+		const bool indexed = entry.flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX;
+		follow_state(vcpu, control, entry.function, indexed ? entry.index : 0, r);
 		entry.eax = r.eax;
 		entry.ebx = r.ebx;
 		entry.ecx = r.ecx;
