@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 
 #include "lib/event_log.h"
+#include "lib/machine.h"
 #include "lib/modes.h"
 #include "lib/vm.h"
 
@@ -22,6 +23,7 @@
 #define ENABLE(n)		(1UL << 2 * (n))
 #define KIND(n, kind)		((kind) << (16 + 4 * (n)))
 #define LENGTH(n, length)	((length) << (18 + 4 * (n)))
+#define CODE	0UL
 #define WRITES	1UL
 #define IO	2UL
 #define DATA	3UL
@@ -278,6 +280,31 @@ TEST_F(debug, data_breakpoint_of_a_backward_instruction)
 	EXPECT_EQ(3U, run_to_hlt(&self->vcpu));
 	ASSERT_EQ(1U, event_count(&self->vm));
 	EXPECT_DEBUG(0, GUEST_CODE, 1UL << 0);
+}
+
+/* ---- code breakpoints ---- */
+
+/* RF holds it back, as it does when the handler has returned: also at the iterations after the first. */
+TEST_F(debug, code_breakpoint_on_a_repeated_instruction_does_not_fire_again)
+{
+	const uint8_t *const code[] = { guest_rep_outs, guest_rep_ins };
+
+	if (machine_is_tcg())
+		SKIP(return, "this machine arms no breakpoints for guests");
+	self->debug.db[0] = GUEST_CODE;
+	self->debug.dr7 |= ENABLE(0) | KIND(0, CODE);
+	set_debug(&self->vcpu, &self->debug);
+	vm_write64(&self->vm, EVENT_STOP, DEBUG_VECTOR);
+	for (unsigned int i = 0; i < 2; i++) {
+		vm_load_bytes(&self->vm, GUEST_CODE, code[i], guest_rep_outs_end - guest_rep_outs);
+		start(&self->vcpu, RFLAGS_RF, PORT_TEST_DX, 3);
+		for (unsigned int element = 0; element < 3; element++) {
+			ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
+			ASSERT_EQ(PORT_TEST_DX, self->vcpu.run->io.port);
+		}
+		EXPECT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
+	}
+	EXPECT_EQ(0U, event_count(&self->vm));
 }
 
 /* ---- single steps ---- */

@@ -4,6 +4,9 @@
  * themselves, faulting, and reaching for memory of each kind.
  */
 #include "lib/harness.h"
+
+#include <sys/ioctl.h>
+
 #include "lib/cpuid.h"
 #include "lib/cpus.h"
 #include "lib/modes.h"
@@ -238,6 +241,8 @@ GUEST_ASM(pdptes, 32,
 	"	outb %al, $" GUEST_STRING(PORT_FAIL) "\n"
 	"2:	hlt\n");
 
+GUEST_ASM(halt32, 32, "hlt\n	hlt\n");
+
 #define FOUR_PDES (8UL << 20)
 
 TEST_F(guest, pae_paging_keeps_its_pdptes_in_registers)
@@ -274,6 +279,29 @@ TEST_F(guest, pae_paging_keeps_its_pdptes_in_registers)
 	EXPECT_EQ(14U, *(uint32_t *)vm_at(&self->vm, GUEST_EXC_RECORD + EXC_VECTOR));
 	EXPECT_EQ(2U, *(uint32_t *)vm_at(&self->vm, GUEST_EXC_RECORD + EXC_COUNT));
 	munmap(more, FOUR_PDES - GUEST_MEM_SIZE);
+}
+
+/* A guest may use the memory of its PDPTEs for something else, and then a set of what was got changes nothing. */
+TEST_F(guest, pdptes_stay_when_userspace_sets_the_same_registers)
+{
+	struct kvm_sregs sregs;
+
+	if (!device_is_vregcache())
+		SKIP(return, "%s loads them in any case", device_path());
+	vcpu_enter_pae(&self->vcpu);
+	memset(vm_at(&self->vm, GUEST_PDPT_PAE), 0xff, 32);
+	vcpu_get_sregs(&self->vcpu, &sregs);
+	vcpu_set_sregs(&self->vcpu, &sregs);
+	vm_load(&self->vm, GUEST_CODE, halt32);
+	EXPECT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
+	/* With another CR3 they would be loaded. */
+	memset(vm_at(&self->vm, GUEST_PDPT_PAE + 32), 0xff, 32);
+	sregs.cr3 += 32;
+	vcpu_set_sregs(&self->vcpu, &sregs);
+	/* Setting the same values again does not help. */
+	vcpu_set_sregs(&self->vcpu, &sregs);
+	ASSERT_EQ(0, ioctl(self->vcpu.fd, KVM_RUN, 0UL));
+	EXPECT_EQ((uint32_t)KVM_EXIT_FAIL_ENTRY, self->vcpu.run->exit_reason);
 }
 
 TEST_F(guest, string_io_comes_in_batches)

@@ -176,6 +176,32 @@ TEST_F(string, index_of_32_bits_wraps)
 	EXPECT_EQ(0xfffffffeU, regs.rsi);
 }
 
+/* Userspace moves the index during the exit, to where it wraps before the last element. */
+TEST_F(string, index_that_userspace_has_moved_wraps)
+{
+	struct kvm_regs regs;
+
+	if (!device_is_vregcache())
+		SKIP(return, "%s goes on where the exit was", device_path());
+	vcpu_enter_long(&self->vcpu);
+	vm_write64(&self->vm, GUEST_PD + 3 * PAGE_BYTES + 511 * 8, 0x83);
+	vm_load(&self->vm, GUEST_CODE, rep_ins64_32);
+	start(&self->vcpu, 0, 0, 2);
+	ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
+	ASSERT_EQ(2U, self->vcpu.run->io.count);
+	memcpy((char *)self->vcpu.run + self->vcpu.run->io.data_offset, "xy", 2);
+	vcpu_get_regs(&self->vcpu, &regs);
+	regs.rdi = 0xffffffff;
+	vcpu_set_regs(&self->vcpu, &regs);
+	/* The first element goes there; the second is a new iteration. */
+	ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
+	ASSERT_EQ(1U, self->vcpu.run->io.count);
+	*((char *)self->vcpu.run + self->vcpu.run->io.data_offset) = 'z';
+	EXPECT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
+	EXPECT_EQ('x', *(char *)vm_at(&self->vm, GUEST_MEM_SIZE - 1));
+	EXPECT_EQ('z', *(char *)vm_at(&self->vm, 0));
+}
+
 /* In real mode, with 16 bits; the upper bits of the registers stay. */
 TEST_F(string, index_of_16_bits_wraps)
 {

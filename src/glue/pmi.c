@@ -25,14 +25,12 @@ noinstr void vrc_host_handle_nmi(struct vrc_host_vcpu *vcpu)
  * follows STI (SDM Vol. 2B, STI). The task must not leave the CPU, which is what the interrupt's return may want,
  * before the window is closed.
  *
- * If it is the timer tick, it has interrupted the guest and not the kernel.  This is a quiescent state for RCU, and the
- * time is accounted as guest time (PF_VCPU).
+ * If it is the timer tick, it has interrupted the guest and not the kernel: the time is accounted as guest time (PF_VCPU).
+ * The guest reads nothing that RCU protects, which the tick cannot see while preemption is off.
  */
 void vrc_host_take_interrupt(struct vrc_host_vcpu *vcpu)
 {
-	/* With preemptible RCU the tick's handler detects it itself. */
-	if (!IS_ENABLED(CONFIG_PREEMPT_RCU))
-		rcu_note_context_switch(false);
+	rcu_note_context_switch(false);
 	preempt_disable();
 	this_cpu_write(vrc_pmi_vcpu, (unsigned long)vcpu | VRC_PMI_IRQ);
 	current->flags |= PF_VCPU;

@@ -213,6 +213,9 @@ inline CpuModel model_of_cpuid(const Vcpu& vcpu)
 		    if_set(structured.ecx, kUmip, cr4::kUmip) | if_set(structured.ecx, kPku, cr4::kPke) |
 		    if_set(structured.ecx, kLa57, cr4::kLa57);
 	model.cr4 &= g_vmx.cr4_fixed1;
+	// Where the host does not use protection keys, a guest's PKRU is not switched.
+	if (!g_vmx.facts.pku)
+		model.cr4 &= ~cr4::kPke;
 	model.efer = if_set(extended.edx, kSyscall | kLongMode, efer::kSce) |
 		     if_set(extended.edx, kLongMode, efer::kLme | efer::kLma) | if_set(extended.edx, kNx, efer::kNxe);
 	model.xcr0 = xcr0::kX87 | ((xsave.eax | u64{xsave.edx} << 32) & supported_xcr0());
@@ -222,6 +225,7 @@ inline CpuModel model_of_cpuid(const Vcpu& vcpu)
 	width = !width ? 36 : width < 32 ? 32 : width;
 	model.physical_bits = width < g_vmx.physical_bits ? width : g_vmx.physical_bits;
 	model.checks_cr3 = model.physical_bits < offered_physical_bits();
+	model.cr3 = ~(~u64{0} << (model.checks_cr3 ? model.physical_bits : g_vmx.physical_bits));
 	model.linear_bits = model.cr4 & cr4::kLa57 ? 57 : 48;
 
 	model.rdtscp = (extended.edx & kRdtscp) || (structured.ecx & kRdpid);

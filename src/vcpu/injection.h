@@ -79,15 +79,6 @@ inline Result<void> hold_back_event(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	return {};
 }
 
-// An event comes between two iterations of INS or OUTS, if the guest is still at the instruction.
-inline Result<void> interrupt_iterations(Vcpu& vcpu, const LoadedVmcs& vmcs)
-{
-	vcpu.io.between_iterations = false;
-	if (VREGCACHE_TRY(vcpu.cache.read<Reg::kRip>(vmcs)) != vcpu.io.rip)
-		return {};
-	return set_resume_flag(vcpu, vmcs);
-}
-
 // Takes the event of highest priority that can be delivered, if none is on its way: NMI before interrupt (SDM Vol. 3A,
 // table 6-2).  For each that must wait on, VM-exit is asked for at the first instruction boundary where it can go.
 inline Result<void> choose_event(Vcpu& vcpu, const LoadedVmcs& vmcs)
@@ -113,8 +104,6 @@ inline Result<void> choose_event(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	}
 	if (vcpu.waiting.interrupt || asked)
 		windows |= primary::kInterruptWindow;
-	if (vcpu.event.pending() && vcpu.io.between_iterations) [[unlikely]]
-		VREGCACHE_TRY(interrupt_iterations(vcpu, vmcs));
 	return set_window_exiting(vcpu, vmcs, windows);
 }
 

@@ -122,7 +122,9 @@ inline Result<bool> write_msr(Vcpu& vcpu, const LoadedVmcs& vmcs, MsrUser user, 
 		       number == msr::kFsBase || number == msr::kGsBase || number == msr::kSysenterEsp ||
 		       number == msr::kSysenterEip;
 	};
-	if (is_address(index) && !is_canonical(value, vcpu.model.linear_bits))
+	// A guest can have wider ones than its CPUID has: SWAPGS and WRFSBASE take what the CPU takes, without an exit.
+	const u32 linear_bits = user == MsrUser::kGuest ? vcpu.model.linear_bits : g_vmx.linear_bits;
+	if (is_address(index) && !is_canonical(value, linear_bits))
 		return false;
 
 	if (SwitchedMsr which = switched_msr(index); which.copy) {

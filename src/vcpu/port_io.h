@@ -192,7 +192,7 @@ VREGCACHE_COLD Result<u64> breakpoints_met(Vcpu& vcpu, const LoadedVmcs& vmcs, c
 }
 
 // Userspace may have changed the registers since the exit: the current values count.
-inline Result<void> follow_registers(Vcpu& vcpu, const LoadedVmcs& vmcs, PortIo& io)
+inline Result<void> follow_registers(Vcpu& vcpu, const LoadedVmcs& vmcs, PortIo& io, bool backwards)
 {
 	u64 offset = vcpu.gpr()[index_register(io)] & io.address_mask;
 	io.linear += offset - io.offset;
@@ -208,6 +208,7 @@ inline Result<void> follow_registers(Vcpu& vcpu, const LoadedVmcs& vmcs, PortIo&
 	u64 left = vcpu.gpr()[Gpr::kRcx] & io.address_mask;
 	if (io.repeat && io.count > left)
 		io.count = static_cast<u32>(left);
+	io.count = static_cast<u32>(elements_until_wrap(io, io.offset, backwards, io.count));
 	return {};
 }
 
@@ -223,23 +224,22 @@ inline bool advance_registers(Vcpu& vcpu, const PortIo& io, u32 count, bool back
 	return vcpu.gpr()[Gpr::kRcx] & io.address_mask;
 }
 
-// Iterations are done, and the guest is still at the instruction.  An interrupt or a trap that comes now pushes RF set, so
-// that a breakpoint on the instruction does not fire again (SDM Vol. 3B, 18.3.1.1).
+// Iterations are done, and the guest is still at the instruction.  RF is set from now on: a breakpoint on the instruction has
+// fired before the first iteration, and does not fire again (SDM Vol. 3B, 18.3.1.1).
 inline Result<void> stay_at_instruction(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 breakpoints)
 {
-	vcpu.io.between_iterations = true;
 	bool after_mov_ss = VREGCACHE_TRY(end_blocking(vcpu, vmcs));
 	u64 flags = VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs));
-	if (VREGCACHE_TRY(trap_if_due(vcpu, vmcs, flags, after_mov_ss, breakpoints)))
-		return set_resume_flag(vcpu, vmcs);
+	vcpu.cache.write<Reg::kRflags>(vmcs, flags | rflags::kRf);
+	VREGCACHE_TRY(trap_if_due(vcpu, vmcs, flags, after_mov_ss, breakpoints));
 	return {};
 }
 
 VREGCACHE_OUT_OF_LINE Result<Next> complete_string_io(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
-	VREGCACHE_TRY(follow_registers(vcpu, vmcs, vcpu.io));
-	const PortIo io = vcpu.io;
 	bool backwards = VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs)) & rflags::kDf;
+	VREGCACHE_TRY(follow_registers(vcpu, vmcs, vcpu.io, backwards));
+	const PortIo io = vcpu.io;
 	if (io.in) {
 		StringMemory memory = VREGCACHE_TRY(StringMemory::begin(vcpu, vmcs, io));
 		u32 count;

@@ -90,7 +90,7 @@ inline Result<bool> fits_cpuid(Vcpu& vcpu, const LoadedVmcs& vmcs)
 		{"CR4", VREGCACHE_TRY(guest_cr4(vcpu, vmcs)), vcpu.model.cr4},
 		{"IA32_EFER", VREGCACHE_TRY(vcpu.cache.read<Reg::kEfer>(vmcs)), vcpu.model.efer},
 		{"XCR0", vcpu.entry.xcr0, vcpu.model.xcr0},
-		{"CR3", VREGCACHE_TRY(vcpu.cache.read<Reg::kCr3>(vmcs)), ~vcpu.model.beyond_physical()},
+		{"CR3", VREGCACHE_TRY(vcpu.cache.read<Reg::kCr3>(vmcs)), vcpu.model.cr3},
 	};
 	for (const auto& it : registers) {
 		if (it.value & ~it.allowed) {

@@ -287,15 +287,20 @@ inline long refuse_run(Vcpu& vcpu, int error)
 VREGCACHE_OUT_OF_LINE Result<Next> do_what_is_due(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	Next next = VREGCACHE_TRY(complete_io(vcpu, vmcs));
-	if (next == Next::kResume && vcpu.due && !is_set(vcpu.run->immediate_exit)) [[unlikely]]
-		next = VREGCACHE_TRY(judge_what_was_set(vcpu, vmcs)) ? Next::kResume : Next::kUserspace;
-	return next;
+	if (next != Next::kResume || !vcpu.due) [[likely]]
+		return next;
+	// Userspace may clear it at any time, so this look decides.
+	if (is_set(vcpu.run->immediate_exit))
+		return Next::kNotNow;
+	return VREGCACHE_TRY(judge_what_was_set(vcpu, vmcs)) ? Next::kResume : Next::kUserspace;
 }
 
 VREGCACHE_COLD Result<long> end_before_the_guest_runs(Vcpu& vcpu, Result<Next> next)
 {
 	if (!next.ok())
 		return next.error();
+	if (next.value() == Next::kNotNow)
+		return refuse_run(vcpu, -EINTR);
 	vcpu.run->flags = 0;
 	return report_end(vcpu, next.value());
 }

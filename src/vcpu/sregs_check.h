@@ -66,12 +66,12 @@ class FieldsToSet {
 	u64 rflags_;
 };
 
-inline EntryFinding find_in_segments(const CpuModel& model, const kvm_sregs& sregs, const SegmentsToSet& segments,
-				     u64 rflags)
+inline EntryFinding find_in_segments(const kvm_sregs& sregs, const SegmentsToSet& segments, u64 rflags)
 {
 	EntryFacts facts;
-	facts.physical_bits = model.physical_bits;
-	facts.linear_bits = model.linear_bits;
+	// The CPU's, not those of the guest's CPUID: LGDT and WRFSBASE take any address that the CPU takes, without an exit.
+	facts.physical_bits = g_vmx.physical_bits;
+	facts.linear_bits = g_vmx.linear_bits;
 	const FieldsToSet fields(sregs, segments, rflags);
 	GuestChecks<FieldsToSet> checks(fields, facts);
 	checks.find_in_segments();
@@ -81,11 +81,11 @@ inline EntryFinding find_in_segments(const CpuModel& model, const kvm_sregs& sre
 // False: VM-entry would fail whatever the other ioctls set.  RFLAGS.VM is KVM_SET_REGS's, so both of its values are tried.
 inline bool can_hold_segments(const Vcpu& vcpu, const kvm_sregs& sregs, const SegmentsToSet& segments)
 {
-	const EntryFinding finding = find_in_segments(vcpu.model, sregs, segments, rflags::kFixed);
+	const EntryFinding finding = find_in_segments(sregs, segments, rflags::kFixed);
 	if (!finding.found())
 		return true;
 	if ((sregs.cr0 & cr0::kPe) && !(sregs.efer & efer::kLma) &&
-	    !find_in_segments(vcpu.model, sregs, segments, rflags::kFixed | rflags::kVm).found())
+	    !find_in_segments(sregs, segments, rflags::kFixed | rflags::kVm).found())
 		return true;
 	log_finding(vcpu.id, "KVM_SET_SREGS refused", finding);
 	return false;

@@ -162,25 +162,61 @@ inline Result<long> get_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long 
 	return long{copy_to_user(argument, sregs)};
 }
 
-// Could a CPU be in this state?  Whatever is refused here changes nothing.
-inline bool are_valid(const Vcpu& vcpu, const kvm_sregs& sregs)
+// Why no CPU can be in this state, as "what is wrong"; null if one can.  Segments are left out (sregs_check.h).
+inline const char* find_error(const Vcpu& vcpu, const kvm_sregs& sregs)
 {
-	if (!is_valid_cr0(sregs.cr0) || (sregs.cr4 & ~vcpu.model.cr4) || (sregs.efer & ~vcpu.model.efer))
-		return false;
-	if (sregs.cr8 > 15 || (sregs.apic_base & 0x6ff) ||
-	    ((sregs.apic_base | sregs.cr3) & vcpu.model.beyond_physical()))
-		return false;
-	// One interrupt can be on its way.
+	if (!is_valid_cr0(sregs.cr0))
+		return "CR0 has reserved bits, NW without CD, or PG without PE";
+	if (sregs.cr4 & ~vcpu.model.cr4)
+		return "CR4 has bits that the guest's CPUID does not announce";
+	if (sregs.efer & ~vcpu.model.efer)
+		return "IA32_EFER has bits that the guest's CPUID does not announce";
+	if (sregs.cr3 & ~vcpu.model.cr3)
+		return "CR3 has bits above the guest's physical-address width";
+	if (sregs.cr8 > 15)
+		return "CR8 is above 15";
+	if (sregs.apic_base & (0x6ff | vcpu.model.beyond_physical()))
+		return "IA32_APIC_BASE has reserved bits, or x2APIC";
 	bool one = false;
 	for (u64 word : sregs.interrupt_bitmap) {
 		if ((word & (word - 1)) || (word && one))
-			return false;
+			return "interrupt_bitmap has more than one interrupt";
 		one = one || word;
 	}
-	bool long_mode = (sregs.efer & efer::kLme) && (sregs.cr0 & cr0::kPg);
-	if (long_mode)
-		return (sregs.cr4 & cr4::kPae) && (sregs.efer & efer::kLma) && !(sregs.cs.l && sregs.cs.db);
-	return !(sregs.efer & efer::kLma) && !sregs.cs.l;
+	const bool long_mode = (sregs.efer & efer::kLme) && (sregs.cr0 & cr0::kPg);
+	if (long_mode != ((sregs.efer & efer::kLma) != 0))
+		return "EFER.LMA is not EFER.LME and CR0.PG";
+	if (long_mode && !(sregs.cr4 & cr4::kPae))
+		return "EFER.LMA is 1 without CR4.PAE";
+	if (sregs.cs.l && (!long_mode || sregs.cs.db))
+		return "CS.L is 1 outside IA-32e mode, or with CS.D";
+	return nullptr;
+}
+
+inline int refuse(const Vcpu& vcpu, const char* ioctl, const char* why)
+{
+	vrc_host_error("vCPU %u: %s refused: %s", vcpu.id, ioctl, why);
+	return -EINVAL;
+}
+
+// The PDPTEs that this set brings.  If it changes nothing that loads them, and memory has no valid ones any more, the CPU
+// keeps those that it has.
+inline Result<void> load_pdptes_of(Vcpu& vcpu, const LoadedVmcs& vmcs, const kvm_sregs& sregs)
+{
+	if (!has_pae_paging(sregs)) {
+		vcpu.due &= ~Vcpu::kPdptesNotLoaded;
+		return {};
+	}
+	if (VREGCACHE_TRY(load_pdptes(vcpu, vmcs, sregs.cr3)))
+		return {};
+	const bool unchanged = VREGCACHE_TRY(host_owned_cr0<cr0::kPg>(vcpu, vmcs)) &&
+			       VREGCACHE_TRY(host_owned_cr4<cr4::kPae>(vcpu, vmcs)) &&
+			       !VREGCACHE_TRY(in_long_mode(vcpu, vmcs)) &&
+			       VREGCACHE_TRY(vcpu.cache.read<Reg::kCr3>(vmcs)) == sregs.cr3;
+	// The slot that has them may be created later.
+	if (!unchanged)
+		vcpu.due |= Vcpu::kPdptesNotLoaded;
+	return {};
 }
 
 inline Result<long> set_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument)
@@ -191,13 +227,12 @@ inline Result<long> set_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long 
 	SegmentsToSet segments;
 	for (const NamedSegment& named : kSregsSegments)
 		segments[named.segment] = VREGCACHE_TRY(from_kvm(vcpu, vmcs, named.segment, sregs.*named.member));
-	if (!are_valid(vcpu, sregs) || !can_hold_segments(vcpu, sregs, segments))
+	if (const char* why = find_error(vcpu, sregs))
+		return long{refuse(vcpu, "KVM_SET_SREGS", why)};
+	if (!can_hold_segments(vcpu, sregs, segments))
 		return long{-EINVAL};
 	VREGCACHE_TRY(remember_linear_rip(vcpu, vmcs));
-	// The slot that has the PDPTEs may be created later.
-	vcpu.due &= ~Vcpu::kPdptesNotLoaded;
-	if (has_pae_paging(sregs) && !VREGCACHE_TRY(load_pdptes(vcpu, vmcs, sregs.cr3)))
-		vcpu.due |= Vcpu::kPdptesNotLoaded;
+	VREGCACHE_TRY(load_pdptes_of(vcpu, vmcs, sregs));
 	auto& cache = vcpu.cache;
 	for (const NamedSegment& named : kSregsSegments)
 		VREGCACHE_TRY(write_segment(cache, vmcs, named.segment, segments[named.segment]));
@@ -306,9 +341,8 @@ inline long set_fpu(Vcpu& vcpu, unsigned long argument)
 		return error;
 	FxsaveImage& image = *static_cast<FxsaveImage*>(vrc_host_fpu_image(vcpu.host));
 	// A reserved bit of MXCSR would fault when the image is loaded.
-	constexpr u32 kMxcsrDefault = 0xffbf;
-	if (fpu.mxcsr & ~(image.mxcsr_mask ? image.mxcsr_mask : kMxcsrDefault))
-		return -EINVAL;
+	if (fpu.mxcsr & ~g_vmx.mxcsr_mask)
+		return refuse(vcpu, "KVM_SET_FPU", "MXCSR has reserved bits");
 	__builtin_memcpy(image.fpr, fpu.fpr, sizeof(fpu.fpr));
 	image.fcw = fpu.fcw;
 	image.fsw = fpu.fsw;
@@ -337,12 +371,13 @@ inline long set_debugregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argu
 	kvm_debugregs registers;
 	if (int error = copy_from_user(registers, argument))
 		return error;
-	if (registers.flags || registers.dr6 >> 32 || registers.dr7 >> 32)
-		return -EINVAL;
-	for (u64 reserved : registers.reserved) {
-		if (reserved)
-			return -EINVAL;
-	}
+	if (registers.dr6 >> 32 || registers.dr7 >> 32)
+		return refuse(vcpu, "KVM_SET_DEBUGREGS", "DR6 or DR7 has bits above 31");
+	u64 unknown = registers.flags;
+	for (u64 reserved : registers.reserved)
+		unknown |= reserved;
+	if (unknown)
+		return refuse(vcpu, "KVM_SET_DEBUGREGS", "flags and reserved must be 0");
 	for (u32 i = 0; i < 4; i++)
 		vcpu.entry.dr[i] = registers.db[i];
 	vcpu.entry.dr6 = dr6_from(registers.dr6);
@@ -364,12 +399,14 @@ inline Result<long> set_xcrs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long a
 	if (int error = copy_from_user(xcrs, argument))
 		return long{error};
 	if (xcrs.nr_xcrs > KVM_MAX_XCRS || xcrs.flags)
-		return long{-EINVAL};
+		return long{refuse(vcpu, "KVM_SET_XCRS", "nr_xcrs is above 16, or flags is not 0")};
 	u64 value = vcpu.entry.xcr0;
 	for (u32 i = 0; i < xcrs.nr_xcrs; i++) {
 		value = xcrs.xcrs[i].value;
-		if (xcrs.xcrs[i].xcr != 0 || xcrs.xcrs[i].reserved || !is_valid_xcr0(vcpu.model, value))
-			return long{-EINVAL};
+		if (xcrs.xcrs[i].xcr != 0 || xcrs.xcrs[i].reserved)
+			return long{refuse(vcpu, "KVM_SET_XCRS", "the only register is XCR0, and reserved must be 0")};
+		if (!is_valid_xcr0(vcpu.model, value))
+			return long{refuse(vcpu, "KVM_SET_XCRS", "XSETBV would not take the value of XCR0")};
 	}
 	vcpu.entry.xcr0 = value;
 	follow_cr4(vcpu, VREGCACHE_TRY(host_owned_cr4<kCr4Followed>(vcpu, vmcs)));

@@ -33,8 +33,7 @@ constexpr u32 kCpuidLimit = 80;
 
 // Port I/O that userspace finishes.
 struct PortIo {
-	bool linear_rip_known = false;    // linear_rip has that of the instruction: userspace has set segments since
-	bool between_iterations = false;  // the REP instruction at rip has completed an iteration, and has more to do
+	bool linear_rip_known = false;  // linear_rip has that of the instruction: userspace has set segments since
 	bool in = false;
 	bool string = false;
 	bool repeat = false;

@@ -29,8 +29,10 @@ struct VmxCapability {
 	u64 host_cr4_mce = 0;  // CR4.MCE as the kernel has it
 	bool invept_single = false;
 	u32 physical_bits = 36;  // of this CPU's addresses, MAXPHYADDR
+	u32 linear_bits = 48;    // of the widest paging mode that it supports
 	bool gigabyte_pages = false;
 	u64 host_xcr0 = 0;
+	u32 mxcsr_mask = 0;  // bits that MXCSR may have
 	XsaveComponent xsave_component[64] = {};  // CPUID is too slow to ask each time
 	vrc_cpu_facts facts = {};
 	const char* likely_owner = nullptr;  // of VMX, where it is in use; looked up while sleeping is allowed
@@ -41,6 +43,17 @@ VmxCapability g_vmx;
 // EPT capabilities (SDM Vol. 3D, A.10)
 constexpr u64 kEptPageWalk4 = 1u << 6, kEptWriteBack = 1u << 14, kInvept = 1u << 20, kInveptSingle = 1u << 25,
 	      kInveptAll = 1u << 26;
+
+// FXSAVE stores it with the registers, whoever they belong to (SDM Vol. 1, 11.6.6).
+inline u32 read_mxcsr_mask()
+{
+	constexpr u32 kOffset = 28, kWithoutMask = 0xffbf;
+	alignas(16) u8 image[512] = {};
+	fxsave(image);
+	u32 mask;
+	__builtin_memcpy(&mask, image + kOffset, sizeof(mask));
+	return mask ? mask : kWithoutMask;
+}
 
 inline int check_cpu_has_vmx()
 {
@@ -129,8 +142,12 @@ inline int detect_vmx(bool unsafe_allowed)
 	u32 highest_leaf = cpuid(0x80000000).eax;
 	if (highest_leaf >= 0x80000001)
 		g_vmx.gigabyte_pages = cpuid(0x80000001).edx & 1u << 26;
-	if (highest_leaf >= 0x80000008)
-		g_vmx.physical_bits = cpuid(0x80000008).eax & 0xff;
+	if (highest_leaf >= 0x80000008) {
+		const u32 sizes = cpuid(0x80000008).eax;
+		g_vmx.physical_bits = sizes & 0xff;
+		g_vmx.linear_bits = sizes >> 8 & 0xff;
+	}
+	g_vmx.mxcsr_mask = read_mxcsr_mask();
 	if (g_vmx.facts.xsave) {
 		g_vmx.host_xcr0 = xgetbv(0);
 		for (u32 component = 2; component < 63; component++) {

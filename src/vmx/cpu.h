@@ -51,6 +51,9 @@ inline u64 rdtsc()
 	return u64{high} << 32 | low;
 }
 
+// @image: 512 bytes, aligned to 16.
+inline void fxsave(u8* image) { asm volatile("fxsave64 %0" : "=m"(*reinterpret_cast<u8(*)[512]>(image))); }
+
 #define VRC_CONTROL_REGISTER(name)                                          \
 	[[gnu::always_inline]] inline u64 read_##name()                     \
 	{                                                                   \

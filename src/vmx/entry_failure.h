@@ -24,7 +24,7 @@ inline AllowedSettings allowed_settings(u32 capability_msr)
 inline EntryFacts entry_facts()
 {
 	constexpr u64 kTrueControls = u64{1} << 55;
-	constexpr u32 kAddressSizes = 0x80000008, kRtm = 1u << 11, kBusLockDetection = 1u << 24;
+	constexpr u32 kRtm = 1u << 11, kBusLockDetection = 1u << 24;
 	EntryFacts facts;
 	facts.basic = rdmsr(msr::kVmxBasic);
 	bool exact = facts.basic & kTrueControls;
@@ -39,9 +39,8 @@ inline EntryFacts entry_facts()
 	facts.cr4_fixed1 = g_vmx.cr4_fixed1;
 	facts.misc = rdmsr(msr::kVmxMisc);
 	facts.ept_vpid = rdmsr(msr::kVmxEptVpid);
-	u32 sizes = cpuid(kAddressSizes).eax;
-	facts.physical_bits = sizes & 0xff;
-	facts.linear_bits = sizes >> 8 & 0xff;
+	facts.physical_bits = g_vmx.physical_bits;
+	facts.linear_bits = g_vmx.linear_bits;
 	CpuidResult features = cpuid(7);
 	facts.rtm = features.ebx & kRtm;
 	facts.bus_lock_detection = features.ecx & kBusLockDetection;

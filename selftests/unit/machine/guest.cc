@@ -46,8 +46,9 @@ EntryFacts facts_of(const HostCpu& cpu)
 	facts.cr4_fixed1 = msr(msr::kVmxCr4Fixed1);
 	facts.misc = msr(msr::kVmxMisc);
 	facts.ept_vpid = msr(msr::kVmxEptVpid);
-	facts.physical_bits = 46;
-	facts.linear_bits = 57;
+	const u32 sizes = hardware().cpuid[{0x80000008, 0}].eax;
+	facts.physical_bits = sizes & 0xff;
+	facts.linear_bits = sizes >> 8 & 0xff;
 	return facts;
 }
 

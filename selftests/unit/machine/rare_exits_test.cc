@@ -158,23 +158,95 @@ TEST_F(RareExits, Cr3LoadsExitOnlyWhereTheGuestsAddressesAreNarrower)
 // An EPT violation at an address that the guest's CPU does not have is its page fault, with a reserved bit.
 TEST_F(RareExits, AccessBeyondTheGuestsAddressesIsAPageFault)
 {
-	constexpr u64 kRead = 1u << 0, kWrite = 1u << 1, kLinearAddressValid = 1u << 7;
+	constexpr u64 kRead = 1u << 0, kWrite = 1u << 1, kFetch = 1u << 2, kTranslated = 1u << 8;
+	constexpr u64 kElsewhere = 0x123456, kNextPage = 0x2000;
+	// Of an access to a table the qualification says only that the CPU has read it.
+	const struct {
+		u64 access, rip, linear;
+		u32 error_code;
+	} cases[] = {
+		{kTranslated | kRead, kStartRip, kElsewhere, 0x9},
+		{kTranslated | kWrite, kStartRip, kElsewhere, 0xb},
+		{kTranslated | kFetch, kStartRip, kStartRip, 0x19},
+		{kTranslated | kRead, kStartRip, kStartRip, 0x9},
+		{kRead, kStartRip, kElsewhere, 0x9},
+		{kRead | kWrite, kStartRip, kElsewhere, 0x9},
+		{kRead, kStartRip, kStartRip, 0x19},
+		{kRead, kNextPage - 2, kNextPage, 0x19},
+	};
 	Table table = table_of(machine_);
 	table.leaf(0x80000008).eax = 40;
 	EXPECT_EQ(machine_.ioctl(KVM_SET_CPUID2, table), 0);
-	for (u64 access : {kRead, kWrite}) {
-		guest_.then(exit_for(reason::kEptViolation, access | kLinearAddressValid, [](GuestState& guest) {
+	for (const auto& it : cases) {
+		constexpr u64 kLinearAddressValid = 1u << 7;
+		guest_.then(exit_for(reason::kEptViolation, it.access | kLinearAddressValid, [it](GuestState& guest) {
+			guest.set(kGuestRip, it.rip);
 			guest.set(kGuestPhysicalAddress, u64{1} << 41);
-			guest.set(kGuestLinearAddress, 0x123456);
+			guest.set(kGuestLinearAddress, it.linear);
 		}));
 		const std::size_t entries = guest_.entry_count();
 		machine_.run_to_hlt();
 		EXPECT_EQ(guest_.at_entry(entries + 1, kVmEntryInterruptionInformation),
 			  exception_event(14) | kEventHasErrorCode);
-		EXPECT_EQ(guest_.at_entry(entries + 1, kVmEntryExceptionErrorCode), access == kWrite ? 0xbu : 0x9u);
+		EXPECT_EQ(guest_.at_entry(entries + 1, kVmEntryExceptionErrorCode), it.error_code)
+			<< std::hex << it.access << " at " << it.linear;
 		EXPECT_TRUE(guest_.at_entry(entries + 1, kGuestRflags) & kFlagRf);
-		EXPECT_EQ(machine_.sregs().cr2, 0x123456u);
+		EXPECT_EQ(machine_.sregs().cr2, it.linear);
 	}
+}
+
+// ---- addresses that the CPU takes without an exit, though the guest's CPU would not ----
+
+TEST_F(RareExits, UserspaceSetsTheAddressesThatAGuestCanLoad)
+{
+	constexpr u32 kLa57 = 1u << 16, kFsBase = 0xc0000100, kLstar = 0xc0000082;
+	constexpr u64 kOf57Bits = u64{1} << 55;
+	Table table = table_of(machine_);
+	table.leaf(7).ecx &= ~kLa57;
+	EXPECT_EQ(machine_.ioctl(KVM_SET_CPUID2, table), 0);
+	// LGDT and WRFSBASE do not exit.
+	kvm_sregs sregs = machine_.sregs();
+	sregs.gdt.base = sregs.fs.base = kOf57Bits;
+	EXPECT_EQ(machine_.ioctl(KVM_SET_SREGS, sregs), 0);
+	struct {
+		kvm_msrs header;
+		kvm_msr_entry entry[1];
+	} msrs = {};
+	msrs.header.nmsrs = 1;
+	msrs.entry[0] = {kFsBase, 0, kOf57Bits};
+	EXPECT_EQ(machine_.ioctl(KVM_SET_MSRS, msrs), 1);
+	// WRMSR does.
+	guest_.then(wrmsr_exit(kLstar, kOf57Bits));
+	machine_.run_to_hlt();
+	EXPECT_EQ(guest_.at_entry(1, kVmEntryInterruptionInformation), exception_event(13) | kEventHasErrorCode);
+}
+
+TEST(Cr3, MayBeAsWideAsTheCpusAddresses)
+{
+	Machine machine([](Machine& it) { it.hardware.cpuid[{0x80000008, 0}].eax = 57 << 8 | 52; });
+	kvm_sregs sregs = machine.sregs();
+	sregs.cr3 |= u64{1} << 50;
+	EXPECT_EQ(machine.ioctl(KVM_SET_SREGS, sregs), 0);
+	machine.run_to_hlt();
+	EXPECT_FALSE(machine.guest.at_entry(0, kPrimaryProcessorBasedControls) & kCr3LoadExiting);
+	EXPECT_EQ(machine.guest.at_entry(0, kGuestCr3), sregs.cr3);
+	sregs.cr3 |= u64{1} << 52;
+	EXPECT_EQ(machine.ioctl(KVM_SET_SREGS, sregs), -EINVAL);
+	EXPECT_EQ(machine.host.take_errors().size(), 1u);
+}
+
+// The guest's PKRU is not switched there.
+TEST_F(RareExits, NoProtectionKeysWhereTheHostHasThemOff)
+{
+	constexpr u32 kPku = 1u << 3;
+	constexpr u64 kPke = 1u << 22;
+	Table table = table_of(machine_);
+	table.leaf(7).ecx |= kPku;
+	EXPECT_EQ(machine_.ioctl(KVM_SET_CPUID2, table), 0);
+	kvm_sregs sregs = machine_.sregs();
+	sregs.cr4 |= kPke;
+	EXPECT_EQ(machine_.ioctl(KVM_SET_SREGS, sregs), -EINVAL);
+	EXPECT_EQ(host_.take_errors().size(), 1u);
 }
 
 // ---- split locks ----
@@ -286,7 +358,10 @@ TEST_F(RareExits, FpuStateThatIsInitialIsNotReadFromAnOldImage)
 	EXPECT_EQ(fpu.xmm[3][9], 0);
 	// What is set counts as a whole.
 	machine_.host_vcpu.fpu_components = 0;
-	fpu.mxcsr = 0x180;
+	// A vCPU that has not run has no mask of MXCSR in its image.
+	std::memset(image, 0, sizeof(image));
+	constexpr u32 kDenormalsAreZeros = 1u << 6;
+	fpu.mxcsr = 0x180 | kDenormalsAreZeros;
 	EXPECT_EQ(machine_.ioctl(KVM_SET_FPU, fpu), 0);
 	EXPECT_EQ(machine_.host_vcpu.fpu_components, xcr0::kX87 | xcr0::kSse);
 }
