@@ -142,6 +142,7 @@ struct spinner {
 	int cpu;
 	volatile int stop;
 	volatile int started;
+	unsigned int runs;	/* of the guest */
 };
 
 static void *spin_in_userspace(void *argument)
@@ -161,8 +162,10 @@ static void *spin_in_guest(void *argument)
 
 	pin_to_cpu(spinner->cpu);
 	spinner->started = 1;
-	while (!spinner->stop)
+	while (!spinner->stop) {
 		vcpu_run(spinner->vcpu);
+		spinner->runs++;
+	}
 	return NULL;
 }
 
@@ -181,6 +184,7 @@ static uint64_t grace_period_beside(void *(*function)(void *), struct spinner *s
 	pthread_t thread;
 
 	spinner->stop = spinner->started = 0;
+	spinner->vcpu->run->immediate_exit = 0;
 	if (pthread_create(&thread, NULL, function, spinner))
 		die("pthread_create");
 	while (!spinner->started)
@@ -213,6 +217,8 @@ TEST_F(task_work, grace_periods_are_as_short_as_beside_a_process)
 	guest = grace_period_beside(spin_in_guest, &spinner);
 	TH_LOG("%lu us beside a process, %lu us beside a guest", user, guest);
 	EXPECT_LE(guest, user + user / 2);
+	/* The guest has spun all the time, up to the signal. */
+	EXPECT_EQ(1U, spinner.runs);
 }
 
 TEST_HARNESS_MAIN

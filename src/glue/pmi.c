@@ -26,7 +26,7 @@ noinstr void vrc_host_handle_nmi(struct vrc_host_vcpu *vcpu)
  * before the window is closed.
  *
  * If it is the timer tick, it has interrupted the guest and not the kernel: the time is accounted as guest time (PF_VCPU).
- * The guest reads nothing that RCU protects, which the tick cannot see while preemption is off.
+ * The guest reads nothing that RCU protects, which the tick's handler cannot see while preemption is off.
  */
 void vrc_host_take_interrupt(struct vrc_host_vcpu *vcpu)
 {

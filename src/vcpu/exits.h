@@ -391,17 +391,15 @@ VRC_TRACEABLE Result<Next> handle_interrupt_window(Vcpu& vcpu, const LoadedVmcs&
 // Could handling this exit sleep?  Then the guest's FPU registers must be out of the CPU first.
 inline Result<bool> exit_may_sleep(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason)
 {
-	switch (reason) {
-	case ExitReason::kEptViolation:
-		return true;
-	case ExitReason::kIo:
-		return IoQualification{VREGCACHE_TRY(read_qualification_and_more(vcpu, vmcs))}.string();
-	case ExitReason::kControlRegister:
-		// PAE paging may come into force, whose page-directory pointers are loaded from guest memory.
-		return !VREGCACHE_TRY(in_long_mode(vcpu, vmcs));
-	default:
+	// A kernel that mitigates Spectre v2 has no jump tables, and most exits have a lower reason than these.
+	if (reason < ExitReason::kControlRegister)
 		return false;
-	}
+	// PAE paging may come into force, whose page-directory pointers are loaded from guest memory.
+	if (reason == ExitReason::kControlRegister) [[unlikely]]
+		return !VREGCACHE_TRY(in_long_mode(vcpu, vmcs));
+	if (reason == ExitReason::kIo) [[likely]]
+		return IoQualification{VREGCACHE_TRY(read_qualification_and_more(vcpu, vmcs))}.string();
+	return reason == ExitReason::kEptViolation;
 }
 
 VREGCACHE_COLD Result<Next> handle_rare_exit(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason)
