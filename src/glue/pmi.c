@@ -25,8 +25,8 @@ noinstr void vrc_host_handle_nmi(struct vrc_host_vcpu *vcpu)
  * follows STI (SDM Vol. 2B, STI). The task must not leave the CPU, which is what the interrupt's return may want,
  * before the window is closed.
  *
- * If it is the timer tick, it has interrupted the guest and not the kernel: the time is accounted as guest time (PF_VCPU).
- * The guest reads nothing that RCU protects, which the tick's handler cannot see while preemption is off.
+ * If it is the timer tick, it has interrupted the guest and not the kernel: the time is accounted as guest time
+ * (PF_VCPU). The guest reads nothing that RCU protects, which the tick's handler cannot see while preemption is off.
  */
 void vrc_host_take_interrupt(struct vrc_host_vcpu *vcpu)
 {
