@@ -24,7 +24,7 @@ unexport KERNEL MACHINE CPUS TESTS VERIFY MODULE_DIRS ONE_KERNEL VM_RUN
 .DEFAULT_GOAL := module
 # One target at a time; Kbuild and the others run their own jobs in parallel.
 .NOTPARALLEL:
-.PHONY: module modules selftests unit script-tests mutants lint compile_commands check bench vm vmx-expected shell demo clean distclean help
+.PHONY: module modules selftests unit script-tests mutants lint compile_commands check check-full bench vm vmx-expected shell demo clean distclean help
 
 module: ## vregcache.ko, for KDIR= or else the running kernel or else the test kernel
 	@kdir='$(KDIR)'; [ -z "$$kdir" ] || echo "KDIR: $$kdir, as told" >&2; \
@@ -63,9 +63,13 @@ compile_commands: modules selftests ## compile_commands.json, for clangd and oth
 	@scripts/install-deps unit
 	@scripts/compile-commands "$$(scripts/test-kernel --kdir '$(ONE_KERNEL)')"
 
-check: ## everything: unit tests, build, tests in virtual machines: both kernels, one and two CPUs
-	@scripts/install-deps build tests unit run $(if $(BOCHS),bochs)
+check: ## what to run after a change: all tests, each kernel in one virtual machine, mutants of what has changed
+	@scripts/install-deps build tests unit run lint
 	@scripts/check $(KERNEL:%=--kernel '%') --machine '$(MACHINE)' $(CPUS:%=--cpus '%')
+
+check-full: ## everything, in full length: one and two CPUs, all mutants, and on Bochs with BOCHS=
+	@scripts/install-deps build tests unit run lint $(if $(BOCHS),bochs)
+	@scripts/check --full $(KERNEL:%=--kernel '%') --machine '$(MACHINE)' $(CPUS:%=--cpus '%')
 
 bench: ## what an exit costs, in instructions, beside KVM, and other measurements; BENCH="--help" for options
 	@scripts/quietly 'building the modules' $(MAKE) --no-print-directory modules KERNEL='$(ONE_KERNEL)'

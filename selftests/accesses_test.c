@@ -13,9 +13,10 @@
 #include "lib/cpus.h"
 #include "lib/event_log.h"
 #include "lib/modes.h"
+#include "lib/rounds.h"
 #include "lib/vm.h"
 
-#define EXITS		2000
+#define EXITS		rounds(2000)
 /* What exits more often than that is slow in an emulator, with lockdep, and with verification more so; in seconds. */
 #define SLOW		120
 #define PAGES_GPA	0x1000000UL
@@ -255,7 +256,7 @@ TEST_F(accesses, out_with_rf)
 	ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
 	vcpu_get_regs(&self->vcpu, &regs);
 	counters_reset();
-	for (int i = 0; i < EXITS; i++) {
+	for (unsigned int i = 0; i < EXITS; i++) {
 		regs.rflags |= RFLAGS_RF;
 		vcpu_set_regs(&self->vcpu, &regs);
 		ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
@@ -289,7 +290,7 @@ TEST_F_TIMEOUT(accesses, ept_violation_in_event_delivery, SLOW)
 /* IRET ended blocking by NMI before it exited: interruptibility is read and written. */
 TEST_F(accesses, ept_violation_of_iret_from_an_nmi)
 {
-	enum { ROUNDS = 200 };
+	const unsigned int turns = rounds(200);
 	struct counter violations, before;
 	struct kvm_regs regs;
 
@@ -297,7 +298,7 @@ TEST_F(accesses, ept_violation_of_iret_from_an_nmi)
 	vm_load(&self->vm, GUEST_CODE, out_for_ever);
 	start(&self->vcpu, &(struct kvm_regs) { .rcx = 0 }, 1);
 	ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
-	for (unsigned int i = 0; i <= ROUNDS; i++) {
+	for (unsigned int i = 0; i <= turns; i++) {
 		uint8_t *frame = self->pages + i * PAGE_BYTES + 0x100;
 
 		/* Behind the first round the handler's pages are mapped. */
@@ -314,9 +315,9 @@ TEST_F(accesses, ept_violation_of_iret_from_an_nmi)
 		ASSERT_EQ(PORT_TEST, self->vcpu.run->io.port);
 	}
 	violations = line("ept_violation");
-	EXPECT_EQ((uint64_t)ROUNDS, violations.exits - before.exits);
-	EXPECT_EQ((uint64_t)ROUNDS * 5, violations.vmreads - before.vmreads);
-	EXPECT_EQ((uint64_t)ROUNDS, violations.vmwrites - before.vmwrites);
+	EXPECT_EQ((uint64_t)turns, violations.exits - before.exits);
+	EXPECT_EQ((uint64_t)turns * 5, violations.vmreads - before.vmreads);
+	EXPECT_EQ((uint64_t)turns, violations.vmwrites - before.vmwrites);
 }
 
 /*
@@ -344,7 +345,7 @@ TEST_F_TIMEOUT(accesses, injection, SLOW)
 	ASSERT_EQ(0, ioctl_ptr(self->vcpu.fd, KVM_INTERRUPT, &interrupt));
 	ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
 	counters_reset();
-	for (int i = 1; i < EXITS; i++) {
+	for (unsigned int i = 1; i < EXITS; i++) {
 		vm_write64(&self->vm, EVENT_COUNT, 0);
 		ASSERT_EQ(0, ioctl_ptr(self->vcpu.fd, KVM_INTERRUPT, &interrupt));
 		ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
@@ -376,7 +377,7 @@ TEST_F_TIMEOUT(accesses, interrupt_window, SLOW)
 	ASSERT_EQ(0, ioctl_ptr(self->vcpu.fd, KVM_INTERRUPT, &interrupt));
 	ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
 	counters_reset();
-	for (int i = 2; i < EXITS; i++) {
+	for (unsigned int i = 2; i < EXITS; i++) {
 		ASSERT_EQ(0, ioctl_ptr(self->vcpu.fd, KVM_INTERRUPT, &interrupt));
 		ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
 	}

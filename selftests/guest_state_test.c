@@ -14,13 +14,14 @@
 #include "lib/machine.h"
 #include "lib/modes.h"
 #include "lib/random.h"
+#include "lib/rounds.h"
 #include "lib/test_module.h"
 #include "lib/vm.h"
 
 #define MSR_EFER		0xc0000080
 #define GUEST_STATE		0x80000021ULL
 #define GENERAL_PROTECTION	13
-#define ROUNDS			400
+#define ROUNDS			rounds(400)
 
 FIXTURE(state) {
 	struct vm vm;

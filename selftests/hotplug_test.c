@@ -13,11 +13,12 @@
 
 #include "lib/cpus.h"
 #include "lib/modes.h"
+#include "lib/rounds.h"
 #include "lib/test_module.h"
 #include "lib/vm.h"
 #include "vregcache_test/vregcache_test.h"
 
-#define ROUNDS		8
+#define ROUNDS		rounds(8)
 #define THREADS		3
 
 /*
@@ -239,7 +240,7 @@ TEST_F_TIMEOUT(cpus, go_and_come_while_guests_run, 120)
 		SKIP(return, "there is no second CPU that can go offline");
 	ASSERT_TRUE(read_cpu(1, &self->before[1]));
 	start_runners(self->runner);
-	for (int round = 0; round < ROUNDS; round++) {
+	for (unsigned int round = 0; round < ROUNDS; round++) {
 		/* Guests on both CPUs before it goes. */
 		EXPECT_TRUE(all_go_on(self->runner));
 		write_file(CPU1_ONLINE, "0");
@@ -266,7 +267,7 @@ TEST_F_TIMEOUT(cpus, go_under_a_guest_that_is_bound_to_them, 60)
 	CPU_ZERO(&only);
 	CPU_SET(1, &only);
 	start_runners(self->runner);
-	for (int round = 0; round < ROUNDS; round++) {
+	for (unsigned int round = 0; round < ROUNDS; round++) {
 		for (int i = 0; i < THREADS; i++)
 			ASSERT_EQ(0, pthread_setaffinity_np(self->runner[i].thread, sizeof(only), &only));
 		EXPECT_TRUE(all_go_on(self->runner));

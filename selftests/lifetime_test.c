@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 
 #include "lib/modes.h"
+#include "lib/rounds.h"
 #include "lib/vm.h"
 
 GUEST_ASM(spin, 64,
@@ -202,7 +203,7 @@ static long pages_pinned(void)
 	return counter_in("/proc/vmstat", "nr_foll_pin_acquired") - counter_in("/proc/vmstat", "nr_foll_pin_released");
 }
 
-#define LIVES		64
+#define LIVES		rounds(64)
 #define MEMORY_TABLE	"/sys/kernel/debug/vregcache/memory"
 
 /* What the module has allocated, exactly. */
@@ -226,7 +227,7 @@ FIXTURE(lives) {
 FIXTURE_SETUP(lives)
 {
 	/* What the first ones allocate for good is not counted. */
-	for (int i = 0; i < LIVES; i++)
+	for (unsigned int i = 0; i < LIVES; i++)
 		one_life();
 	self->pinned = number_in("/proc/self/status", "VmPin: %ld");
 	self->pages_pinned = pages_pinned();
@@ -240,7 +241,7 @@ FIXTURE_TEARDOWN(lives)
 
 TEST_F_TIMEOUT(lives, many_lives_leave_no_memory_behind, 120)
 {
-	for (int i = 0; i < LIVES; i++)
+	for (unsigned int i = 0; i < LIVES; i++)
 		one_life();
 	EXPECT_EQ(self->pages, module_pages());
 	EXPECT_EQ(self->blocks, module_blocks());

@@ -20,6 +20,7 @@
 #include "lib/machine.h"
 #include "lib/modes.h"
 #include "lib/random.h"
+#include "lib/rounds.h"
 #include "lib/vm.h"
 
 #define MACHINES	3
@@ -27,9 +28,9 @@
 #define VCPUS		(MACHINES * VCPUS_EACH)
 
 /* How long it goes, and how often each vCPU must have been through at the end of that; more time is given if need be. */
-#define SECONDS		12.0
+#define SECONDS		rounds(12)
 #define SECONDS_MOST	90.0
-#define LEAST_TURNS	20
+#define LEAST_TURNS	rounds(20)
 
 /* Each vCPU's own memory: its window, and page tables. */
 #define PRIVATE(id)	(0x100000UL + 0x20000 * (id))
@@ -664,15 +665,15 @@ TEST_F_TIMEOUT(migration, every_register_stays_its_vcpus_own, 110)
 		pthread_join(noise[i], NULL);
 	for (int i = 0; i < VCPUS; i++) {
 		EXPECT_STREQ("", juggler[i].complaint);
-		EXPECT_GE(atomic_load(&juggler[i].turns), (unsigned int)LEAST_TURNS);
+		EXPECT_GE(atomic_load(&juggler[i].turns), LEAST_TURNS);
 		turns += juggler[i].turns;
 		moves += juggler[i].moves;
 		interruptions += juggler[i].interruptions;
 	}
 	TH_LOG("%u turns, %u of them on another CPU than the one before, %u interrupted", turns, moves, interruptions);
-	EXPECT_GE(interruptions, 10U);
+	EXPECT_GE(interruptions, rounds(10));
 	if (cpus > 1)
-		EXPECT_GE(moves, 20U);
+		EXPECT_GE(moves, rounds(20));
 }
 
 TEST_HARNESS_MAIN

@@ -16,13 +16,14 @@
 #include "lib/cpus.h"
 #include "lib/machine.h"
 #include "lib/modes.h"
+#include "lib/rounds.h"
 #include "lib/test_module.h"
 #include "lib/vm.h"
 #include "vregcache_test/vregcache_test.h"
 
 /* How many of each kind. */
 #define COUNT_VARIABLE	"VRC_INTERRUPTIONS"
-#define COUNT		10000
+#define COUNT		rounds(10000)
 /* The harness ends a test that takes longer; it takes some 30 seconds. */
 #define TIMEOUT		240
 

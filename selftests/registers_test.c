@@ -8,6 +8,7 @@
 #include "lib/modes.h"
 #include "lib/ops.h"
 #include "lib/random.h"
+#include "lib/rounds.h"
 #include "lib/vm.h"
 
 /* Flags that a guest at CPL 0 may hold without an effect: no TF, RF, VM, NT. */
@@ -167,7 +168,7 @@ TEST_F(registers, values_last_over_many_exits_without_any_access)
 	fill_pattern(&set, 0xfeedfacecafef00d);
 	vcpu_set_regs(&self->vcpu, &set);
 	choose_next(&self->vm, OP_HLT);
-	for (int i = 0; i < 500; i++) {
+	for (int i = 0; i < (int)rounds(500); i++) {
 		ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
 	}
 	vcpu_get_regs(&self->vcpu, &got);
@@ -560,7 +561,7 @@ TEST_F_TIMEOUT(registers, random_accesses_agree_with_a_model, 120)
 	model.cpuid = *cpuid_find(cpuid, 0, 0);
 	free(cpuid);
 
-	for (int step = 0; step < 1500; step++) {
+	for (int step = 0; step < (int)rounds(1500); step++) {
 		choose_next(vm, random_below(OP_COUNT));
 		model_finish_in(&model);
 		before = model.regs;

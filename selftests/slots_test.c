@@ -12,6 +12,7 @@
 
 #include "lib/cpus.h"
 #include "lib/modes.h"
+#include "lib/rounds.h"
 #include "lib/vm.h"
 
 #define SLOT_GPA	0x1000000UL
@@ -20,7 +21,7 @@
 #define SLOT_BYTES	(PAGES * PAGE_BYTES)
 #define MAX_VCPUS	3
 #define EPT_VIOLATION	48
-#define ROUNDS		50
+#define ROUNDS		rounds(50)
 
 /* In slot 0: the least tag that a page may have, and what each vCPU reports, 64 bytes apart. */
 #define LEAST_TAG	GUEST_DATA
@@ -382,7 +383,7 @@ TEST_F(slots, cpu_that_was_left_behind_forgets_too)
 	if (there < 0)
 		SKIP(return, "there is one CPU only");
 	vm_load(&self->vm, GUEST_CODE, peek);
-	for (uint64_t turn = 0; turn < 50; turn++) {
+	for (uint64_t turn = 0; turn < rounds(50); turn++) {
 		uint64_t *old = (uint64_t *)self->block[turn % 2], *new = (uint64_t *)self->block[(turn + 1) % 2];
 
 		old[0] = turn;
@@ -409,7 +410,7 @@ TEST(new_machine_finds_nothing_of_the_one_before)
 	struct vcpu vcpu;
 	struct vm vm;
 
-	for (uint64_t turn = 0; turn < 50; turn++) {
+	for (uint64_t turn = 0; turn < rounds(50); turn++) {
 		vm_create_bare(&vm);
 		vm.mem = memory[turn % 2];
 		vm.mem_size = GUEST_MEM_SIZE;
@@ -477,7 +478,7 @@ static void *play(void *argument)
 }
 
 #define MACHINES 3
-#define TURNS 200
+#define TURNS rounds(200)
 
 TEST(machines_play_by_themselves)
 {

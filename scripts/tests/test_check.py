@@ -16,22 +16,49 @@ _loader.exec_module(check)
 
 
 class Plan(unittest.TestCase):
+    def test_each_kernel_once_and_the_one_with_lockdep_verifies(self):
+        self.assertEqual(check.plan(["debian", "6.12"], "auto", [1, 2], "/b", False),
+                         [("6.12", "auto", 2, True), ("debian", "auto", 2, False)])
+
     def test_both_kernels_with_one_and_two_cpus(self):
-        self.assertEqual(sorted(check.plan(["debian", "6.12"], "auto", [1, 2], None)),
+        self.assertEqual(sorted(check.plan(["debian", "6.12"], "auto", [1, 2], None, True)),
                          [(kernel, "auto", count, verify) for kernel in ("6.12", "debian")
                           for count, verify in ((1, False), (2, False), (2, True))])
 
     def test_bochs_comes_on_top_and_first(self):
-        machines = check.plan(["debian"], "auto", [1, 2], "/b")
+        machines = check.plan(["debian"], "auto", [1, 2], "/b", True)
         self.assertEqual([kind for _, kind, *_ in machines], 3 * ["bochs"] + 3 * ["auto"])
 
     def test_bochs_alone(self):
-        self.assertEqual(check.plan(["debian"], "bochs", [1], "/b"), [("debian", "bochs", 1, True), ("debian", "bochs", 1, False)])
+        self.assertEqual(check.plan(["debian"], "bochs", [1], "/b", True), [("debian", "bochs", 1, True), ("debian", "bochs", 1, False)])
 
     def test_bochs_without_a_path_says_so(self):
         done = subprocess.run([SCRIPTS / "check", "--machine", "bochs"], env={"PATH": "/usr/bin:/bin"},
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.assertEqual((done.returncode, "say BOCHS=" in done.stdout), (1, True), done.stdout)
+
+
+class Times(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.path = pathlib.Path(folder.name) / "new/times.json"
+
+    def test_nothing_is_expected_the_first_time(self):
+        self.assertIsNone(check.Times(self.path).expected("a level"))
+
+    def test_the_median_of_the_last_three_is_kept(self):
+        times = check.Times(self.path)
+        for seconds in (900, 10, 30, 20):
+            times.took("a level", seconds)
+        times.save()
+        times = check.Times(self.path)
+        self.assertEqual((times.expected("a level"), times.last("a level"), times.count("a level")), (20, 20, 3))
+
+    def test_what_is_no_list_of_times_is_not_read(self):
+        self.path.parent.mkdir()
+        self.path.write_text("{")
+        self.assertIsNone(check.Times(self.path).expected("a level"))
 
 
 class FailedTests(unittest.TestCase):

@@ -5,7 +5,7 @@ import pathlib
 import tempfile
 import unittest
 
-from mutation import host, mutant, workshop
+from mutation import host, mutant, verdicts, workshop
 from vm.paths import TOP
 
 LIST = """
@@ -84,6 +84,48 @@ class Form(unittest.TestCase):
             for test in one.guest.split():
                 self.assertTrue(any((TOP / "selftests" / f"{test}{end}").exists() for end in (".c", ".sh", "")),
                                 f"{one.name}: {test}")
+
+
+class Kept(unittest.TestCase):
+    """Verdicts that are kept between runs."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.tree = pathlib.Path(folder.name)
+        (self.tree / "selftests/unit").mkdir(parents=True)
+        for name, text in (("a.h", "if (x) return 1;"), ("b.h", "gone;"), ("selftests/some_test.c", "t"),
+                           ("selftests/unit/first_test.cc", "t"), ("selftests/unit/second_test.cc", "t"), ("other", "o")):
+            (self.tree / name).write_text(text)
+        self.path = self.tree / "kept/mutants.json"
+        self.mutants = mutant.parse(LIST)
+        kept = verdicts.Verdicts(self.path)
+        for one in self.mutants:
+            kept.add(one, verdicts.key(one, self.tree))
+        kept.save()
+
+    def known(self):
+        kept = verdicts.Verdicts(self.path)
+        return [kept.has(one, self.tree) for one in self.mutants]
+
+    def test_counts_while_nothing_of_it_changes(self):
+        (self.tree / "other").write_text("changed")
+        self.assertEqual(self.known(), [True, True])
+
+    def test_a_changed_source_a_changed_test_and_a_changed_mutant_are_tried_again(self):
+        (self.tree / "b.h").write_text("gone; too")
+        self.assertEqual(self.known(), [False, True])
+        (self.tree / "selftests/some_test.c").write_text("another")
+        self.assertEqual(self.known(), [False, False])
+        self.setUp()
+        self.mutants[1].cpus = "1"
+        self.assertEqual(self.known(), [True, False])
+
+    def test_one_that_survives_is_forgotten(self):
+        kept = verdicts.Verdicts(self.path)
+        kept.drop(self.mutants[0])
+        kept.save()
+        self.assertEqual(self.known(), [False, True])
 
 
 class Verdicts(unittest.TestCase):
