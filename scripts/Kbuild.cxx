@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # C++20 translation units in a Kbuild external module.  Include it from a Kbuild file:
 #
-#     cxx-units := src/vregcache.o        the objects that are built from .cc files
+#     cxx-units := src/module.o        the objects that are built from .cc files
 #     cxxflags-y := -I$(src)/include      include paths and defines of the C++ units alone
 #     cxx-prefix := vrc_                  what the names of functions and variables begin with in the object
 #     include $(src)/scripts/Kbuild.cxx

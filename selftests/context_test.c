@@ -272,7 +272,7 @@ TEST_F(context, each_operation)
 	RETURN_IF_SKIPPED();
 	before = sum_of_counters();
 	if (expected) {
-		snprintf(regex, sizeof(regex), "WARNING: .*/glue/context\\.c:[0-9]+ vrc_context_%s\\b", variant->kind);
+		snprintf(regex, sizeof(regex), "WARNING: .*/linux/context\\.c:[0-9]+ vrc_context_%s\\b", variant->kind);
 		announce_reports(expected, regex);
 	}
 	for (unsigned int i = 0; i < OPERATIONS; i++)
@@ -307,7 +307,7 @@ TEST_F(context, error_stays_an_error)
 
 	RETURN_IF_SKIPPED();
 	if (variant->kind) {
-		snprintf(regex, sizeof(regex), "WARNING: .*/glue/context\\.c:[0-9]+ vrc_context_%s\\b", variant->kind);
+		snprintf(regex, sizeof(regex), "WARNING: .*/linux/context\\.c:[0-9]+ vrc_context_%s\\b", variant->kind);
 		announce_reports(1, regex);
 	}
 	warn_again();

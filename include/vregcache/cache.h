@@ -21,8 +21,8 @@
 // The cycle is: write_back(), VM-entry, VM-exit, vm_exit(), reads and writes, write_back(), ...
 #pragma once
 
-#include "context_token.h"
-#include "policy.h"
+#include "access.h"
+#include "hooks.h"
 #include "register.h"
 #include "result.h"
 

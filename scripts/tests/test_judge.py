@@ -39,7 +39,7 @@ def good(inner=None):
 WARNING = [
     "------------[ cut here ]------------",
     "the message",
-    "WARNING: CPU: 0 PID: 245 at src/glue/context.c:12 vrc_check+0x5b/0x90 [vregcache]",
+    "WARNING: CPU: 0 PID: 245 at src/linux/context.c:12 vrc_check+0x5b/0x90 [vregcache]",
     "Modules linked in: vregcache(OE)",
     "Call Trace:",
     " <TASK>",
@@ -235,7 +235,7 @@ class Reports(unittest.TestCase):
             "BUG: sleeping function called from invalid context at mm/x.c:1",
             "BUG: unable to handle page fault for address: ffff",
             "BUG: KASAN: use-after-free in vrc_run",
-            "kernel BUG at src/glue/x.c:1!",
+            "kernel BUG at src/linux/x.c:1!",
             "Oops: 0002 [#1] PREEMPT SMP NOPTI",
             "general protection fault, probably for non-canonical address 0xdead: 0000 [#1]",
             "invalid opcode: 0000 [#1] PREEMPT SMP",

@@ -3,7 +3,7 @@
 #include <vregcache/cache.h>
 #include <vregcache/vmx_layout.h>
 
-#include "../../src/vmx/context.h"
+#include "../../src/instrument/context.h"
 #include "../../src/vmx/raw_vmx.h"
 
 using RegisterCache = vregcache::Cache<vregcache::VmxLayout, RawVmx, CallingContext, Counters>;

@@ -3,7 +3,7 @@
 #include <linux/module.h>
 #include <linux/percpu.h>
 
-#include "../../src/glue/trace.c"
+#include "../../src/linux/trace.c"
 #include "kvm_way.h"
 
 DEFINE_PER_CPU(vrc_u64, vrc_current_vmcs);

@@ -3,7 +3,7 @@
 #pragma once
 
 #include <vregcache/cache.h>
-#include <vregcache/shadow.h>
+#include <vregcache/last_written.h>
 
 namespace vregcache {
 

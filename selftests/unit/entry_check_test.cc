@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 // The diagnosis of a failed VM-entry: each check of SDM Vol. 3C, 27.2 and 27.3, finds the one field that was broken in
 // a state that is right.
-#include <vmx/entry_check.h>
-#include <vmx/vm_instruction_error.h>
+#include <vmx/explain/entry_check.h>
+#include <vmx/explain/vm_instruction_error.h>
 
 #include <gtest/gtest.h>
 

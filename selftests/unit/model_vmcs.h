@@ -2,7 +2,7 @@
 // VMCSs in host memory, and CPUs that access them as VMREAD and VMWRITE would, count every access and fail on request.
 #pragma once
 
-#include <vregcache/policy.h>
+#include <vregcache/hooks.h>
 
 #include <algorithm>
 #include <array>

@@ -2,7 +2,7 @@
 // A context policy and an observer that remember what the cache told them.
 #pragma once
 
-#include <vregcache/policy.h>
+#include <vregcache/hooks.h>
 #include <vregcache/result.h>
 
 #include <ostream>

@@ -2,7 +2,7 @@
 // The fields as types: width, kind and value type of each are what the SDM says, and no two are the same field.
 
 #include <gtest/gtest.h>
-#include <vregcache/context_token.h>
+#include <vregcache/access.h>
 #include <vregcache/vmcs_fields.h>
 
 #include <algorithm>

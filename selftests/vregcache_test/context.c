@@ -21,7 +21,7 @@
 #include <asm/nmi.h>
 
 #include "groups.h"
-#include "test_access.h"
+#include "../../src/test_hooks/exports.h"
 #include "vregcache_test.h"
 
 static_assert((int)VRC_TEST_READ == (int)VRC_CACHE_READ);

@@ -3,7 +3,7 @@
 #include <linux/uaccess.h>
 
 #include "groups.h"
-#include "test_access.h"
+#include "../../src/test_hooks/exports.h"
 #include "vregcache_test.h"
 
 static long plant(void __user *argument, enum vrc_plant fault)

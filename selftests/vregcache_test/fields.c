@@ -4,7 +4,7 @@
 #include <asm/desc.h>
 
 #include "groups.h"
-#include "test_access.h"
+#include "../../src/test_hooks/exports.h"
 #include "vregcache_test.h"
 
 static long vmcs_read(void __user *argument)

@@ -12,7 +12,7 @@
 #include <asm/special_insns.h>
 
 #include "groups.h"
-#include "test_access.h"
+#include "../../src/test_hooks/exports.h"
 #include "vregcache_test.h"
 
 struct stay {

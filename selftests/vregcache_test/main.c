@@ -12,7 +12,7 @@
 
 #include "compat.h"
 #include "groups.h"
-#include "test_access.h"
+#include "../../src/test_hooks/exports.h"
 #include "vregcache_test.h"
 
 /* By the upper digit of the ioctl's number. */

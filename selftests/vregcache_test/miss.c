@@ -15,7 +15,7 @@
 #include <asm/nmi.h>
 
 #include "groups.h"
-#include "test_access.h"
+#include "../../src/test_hooks/exports.h"
 #include "vregcache_test.h"
 
 static DEFINE_MUTEX(lock);

@@ -23,7 +23,7 @@
 #include <asm/nmi.h>
 
 #include "groups.h"
-#include "test_access.h"
+#include "../../src/test_hooks/exports.h"
 #include "vregcache_test.h"
 
 /* The kernel takes a handler away by its name. */

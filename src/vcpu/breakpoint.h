@@ -2,7 +2,7 @@
 // The guest's I/O and data breakpoints, for instructions that the module carries out (SDM Vol. 3B, 18.2.4 and 18.2.5).
 #pragma once
 
-#include "vcpu.h"
+#include "vcpu/vcpu.h"
 
 namespace {
 

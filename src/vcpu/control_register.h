@@ -2,8 +2,8 @@
 // CR0, CR4 and EFER of the guest: which values it may load, and what a change brings with it.
 #pragma once
 
-#include "cpuid.h"
-#include "page_walk.h"
+#include "vcpu/cpuid.h"
+#include "vcpu/page_walk.h"
 
 namespace {
 

@@ -3,7 +3,7 @@
 // that no access to a register has to search the table.
 #pragma once
 
-#include "../vmx/types.h"
+#include "vmx/types.h"
 
 namespace {
 
@@ -16,7 +16,8 @@ struct CpuModel {
 	// Its MAXPHYADDR is smaller than what the module offers.  The CPU would accept values of CR3 that the guest's CPU must
 	// refuse, so MOV to CR3 exits.
 	bool checks_cr3 = false;
-	u64 cr3 = 0;  // bits that CR3 may have.  Without the exit they are the CPU's, which may have more than is offered
+	u64 cr3 =
+		0;  // bits that CR3 may have.  Without the exit they are the CPU's, which may have more than is offered
 	bool rdtscp = false;  // RDTSCP or RDPID
 	bool rdrand = false;
 	bool rdseed = false;

@@ -2,7 +2,7 @@
 // CPUID: what the module can offer of this CPU, what userspace chose of it, and what the guest reads.
 #pragma once
 
-#include "vcpu.h"
+#include "vcpu/vcpu.h"
 
 namespace {
 

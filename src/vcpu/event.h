@@ -4,9 +4,9 @@
 
 #include <vregcache/vmcs_fields.h>
 
-#include "../vmx/raw_vmx.h"
-#include "../vmx/shadows.h"
-#include "../vmx/architecture.h"
+#include "vmx/raw_vmx.h"
+#include "vmx/shadows.h"
+#include "vmx/architecture.h"
 
 namespace {
 

@@ -2,7 +2,7 @@
 // What follows after an exit was handled, and the ways to tell userspace.
 #pragma once
 
-#include "vcpu.h"
+#include "vcpu/vcpu.h"
 
 namespace {
 

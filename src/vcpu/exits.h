@@ -2,8 +2,8 @@
 // What the module does for the guest at each VM-exit.
 #pragma once
 
-#include "injection.h"
-#include "port_io.h"
+#include "vcpu/injection.h"
+#include "vcpu/port_io.h"
 
 namespace {
 

@@ -4,8 +4,8 @@
 // Everything here is called with the memory lock of the virtual machine held.
 #pragma once
 
-#include "../vmx/ept.h"
-#include "uapi.h"
+#include "vmx/ept.h"
+#include "vcpu/uapi.h"
 
 namespace {
 

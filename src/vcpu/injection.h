@@ -2,7 +2,7 @@
 // Which event from outside the next VM-entry delivers, and how the module learns that the guest can take one.
 #pragma once
 
-#include "vcpu.h"
+#include "vcpu/vcpu.h"
 
 namespace {
 

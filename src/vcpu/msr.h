@@ -2,7 +2,7 @@
 // MSRs of the guest, for RDMSR and WRMSR exits and for KVM_GET_MSRS and KVM_SET_MSRS.
 #pragma once
 
-#include "control_register.h"
+#include "vcpu/control_register.h"
 
 namespace {
 

@@ -3,7 +3,7 @@
 // Only instructions that the module carries out for the guest need it: INS and OUTS.
 #pragma once
 
-#include "cpuid.h"
+#include "vcpu/cpuid.h"
 
 namespace {
 

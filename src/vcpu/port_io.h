@@ -4,11 +4,11 @@
 // The instruction completes when userspace runs the vCPU again; until then the registers are as before it.
 #pragma once
 
-#include "breakpoint.h"
-#include "exit_result.h"
-#include "injection.h"
-#include "msr.h"
-#include "string_memory.h"
+#include "vcpu/breakpoint.h"
+#include "vcpu/exit_result.h"
+#include "vcpu/injection.h"
+#include "vcpu/msr.h"
+#include "vcpu/string_memory.h"
 
 namespace {
 

@@ -2,11 +2,11 @@
 // KVM_RUN: enter the guest, handle what it exits for, and so on until userspace is needed.
 #pragma once
 
-#include "../vmx/entry_failure.h"
-#include "crossing.h"
-#include "exits.h"
-#include "reconcile.h"
-#include "trace.h"
+#include "vmx/explain/entry_failure.h"
+#include "vcpu/transition.h"
+#include "vcpu/exits.h"
+#include "vcpu/consistency.h"
+#include "vcpu/trace.h"
 
 namespace {
 

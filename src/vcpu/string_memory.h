@@ -2,7 +2,7 @@
 // The memory of INS and OUTS: what segmentation and paging say of it, and the copy.
 #pragma once
 
-#include "page_walk.h"
+#include "vcpu/page_walk.h"
 
 namespace {
 

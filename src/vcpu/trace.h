@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-// Trace events of a vCPU's VM-entries and VM-exits; see src/vmx/trace.h.
+// Trace events of a vCPU's VM-entries and VM-exits; see src/instrument/trace.h.
 #pragma once
 
-#include "../vmx/trace.h"
-#include "vcpu.h"
+#include "instrument/trace.h"
+#include "vcpu/vcpu.h"
 
 extern tracepoint g_vm_entry asm("__tracepoint_vm_entry");
 extern tracepoint g_vm_exit asm("__tracepoint_vm_exit");

@@ -16,7 +16,7 @@
 #undef __EXPORTED_HEADERS__
 #pragma pop_macro("__KERNEL__")
 
-#include "../glue/kernel.h"
+#include "linux/host.h"
 
 namespace {
 

@@ -10,12 +10,12 @@
 #include <vregcache/pdptes.h>
 #include <vregcache/segment.h>
 
-#include "../vmx/context.h"
-#include "../vmx/verification.h"
-#include "../vmx/vmcs_setup.h"
-#include "cpu_model.h"
-#include "event.h"
-#include "vm.h"
+#include "instrument/context.h"
+#include "instrument/verification.h"
+#include "vmx/vmcs_setup.h"
+#include "vcpu/cpu_model.h"
+#include "vcpu/event.h"
+#include "vcpu/vm.h"
 
 namespace {
 

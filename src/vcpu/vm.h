@@ -4,7 +4,7 @@
 
 #include <new>
 
-#include "guest_memory.h"
+#include "vcpu/guest_memory.h"
 
 namespace {
 

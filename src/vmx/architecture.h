@@ -2,7 +2,7 @@
 // Numbers of the architecture by the SDM's names: MSRs, control register bits, exception vectors.
 #pragma once
 
-#include "types.h"
+#include "vmx/types.h"
 
 namespace {
 

@@ -4,7 +4,7 @@
 
 #include <asm/errno.h>
 
-#include "controls.h"
+#include "vmx/controls.h"
 
 namespace {
 
@@ -32,7 +32,7 @@ struct VmxCapability {
 	u32 linear_bits = 48;    // of the widest paging mode that it supports
 	bool gigabyte_pages = false;
 	u64 host_xcr0 = 0;
-	u32 mxcsr_mask = 0;  // bits that MXCSR may have
+	u32 mxcsr_mask = 0;                       // bits that MXCSR may have
 	XsaveComponent xsave_component[64] = {};  // CPUID is too slow to ask each time
 	vrc_cpu_facts facts = {};
 	const char* likely_owner = nullptr;  // of VMX, where it is in use; looked up while sleeping is allowed

@@ -3,9 +3,9 @@
 // (SDM Vol. 3C, 25.6 to 25.8; Vol. 3D, Appendix A).
 #pragma once
 
-#include "../glue/kernel.h"
-#include "architecture.h"
-#include "cpu.h"
+#include "linux/host.h"
+#include "vmx/architecture.h"
+#include "vmx/cpu.h"
 
 namespace {
 

@@ -2,7 +2,7 @@
 // Instructions of the processor that are not VMX, one wrapper each.
 #pragma once
 
-#include "types.h"
+#include "vmx/types.h"
 
 namespace {
 
@@ -51,8 +51,8 @@ inline u64 rdtsc()
 	return u64{high} << 32 | low;
 }
 
-// @image: 512 bytes, aligned to 16.
-inline void fxsave(u8* image) { asm volatile("fxsave64 %0" : "=m"(*reinterpret_cast<u8(*)[512]>(image))); }
+// @image: aligned to 16.
+inline void fxsave(u8 (&image)[512]) { asm volatile("fxsave64 %0" : "=m"(image)); }
 
 #define VRC_CONTROL_REGISTER(name)                                          \
 	[[gnu::always_inline]] inline u64 read_##name()                     \

@@ -4,7 +4,7 @@
 
 #include <vregcache/gpr.h>
 
-#include "types.h"
+#include "vmx/types.h"
 
 namespace {
 

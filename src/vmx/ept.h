@@ -5,7 +5,7 @@
 // the CPU caches no absent entry; whoever takes a page away calls flush() before the page is reused.
 #pragma once
 
-#include "operation.h"
+#include "vmx/operation.h"
 
 namespace {
 

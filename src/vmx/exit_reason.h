@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-// Basic exit reasons (SDM Vol. 3D, Appendix C), with the names of glue/names.h.
+// Basic exit reasons (SDM Vol. 3D, Appendix C), with the names of linux/names.h.
 #pragma once
 
-#include "../glue/names.h"
-#include "types.h"
+#include "linux/names.h"
+#include "vmx/types.h"
 
 namespace {
 
@@ -83,6 +83,6 @@ consteval bool every_exit_reason_has_its_own_name()
 	return true;
 }
 
-static_assert(every_exit_reason_has_its_own_name(), "glue/names.h and the exit reasons do not agree");
+static_assert(every_exit_reason_has_its_own_name(), "linux/names.h and the exit reasons do not agree");
 
 }  // namespace

@@ -6,8 +6,8 @@
 // userspace and a context switch use.
 #pragma once
 
-#include "ept.h"
-#include "shadows.h"
+#include "vmx/ept.h"
+#include "vmx/shadows.h"
 
 namespace {
 

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "offsets_generated.h"
-#include "types.h"
+#include "vmx/types.h"
 
 namespace {
 

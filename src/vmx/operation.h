@@ -5,9 +5,10 @@
 // list of those that it must clear before VMXOFF, and a VMCS that moves is cleared on the CPU that it leaves.
 #pragma once
 
-#include "capability.h"
-#include "raw_vmx.h"
-#include "trace.h"
+#include "machine.h"
+#include "vmx/capability.h"
+#include "vmx/raw_vmx.h"
+#include "instrument/trace.h"
 
 namespace {
 

@@ -2,11 +2,11 @@
 // What the register cache stands on in the module: the CPU's own VMREAD and VMWRITE.
 #pragma once
 
-#include <vregcache/policy.h>
+#include <vregcache/hooks.h>
 
-#include "counters.h"
-#include "instructions.h"
-#include "types.h"
+#include "instrument/counters.h"
+#include "vmx/instructions.h"
+#include "vmx/types.h"
 
 namespace {
 

@@ -3,10 +3,10 @@
 // interruption information can have no shadow, because VM-exit clears its bit 31.
 #pragma once
 
-#include <vregcache/shadow.h>
+#include <vregcache/last_written.h>
 #include <vregcache/vmcs_fields.h>
 
-#include "types.h"
+#include "vmx/types.h"
 
 namespace {
 

@@ -2,7 +2,7 @@
 // The library's names that the machine uses everywhere.
 #pragma once
 
-#include <vregcache/context_token.h>
+#include <vregcache/access.h>
 #include <vregcache/result.h>
 
 namespace {

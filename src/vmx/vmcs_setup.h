@@ -2,8 +2,8 @@
 // The fields of a VMCS that are no registers of the guest: controls, and the host's state.
 #pragma once
 
-#include "entry.h"
-#include "host_state.h"
+#include "vmx/entry.h"
+#include "vmx/host_state.h"
 
 namespace {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 // A register's field is the cache's: a shadow of it would be a second memory that does not know of the first.
 // expect-error: no matching function for call to .*::write\(vregcache::Field<
-#include <vregcache/shadow.h>
+#include <vregcache/last_written.h>
 
 #include "common.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 // VM-exits change exit information behind a shadow's back.
 // expect-error: VM-exits write it
-#include <vregcache/shadow.h>
+#include <vregcache/last_written.h>
 
 #include "common.h"
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 // The module's machine, run in a process of its own.
 //
-// module.cc is all C++ of the module, src/vregcache.cc, unchanged.  What is below it is played here:
+// module.cc is all C++ of the module, src/module.cc, unchanged.  What is below it is played here:
 //
 //	privileged_instructions.h  has the assembler replace each privileged instruction of the module by a call
 //	emulation.h                carries it out on a CPU that is a few variables and a VMCS that is a model
-//	host.h                     the kernel's services (src/glue/kernel.h)
+//	host.h                     the kernel's services (src/linux/host.h)
 //	guest.h                    the guest: VM-entry takes the next VM-exit from a script
 //	vcpu_fixture.h             a virtual machine with a vCPU, driven through the ioctls
 //	access_lists.h             which fields were read and written between two moments

@@ -4,9 +4,9 @@
 #include <gtest/gtest.h>
 #include <vmx/architecture.h>
 #include <vmx/entry.h>
-#include <vmx/entry_check.h>
+#include <vmx/explain/entry_check.h>
 #include <vmx/exit_reason.h>
-#include <vmx/field_name.h>
+#include <vmx/explain/field_name.h>
 
 #include "host.h"
 
@@ -20,7 +20,7 @@ Guest* g_guest;
 constexpr u64 kStale = 0xbadbadbadbadbad;
 constexpr u32 kValid = 1u << 31;
 
-// The module's own diagnosis (src/vmx/entry_check.h), which entry_check_test.cc holds to the SDM rule by rule.
+// The module's own diagnosis (src/vmx/explain/entry_check.h), which entry_check_test.cc holds to the SDM rule by rule.
 struct Reader {
 	Result<u64> vmread(u32 encoding) const
 	{

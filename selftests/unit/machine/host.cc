@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "host.h"
 
+#include <machine.h>
+
 #include <gtest/gtest.h>
 #include <vcpu/uapi.h>
 #include <vmx/architecture.h>

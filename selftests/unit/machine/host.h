@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// The kernel, as far as the module asks for it (src/glue/kernel.h), and a check of what lockdep would check.
+// The kernel, as far as the module asks for it (src/linux/host.h), and a check of what lockdep would check.
 #pragma once
 
 #include <functional>
@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include <glue/kernel_test.h>
-#include <vregcache/policy.h>
+#include <test_hooks/machine_hooks.h>
+#include <vregcache/hooks.h>
 
 #include "emulation.h"
 

@@ -2,4 +2,4 @@
 // All C++ of the module, as it is.
 #include "privileged_instructions.h"
 
-#include <vregcache.cc>  // NOLINT(bugprone-suspicious-include)
+#include <module.cc>  // NOLINT(bugprone-suspicious-include)

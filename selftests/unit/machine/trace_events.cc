@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 // Listeners of the events that the module tells, and what it asks, from the middle of its code.  Theirs is a calling convention of its own:
 // every register is kept.
-#include <glue/kernel.h>
+#include <machine.h>
 
 #include "host.h"
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <machine.h>
 #include <vcpu/uapi.h>
 #include <vregcache/vmcs_fields.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// What the build of the module takes from kernel headers (src/glue/offsets.c), for a kernel that is not there.
+// What the build of the module takes from kernel headers (src/linux/offsets.c), for a kernel that is not there.
 #pragma once
 
 #define VRC_EX_TYPE_DEFAULT 1

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: GPL-2.0
+// Who may use a vCPU's register cache: the cache's ContextPolicy in the module.  The rule itself is in linux/context.c.
+#pragma once
+
+#include <vregcache/hooks.h>
+
+#include "linux/host.h"
+#include "instrument/names.h"
+#include "instrument/static_key.h"
+#include "instrument/trace.h"
+
+extern static_key_false g_check_context asm("vrc_check_context_key");
+
+namespace {
+
+// With lockdep in the kernel it is always checked; else while the module parameter check_context is on, and one NOP
+// while it is not.
+class CallingContext {
+ public:
+	// Checked and reported by number, before the vCPU is used.
+	void set_vcpu(const vrc_host_vcpu* vcpu) { vcpu_ = vcpu; }
+
+	[[gnu::always_inline]] void check(vregcache::Operation operation, vregcache::Reg reg) const
+	{
+#ifndef CONFIG_LOCKDEP
+		if (!is_on<g_check_context>()) [[likely]]
+			return;
+#endif
+		VRC_CALL_ASIDE(vrc_check_context, reinterpret_cast<u64>(vcpu_),
+			       VRC_CONTEXT_WHAT(operation, vregcache::index(reg)),
+			       reinterpret_cast<u64>(__builtin_return_address(0)));
+	}
+
+ private:
+	const vrc_host_vcpu* vcpu_ = nullptr;
+};
+
+}  // namespace

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0
+// The names of linux/names.h belong to what they stand for here.
+#pragma once
+
+#include <vregcache/hooks.h>
+#include <vregcache/vmx_layout.h>
+
+#include "linux/names.h"
+
+namespace {
+
+struct RegisterName {
+	vregcache::Reg reg;
+	unsigned number;
+	unsigned long long mask;
+};
+
+consteval bool every_register_has_its_name()
+{
+	using vregcache::Reg;
+	using vregcache::Segment;
+	using vregcache::segment_register;
+	using vregcache::SegmentPart;
+// clang-format off
+#define VRC_ROW(number, mask, name, reg) {reg, number, mask}
+	// clang-format on
+	constexpr RegisterName kNames[] = {VRC_REGISTERS(VRC_ROW)};
+#undef VRC_ROW
+	vregcache::RegSet named;
+	for (const RegisterName& name : kNames) {
+		if (vregcache::index(name.reg) != name.number || name.mask != 1ull << name.number % 32)
+			return false;
+		named |= name.reg;
+	}
+	return named.contains(vregcache::RegSet::all());
+}
+
+static_assert(every_register_has_its_name(), "linux/names.h and the cache do not agree");
+
+consteval bool every_group_is_one()
+{
+	using vregcache::Reg;
+	using vregcache::Segment;
+	using vregcache::segment_register;
+	using vregcache::SegmentPart;
+	auto lower = [](vregcache::RegSet set) { return set.bits(); };
+	auto segments = [](Segment first, Segment last) {
+		Reg from = segment_register(first, SegmentPart::kSelector);
+		return vregcache::RegSet::range(from, segment_register(last, SegmentPart::kAccessRights)).bits() >> 32;
+	};
+	auto segment = [segments](Segment which) { return segments(which, which); };
+	const unsigned long long groups[] = {
+		lower(vregcache::VmxLayout::exit_information()),
+		lower(vregcache::RegSet::range(Reg::kPdpte0, Reg::kPdpte3)),
+		segments(Segment::kEs, Segment::kTr),
+		segment(Segment::kEs),
+		segment(Segment::kCs),
+		segment(Segment::kSs),
+		segment(Segment::kDs),
+		segment(Segment::kFs),
+		segment(Segment::kGs),
+		segment(Segment::kLdtr),
+		segment(Segment::kTr),
+	};
+#define VRC_MASK(mask, name) mask
+	constexpr unsigned long long kNamed[] = {VRC_LOWER_GROUPS(VRC_MASK), VRC_SEGMENT_GROUPS(VRC_MASK)};
+#undef VRC_MASK
+	static_assert(sizeof(groups) == sizeof(kNamed));
+	for (unsigned i = 0; i < sizeof(kNamed) / sizeof(kNamed[0]); i++) {
+		if (groups[i] != kNamed[i])
+			return false;
+	}
+	return true;
+}
+
+static_assert(every_group_is_one(), "the groups of linux/names.h are not those of the cache");
+
+#define VRC_IS_FOUND_AT(number, name, constant) vregcache::FoundAt{number} == vregcache::FoundAt::constant
+#define VRC_IS_OPERATION(number, name, constant) vregcache::Operation{number} == vregcache::Operation::constant
+constexpr bool kSameNumbers[] = {VRC_FOUND_AT(VRC_IS_FOUND_AT), VRC_OPERATIONS(VRC_IS_OPERATION)};
+#undef VRC_IS_FOUND_AT
+#undef VRC_IS_OPERATION
+
+consteval bool every_number_is_the_same()
+{
+	for (bool same : kSameNumbers) {
+		if (!same)
+			return false;
+	}
+	return true;
+}
+
+static_assert(every_number_is_the_same(), "linux/names.h and the cache number something in different ways");
+
+}  // namespace

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0
+// Trace events: one NOP each while nobody listens.  What an event tells is fetched behind its key, from memory: no event
+// reads a VMCS field.  Not for code that must not be instrumented.  Those of a vCPU's entries and exits are in
+// src/vcpu/trace.h.
+#pragma once
+
+#include <vregcache/register.h>
+
+#include "linux/host.h"
+#include "instrument/names.h"
+#include "instrument/static_key.h"
+#include "vmx/types.h"
+
+// By the names that the kernel's macros give them.
+extern tracepoint g_miss asm("__tracepoint_miss");
+extern tracepoint g_write_back asm("__tracepoint_write_back");
+extern tracepoint g_invalidate asm("__tracepoint_invalidate");
+extern tracepoint g_vmcs_load asm("__tracepoint_vmcs_load");
+
+// A function that stays one, under its own name, for who traces functions.
+#define VRC_TRACEABLE [[maybe_unused, gnu::noinline, gnu::noclone]]
+
+namespace {
+
+// A call that leaves every register as it was, so that nothing has to be kept for it where it is not made.  The function
+// is one that does so; its arguments are put into their registers here, and those get back what they had.
+// clang-format off
+#define VRC_CALL_ASIDE(function, first, second, third)                                                 \
+	({                                                                                             \
+		/* Keeps the call behind the function's own stack frame, where it has one. */          \
+		register u64 stack asm("rsp");                                                         \
+		asm volatile("push %%rdi\n\tpush %%rsi\n\tpush %%rdx\n\t"                             \
+			     "push %[a]\n\tpush %[b]\n\tpush %[c]\n\tpop %%rdx\n\tpop %%rsi\n\tpop %%rdi\n\t" \
+			     "call " #function "\n\tpop %%rdx\n\tpop %%rsi\n\tpop %%rdi"            \
+			     : "+r"(stack) : [a] "r"(static_cast<u64>(first)), [b] "r"(static_cast<u64>(second)),  \
+				 [c] "r"(static_cast<u64>(third)) : "memory");                         \
+	})
+// clang-format on
+
+// The vCPU is given by reference, so that its number is read behind the key.
+[[gnu::always_inline]] inline void trace_miss(const u32& vcpu, vregcache::Reg reg, u64 value)
+{
+	if (is_traced<g_miss>()) [[unlikely]]
+		VRC_CALL_ASIDE(vrc_trace_miss, vcpu, index(reg), value);
+}
+
+// Of several registers; @value has all, by number.
+[[gnu::always_inline]] inline void trace_misses(const u32& vcpu, vregcache::RegSet set, const u64* value)
+{
+	if (is_traced<g_miss>()) [[unlikely]]
+		VRC_CALL_ASIDE(vrc_trace_misses, vcpu, set.bits(), reinterpret_cast<u64>(value));
+}
+
+[[gnu::always_inline]] inline void trace_write_back(const u32& vcpu, vregcache::Reg reg, u64 value)
+{
+	if (is_traced<g_write_back>()) [[unlikely]]
+		VRC_CALL_ASIDE(vrc_trace_write_back, vcpu, index(reg), value);
+}
+
+[[gnu::always_inline]] inline void trace_invalidate(const u32& vcpu, vregcache::RegSet set)
+{
+	if (is_traced<g_invalidate>()) [[unlikely]]
+		VRC_CALL_ASIDE(vrc_trace_invalidate, vcpu, set.bits(), 0);
+}
+
+[[gnu::always_inline]] inline void trace_vmcs_load(const u32& vcpu, const VmcsId& vmcs, unsigned from)
+{
+	if (is_traced<g_vmcs_load>()) [[unlikely]]
+		VRC_CALL_ASIDE(vrc_trace_vmcs_load, vcpu, vmcs, from);
+}
+
+}  // namespace

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The context rule: a vCPU's register cache is for the task that holds the vCPU's mutex, in task context with
+ * preemption on; and, while the interrupt or NMI that made the vCPU leave the guest is handled, for its handler
+ * (pmi.h).
+ *
+ * A violation is counted and traced each time.  The first of each kind is told, with a WARN, and so is the first after
+ * debugfs clear_warn_once was written.  What was asked of the cache goes on.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+#include <linux/bitops.h>
+#include <linux/irq_work.h>
+#include <linux/lockdep.h>
+#include <linux/module.h>
+#include <linux/printk.h>
+#include <linux/sched.h>
+#include <linux/string.h>
+
+#include "compat.h"
+#include "context.h"
+#include "faults.h"
+#include "guest_interrupt.h"
+#include "hit_observation.h"
+#include "names.h"
+#include "objects.h"
+
+DEFINE_STATIC_KEY_FALSE(vrc_check_context_key);
+static struct vrc_watch check_context = { .bit = VRC_WATCH_CONTEXT, .key = &vrc_check_context_key };
+module_param_cb(check_context, &vrc_watch_parameter, &check_context, 0644);
+__MODULE_PARM_TYPE(check_context, "bool");
+MODULE_PARM_DESC(check_context, "check at each use of a vCPU's register cache that the calling context may use it (default: no; always with lockdep); of accesses to registers that are in memory, from the vCPU's next ioctl or VM-exit on");
+
+#ifndef CONFIG_PREEMPT_COUNT
+DEFINE_PER_CPU(bool, vrc_scheduler_calls);
+#endif
+
+#define NAME_OF(number, name, ...)		\
+	[number] = #name
+#define REGISTER_NAME(number, mask, name, reg)	\
+	[number] = #name
+static const char *const operations[] = { VRC_OPERATIONS(NAME_OF) };
+static const char *const registers[] = { VRC_REGISTERS(REGISTER_NAME) };
+
+struct violation {
+	enum vrc_fault kind;
+	const struct vrc_host_vcpu *vcpu; /* not for who tells it later: it may be gone */
+	u32 id;				  /* its number */
+	u32 operation;
+	u32 reg;
+	const void *site;   /* where the cache was used */
+	const void *caller; /* of the function that the site is in */
+	/* The surroundings, for who tells it later. */
+	int preempt_count;
+	char task[TASK_COMM_LEN];
+	pid_t pid;
+	unsigned int cpu;
+};
+
+/* Decided in this order, from what forbids most to what forbids least. */
+static enum vrc_fault find_fault(const struct vrc_host_vcpu *vcpu)
+{
+	if (!pmi_in_guest(vcpu)) {
+		if (in_nmi())
+			return VRC_FAULT_NMI;
+		if (in_hardirq())
+			return VRC_FAULT_HARDIRQ;
+		if (in_serving_softirq())
+			return VRC_FAULT_SOFTIRQ;
+		if (vrc_in_scheduler())
+			return VRC_FAULT_SCHEDULER;
+	}
+#ifdef CONFIG_LOCKDEP
+	if (lockdep_is_held(&vcpu->lock) != LOCK_STATE_NOT_HELD)
+		return VRC_FAULTS;
+#else
+	if (vrc_compat_mutex_owner(&vcpu->lock) == current)
+		return VRC_FAULTS;
+#endif
+	return vrc_compat_mutex_owner(&vcpu->lock) ? VRC_FAULT_FOREIGN_TASK : VRC_FAULT_UNLOCKED;
+}
+
+static void print_line(const struct violation *it, const char *context, const char *advice)
+{
+	pr_warn("vCPU %u: %s%s%s %s: task %s, pid %d, CPU %u, at %pS called from %pS; %s\n", it->id,
+		operations[it->operation], it->reg < ARRAY_SIZE(registers) ? " of " : "",
+		it->reg < ARRAY_SIZE(registers) ? registers[it->reg] : "", context, it->task, it->pid, it->cpu,
+		it->site, it->caller, advice);
+}
+
+/*
+ * With lockdep it is lockdep that says no, which after a fault of another's has gone out of service; without, each is
+ * here because of what was found.
+ */
+#ifdef CONFIG_LOCKDEP
+#define IN_SERVICE debug_locks
+#define REFUSE(assertion) assertion
+#else
+#define IN_SERVICE true
+#define REFUSE(assertion) WARN_ON_ONCE(1)
+#endif
+
+/* A function for each kind, whose name the WARN shows. */
+#define VIOLATION(name, assertion, context, advice)						\
+	static noinline __noclone void vrc_context_##name(const struct violation *it)		\
+	{											\
+		if (!IN_SERVICE || !VRC_WARN_IS_NEW())						\
+			return;									\
+		print_line(it, context, advice);						\
+		REFUSE(assertion);								\
+	}
+
+VIOLATION(nmi, lockdep_assert_once(in_task() || pmi_in_guest(it->vcpu)), "in an NMI",
+	  "only the handler of an NMI that made this vCPU leave the guest may do that; have the vCPU's task do it")
+VIOLATION(hardirq, lockdep_assert_once(in_task() || pmi_in_guest(it->vcpu)), "in a hard interrupt",
+	  "only the handler of an interrupt that made this vCPU leave the guest may; have the vCPU's task do it")
+VIOLATION(softirq, lockdep_assert_once(in_task() || pmi_in_guest(it->vcpu)), "in a soft interrupt",
+	  "let the vCPU's task do it, for example from its next ioctl")
+VIOLATION(scheduler, lockdep_assert_once(!it->preempt_count), "in a callback of the scheduler's or with preemption off",
+	  "do it before preemption goes off; what a notifier of the scheduler's needs must be kept elsewhere")
+VIOLATION(foreign_task, lockdep_assert_held_once(&it->vcpu->lock), "while another task holds the vCPU's mutex",
+	  "take the mutex, or let the other task do it")
+VIOLATION(unlocked, lockdep_assert_held_once(&it->vcpu->lock), "without the vCPU's mutex", "take the mutex first")
+
+static void tell(const struct violation *it)
+{
+	switch (it->kind) {
+	case VRC_FAULT_NMI:
+		return vrc_context_nmi(it);
+	case VRC_FAULT_HARDIRQ:
+		return vrc_context_hardirq(it);
+	case VRC_FAULT_SOFTIRQ:
+		return vrc_context_softirq(it);
+	case VRC_FAULT_SCHEDULER:
+		return vrc_context_scheduler(it);
+	case VRC_FAULT_FOREIGN_TASK:
+		return vrc_context_foreign_task(it);
+	default:
+		return vrc_context_unlocked(it);
+	}
+}
+
+/* A bit for each kind that somebody is about to tell: others, and who interrupts him, need not. */
+static unsigned long telling;
+
+/* Told later, one of each kind; its bit above says whose it is. */
+static struct violation late[VRC_FAULTS];
+static unsigned long late_kinds;
+
+static void tell_late(struct irq_work *work)
+{
+	unsigned int kind;
+
+	for (kind = 0; kind < VRC_FAULTS; kind++) {
+		if (!test_and_clear_bit(kind, &late_kinds))
+			continue;
+		tell(&late[kind]);
+		clear_bit_unlock(kind, &telling);
+	}
+}
+
+static struct irq_work late_work = IRQ_WORK_INIT_HARD(tell_late);
+
+void vrc_context_end(void)
+{
+	irq_work_sync(&late_work);
+}
+
+/*
+ * The scheduler's notifier that a task leaves by runs under the lock of the CPU's run queue, which whoever prints to a
+ * console may need.  Where the kernel does not count who has preemption off, it may look like something else.
+ */
+static bool may_hold_run_queue(enum vrc_fault kind)
+{
+	if (!irqs_disabled() || in_nmi() || in_hardirq())
+		return false;
+	return kind == VRC_FAULT_SCHEDULER || !(IS_ENABLED(CONFIG_PREEMPT_COUNT) || IS_ENABLED(CONFIG_LOCKDEP));
+}
+
+static noinline void violated(struct violation *it)
+{
+	vrc_count_fault(it->kind);
+	vrc_trace_context_violation(it->vcpu->id, it->kind, it->operation, it->reg, it->site);
+	if (test_and_set_bit_lock(it->kind, &telling))
+		return;
+	it->preempt_count = max(preempt_count(), 1);
+	strscpy(it->task, current->comm, sizeof(it->task));
+	it->pid = task_pid_nr(current);
+	it->cpu = raw_smp_processor_id();
+	/* From an interrupt, as soon as those are on again. */
+	if (may_hold_run_queue(it->kind)) {
+		late[it->kind] = *it;
+		set_bit(it->kind, &late_kinds);
+		irq_work_queue(&late_work);
+		return;
+	}
+	tell(it);
+	clear_bit_unlock(it->kind, &telling);
+}
+
+void vrc_check_context(const struct vrc_host_vcpu *vcpu, vrc_u32 what, const void *caller)
+{
+	struct violation it;
+
+	it.kind = find_fault(vcpu);
+	if (likely(it.kind == VRC_FAULTS))
+		return;
+	it.vcpu = vcpu;
+	it.id = vcpu->id;
+	it.operation = VRC_CONTEXT_OPERATION(what);
+	it.reg = VRC_CONTEXT_REGISTER(what);
+	it.site = __builtin_return_address(0);
+	it.caller = caller;
+	violated(&it);
+}

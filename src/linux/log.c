@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The kernel log. */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+#include <linux/bug.h>
+#include <linux/module.h>
+#include <linux/printk.h>
+#include <linux/ratelimit.h>
+
+#include "../test_hooks/exports.h"
+#include "compat.h"
+#include "host.h"
+
+/* Userspace can make errors happen as often as it likes. */
+DEFINE_RATELIMIT_STATE(vrc_log_limit, DEFAULT_RATELIMIT_INTERVAL, DEFAULT_RATELIMIT_BURST);
+VRC_EXPORT_FOR_TESTS(vrc_log_limit);
+
+void vrc_host_error(const char *format, ...)
+{
+	struct va_format line;
+	va_list arguments;
+
+	if (!__ratelimit(&vrc_log_limit))
+		return;
+	va_start(arguments, format);
+	line.fmt = format;
+	line.va = &arguments;
+	pr_err("%pV\n", &line);
+	va_end(arguments);
+}
+
+void vrc_host_info(const char *format, ...)
+{
+	struct va_format line;
+	va_list arguments;
+
+	va_start(arguments, format);
+	line.fmt = format;
+	line.va = &arguments;
+	pr_info("%pV\n", &line);
+	va_end(arguments);
+}
+
+void vrc_host_warn(const char *what)
+{
+	WARN_ONCE(1, KBUILD_MODNAME ": %s\n", what);
+}
+
+void vrc_host_warn_no_register(unsigned int number)
+{
+	WARN_ONCE(1, KBUILD_MODNAME ": there is no register of number %u\n", number);
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * perf's guest callbacks: a sample that hits a guest has the guest's RIP and mode.  On request, for there is one
+ * slot.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+#include <linux/kstrtox.h>
+#include <linux/module.h>
+#include <linux/moduleparam.h>
+#include <linux/mutex.h>
+#include <linux/notifier.h>
+#include <linux/perf_event.h>
+#include <linux/printk.h>
+
+#include "guest_interrupt.h"
+#include "objects.h"
+
+/*
+ * The slot is KVM's by right, which registers its callbacks when this is loaded, and does not ask.  Where VMX is,
+ * kvm_amd does not get that far.
+ */
+#define KVM "kvm_intel"
+
+static DEFINE_MUTEX(slot_lock);
+static bool wanted; /* what the parameter says; before the module is up nothing else counts */
+static bool module_is_up;
+static bool registered;
+static bool kvm_arrives; /* and is between its announcement and its end */
+
+#ifdef CONFIG_GUEST_PERF_EVENTS
+
+static bool sample(unsigned long *ip, bool *user)
+{
+	struct vrc_host_vcpu *vcpu = pmi_vcpu();
+	vrc_u64 rip;
+
+	if (!vcpu || vrc_vcpu_pmi_sample(vcpu->machine, &rip, user))
+		return false;
+	*ip = rip;
+	return true;
+}
+
+static unsigned int guest_state(void)
+{
+	unsigned long ip;
+	bool user;
+
+	if (!sample(&ip, &user))
+		return 0;
+	return PERF_GUEST_ACTIVE | (user ? PERF_GUEST_USER : 0);
+}
+
+static unsigned long guest_ip(void)
+{
+	unsigned long ip;
+	bool user;
+
+	return sample(&ip, &user) ? ip : 0;
+}
+
+static struct perf_guest_info_callbacks callbacks = {
+	.state = guest_state,
+	.get_ip = guest_ip,
+};
+
+/* Whoever may set the parameter may fill the log, so these messages are not limited. */
+static int take_slot(void)
+{
+	switch (kvm_arrives ? VRC_LOADED : vrc_module_presence(KVM)) {
+	case VRC_ABSENT:
+		perf_register_guest_info_callbacks(&callbacks);
+		return 0;
+	case VRC_LOADED:
+		pr_err("perf_guest: perf's callbacks are " KVM "'s; unload it (modprobe -r " KVM
+		       "), then set perf_guest\n");
+		return -EBUSY;
+	default:
+		pr_err("perf_guest: perf's callbacks are those of " KVM
+		       ", which is built into this kernel; use one that has it as a module\n");
+		return -EBUSY;
+	}
+}
+
+/* Waits for callbacks that are under way. */
+static void give_slot_back(void)
+{
+	perf_unregister_guest_info_callbacks(&callbacks);
+}
+
+#else
+
+static int take_slot(void)
+{
+	pr_err("perf_guest: this kernel has no guest callbacks of perf (CONFIG_GUEST_PERF_EVENTS)\n");
+	return -EOPNOTSUPP;
+}
+
+static void give_slot_back(void)
+{
+}
+
+#endif
+
+static int follow(bool on)
+{
+	int error = 0;
+
+	if (on && !registered)
+		error = take_slot();
+	else if (!on && registered)
+		give_slot_back();
+	if (!error)
+		registered = on;
+	return error;
+}
+
+static int set_perf_guest(const char *text, const struct kernel_param *parameter)
+{
+	bool on = true;
+	int error = text ? kstrtobool(text, &on) : 0;
+
+	if (error)
+		return error;
+	mutex_lock(&slot_lock);
+	if (module_is_up)
+		error = follow(on);
+	if (!error)
+		wanted = on;
+	mutex_unlock(&slot_lock);
+	return error;
+}
+
+static const struct kernel_param_ops perf_guest_operations = {
+	.flags = KERNEL_PARAM_OPS_FL_NOARG,
+	.set = set_perf_guest,
+	.get = param_get_bool,
+};
+module_param_cb(perf_guest, &perf_guest_operations, &wanted, 0644);
+__MODULE_PARM_TYPE(perf_guest, "bool");
+MODULE_PARM_DESC(perf_guest, "let perf sample guests: their RIP and privilege level (default: no; kvm_intel must not be loaded)");
+
+/* A module is announced before its init function runs. */
+static int module_comes_or_goes(struct notifier_block *block, unsigned long state, void *data)
+{
+	const struct module *module = data;
+
+	if (strcmp(module->name, KVM))
+		return NOTIFY_DONE;
+	mutex_lock(&slot_lock);
+	kvm_arrives = state == MODULE_STATE_COMING;
+	if (kvm_arrives && registered) {
+		follow(false);
+		wanted = false;
+		pr_info("perf_guest is off: " KVM " is being loaded, and perf's guest callbacks are its own\n");
+	}
+	mutex_unlock(&slot_lock);
+	return NOTIFY_OK;
+}
+
+static struct notifier_block module_notifier = { .notifier_call = module_comes_or_goes };
+
+int vrc_perf_start(void)
+{
+	int error = register_module_notifier(&module_notifier);
+
+	if (error)
+		return error;
+	mutex_lock(&slot_lock);
+	module_is_up = true;
+	error = follow(wanted);
+	if (error) {
+		module_is_up = false;
+		pr_err("not loaded: load it without perf_guest=1\n");
+	}
+	mutex_unlock(&slot_lock);
+	if (error)
+		unregister_module_notifier(&module_notifier);
+	return error;
+}
+
+void vrc_perf_stop(void)
+{
+	/* KVM, if it comes just now, must find the slot free, and who listens for it until then. */
+	mutex_lock(&slot_lock);
+	module_is_up = false;
+	follow(false);
+	mutex_unlock(&slot_lock);
+	unregister_module_notifier(&module_notifier);
+}

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: GPL-2.0
+// A vCPU's VMCS below its register cache, which learns nothing of it; and the cache's operations one by one, for who
+// must not use them.  For tests alone.
+#pragma once
+
+#include "test_hooks/machine_hooks.h"
+#include "vcpu/guest_sample.h"
+
+namespace vregcache {
+
+// Into the cache's memory.
+struct CacheTestAccess {
+	template <class Cache>
+	[[gnu::always_inline]] static u64& value(Cache& cache, Reg reg)
+	{
+		return cache.value_[index(reg)];
+	}
+
+	VREGCACHE_INLINE static bool is_clean(RegisterCache& cache, Reg reg)
+	{
+		return cache.available_.contains(reg) && !cache.dirty_.contains(reg);
+	}
+
+	VREGCACHE_INLINE static bool stale(RegisterCache& cache, Reg reg)
+	{
+		if (cache.available_.contains(reg))
+			return false;
+		cache.available_ |= reg;
+		return true;
+	}
+
+	VREGCACHE_INLINE static bool lose(RegisterCache& cache, Reg reg)
+	{
+		if (!cache.dirty_.contains(reg))
+			return false;
+		cache.dirty_ -= reg;
+		return true;
+	}
+
+	VREGCACHE_INLINE static bool swap(RegisterCache& cache, Reg one, Reg other)
+	{
+		if (!is_clean(cache, one) || !is_clean(cache, other))
+			return false;
+		u64 value = cache.value_[index(one)];
+		cache.value_[index(one)] = cache.value_[index(other)];
+		cache.value_[index(other)] = value;
+		return true;
+	}
+};
+
+struct ShadowTestAccess {
+	// False: it knows nothing that could be changed.
+	template <class Shadow>
+	VREGCACHE_INLINE static bool change(Shadow& shadow, u64 bits)
+	{
+		shadow.value_ ^= static_cast<typename Shadow::Value>(bits);
+		return shadow.known_;
+	}
+};
+
+}  // namespace vregcache
+
+namespace {
+
+inline int errno_of(Error error)
+{
+	switch (error) {
+	case Error::kNone:
+		return 0;
+	case Error::kVmFailValid:
+		return -EINVAL;
+	case Error::kVmFailInvalid:
+		return -ENXIO;
+	default:
+		return -EIO;
+	}
+}
+
+}  // namespace
+
+extern "C" int vrc_vcpu_raw_vmread(struct vrc_vcpu* handle, vrc_u32 encoding, vrc_u64* value)
+{
+	VcpuResidence residence(vcpu_of(handle));
+	if (residence.error())
+		return residence.error();
+	Result<u64> read = vmread(encoding);
+	*value = read.value_or(0);
+	return errno_of(read.error());
+}
+
+extern "C" int vrc_vcpu_raw_vmwrite(struct vrc_vcpu* handle, vrc_u32 encoding, vrc_u64 value)
+{
+	VcpuResidence residence(vcpu_of(handle));
+	if (residence.error())
+		return residence.error();
+	return errno_of(vmwrite(encoding, value).error());
+}
+
+extern "C" int vrc_vcpu_raw_vmclear(struct vrc_vcpu* handle)
+{
+	Vcpu& vcpu = vcpu_of(handle);
+	VcpuResidence residence(vcpu);
+	if (residence.error())
+		return residence.error();
+	return errno_of(vmclear(static_cast<u64>(vcpu.vmcs.id())).error());
+}
+
+extern "C" void vrc_vcpu_pmi_compare(struct vrc_vcpu* handle, struct vrc_pmi_comparison* comparison)
+{
+	Vcpu& vcpu = vcpu_of(handle);
+	PinnedVmcs vmcs = begin_pmi_access(vcpu);
+	*comparison = {};
+	for (vregcache::RegSet rest = vregcache::RegSet::all(); !rest.empty(); rest -= rest.first()) {
+		Reg reg = rest.first();
+		Result<u64> cached = vcpu.cache.read(vmcs, reg);
+		Result<u64> raw = vmread(vregcache::VmxLayout::encoding(reg));
+		comparison->registers++;
+		if (cached.ok() && raw.ok() && cached.value() == raw.value())
+			continue;
+		if (!comparison->differences++) {
+			comparison->first = index(reg);
+			comparison->in_memory = cached.value_or(0);
+			comparison->in_vmcs = raw.value_or(0);
+		}
+	}
+	comparison->rip = vcpu.cache.peek(Reg::kRip);
+	comparison->rflags = vcpu.cache.peek(Reg::kRflags);
+	comparison->rsp = vcpu.cache.peek(Reg::kRsp);
+	for (u32 number = 0; number < 16; number++)
+		comparison->gpr[number] = vcpu.gpr()[static_cast<Gpr>(number)];
+}
+
+extern "C" int vrc_vcpu_with_vmcs(struct vrc_vcpu* handle, void (*function)(void*), void* argument)
+{
+	VcpuResidence residence(vcpu_of(handle));
+	if (residence.error())
+		return residence.error();
+	function(argument);
+	return 0;
+}
+
+// The tokens are made up: that they are not earned is the point.
+extern "C" void vrc_vcpu_use_cache(struct vrc_vcpu* handle, struct vrc_cache_use* use)
+{
+	Vcpu& vcpu = vcpu_of(handle);
+	RegisterCache& cache = vcpu.cache;
+	const LoadedVmcs loaded(vcpu.access());
+	const PinnedVmcs pinned(vcpu.access());
+	Reg reg = static_cast<Reg>(use->reg);
+	auto tell = [use](auto result) {
+		use->error = errno_of(result.error());
+		if (result.ok())
+			use->value = result.value();
+	};
+
+	use->error = -EINVAL;
+	switch (use->operation) {
+	case VRC_CACHE_READ:
+		return tell(cache.read(loaded, reg));
+	case VRC_CACHE_READ_TYPED:
+		return tell(cache.read<Reg::kRip>(loaded));
+	case VRC_CACHE_READ_ALL: {
+		u64 rip = 0, flags = 0;
+		use->error = errno_of(cache.read_all<Reg::kRip, Reg::kRflags>(loaded, rip, flags).error());
+		use->value = rip;
+		return;
+	}
+	case VRC_CACHE_WRITE:
+		use->error = errno_of(cache.write(loaded, reg, use->value).error());
+		return;
+	case VRC_CACHE_WRITE_TYPED:
+		cache.write<Reg::kRip>(loaded, u64{use->value});
+		break;
+	case VRC_CACHE_WRITE_BACK:
+		use->error = errno_of(cache.write_back(pinned).error());
+		return;
+	case VRC_CACHE_VM_EXIT:
+		use->error = errno_of(cache.vm_exit(pinned).error());
+		return;
+	case VRC_CACHE_VM_ENTRY_FAILED:
+		cache.vm_entry_failed(pinned);
+		break;
+	case VRC_CACHE_VM_ENTRY_FAILURE_EXIT:
+		cache.vm_entry_failure_exit(pinned);
+		break;
+	case VRC_CACHE_MARK_FOR_RELOAD:
+		if (use->reg >= index(Reg::kEnd))
+			return;
+		cache.mark_for_reload(loaded, vregcache::RegSet(reg) - cache.dirty());
+		break;
+	case VRC_CACHE_BIND:
+		use->error = errno_of(cache.bind(loaded, cache.vmcs()).error());
+		return;
+	case VRC_CACHE_WATCHING_CHANGED:
+		cache.watching_changed(loaded);
+		break;
+	default:
+		return;
+	}
+	use->error = 0;
+}
+
+extern "C" void vrc_vcpu_raw_register(struct vrc_vcpu* handle, vrc_u32 number, struct vrc_raw_register* state)
+{
+	RegisterCache& cache = vcpu_of(handle).cache;
+	Reg reg = static_cast<Reg>(number);
+	*state = {};
+	if (!is_register(reg))
+		return;
+	const vregcache::RegSet available = cache.available(), dirty = cache.dirty(), quick = cache.quick();
+	*state = {.value = vregcache::CacheTestAccess::value(cache, reg),
+		  .available = available.contains(reg),
+		  .dirty = dirty.contains(reg),
+		  .quick = quick.contains(reg),
+		  .possible = available.contains(dirty) && available.contains(quick)};
+}
+
+extern "C" int vrc_vcpu_plant(struct vrc_vcpu* handle, enum vrc_plant fault, vrc_u32 number, vrc_u64 value)
+{
+	using vregcache::CacheTestAccess;
+	Vcpu& vcpu = vcpu_of(handle);
+	Reg reg = static_cast<Reg>(number), other = static_cast<Reg>(value);
+	bool planted = false;
+	if (fault != VRC_PLANT_SHADOW &&
+	    (number >= index(Reg::kEnd) || (fault == VRC_PLANT_SWAP && value >= index(Reg::kEnd))))
+		return -EINVAL;
+	switch (fault) {
+	case VRC_PLANT_STALE:
+		planted = CacheTestAccess::stale(vcpu.cache, reg);
+		break;
+	case VRC_PLANT_LOSE:
+		planted = CacheTestAccess::lose(vcpu.cache, reg);
+		break;
+	case VRC_PLANT_SWAP:
+		planted = CacheTestAccess::swap(vcpu.cache, reg, other);
+		break;
+	case VRC_PLANT_SHADOW:
+		auto change = [&](const auto& shadow) {
+			using Shadow = std::remove_cvref_t<decltype(shadow)>;
+			if (Shadow::kEncoding == number)
+				planted = vregcache::ShadowTestAccess::change(const_cast<Shadow&>(shadow), value);
+		};
+		for_each_shadow(vcpu.controls, change);
+		for_each_shadow(vcpu.msr_shadows, change);
+		for_each_shadow(vcpu.host_shadows, change);
+		break;
+	}
+	return planted ? 0 : -EINVAL;
+}
+
+extern "C" int vrc_vcpu_raw_vmptrld(struct vrc_vcpu* handle, struct vrc_vcpu* other)
+{
+	VcpuResidence residence(vcpu_of(handle));
+	if (residence.error())
+		return residence.error();
+	return errno_of(vmptrld(static_cast<u64>(vcpu_of(other).vmcs.id())).error());
+}

@@ -1,0 +1,441 @@
+// SPDX-License-Identifier: GPL-2.0
+// The checks of the guest's state (SDM Vol. 3C, 27.3.1), in the SDM's order.
+#pragma once
+
+#include <initializer_list>
+
+#include <vregcache/segment.h>
+
+#include "vmx/explain/entry_check_rules.h"
+
+namespace {
+
+// A guest segment register's fields.
+struct SegmentFields {
+	explicit constexpr SegmentFields(vregcache::Segment segment)
+	    : selector(AnyField(vregcache::kGuestEsSelector).encoding + distance(segment)),
+	      base(AnyField(vregcache::kGuestEsBase).encoding + distance(segment)),
+	      limit(AnyField(vregcache::kGuestEsLimit).encoding + distance(segment)),
+	      access_rights(AnyField(vregcache::kGuestEsAccessRights).encoding + distance(segment))
+	{}
+
+	AnyField selector, base, limit, access_rights;
+
+ private:
+	static constexpr u32 distance(vregcache::Segment segment) { return 2 * static_cast<u32>(segment); }
+};
+
+// Why VM-entry failed on the guest's state, where the exit qualification says it (SDM Vol. 3C, 27.8).
+enum class GuestStateQualification : u64 { kOther = 0, kPdptes = 2, kNmi = 3, kLinkPointer = 4 };
+
+template <class Reader>
+class GuestChecks : public EntryRules<Reader> {
+ public:
+	VRC_ENTRY_RULES(Reader);
+
+	bool find(u64 qualification)
+	{
+		switch (static_cast<GuestStateQualification>(qualification)) {
+		case GuestStateQualification::kPdptes:
+			return pdptes();
+		case GuestStateQualification::kNmi:
+			return blocked_nmi();
+		case GuestStateQualification::kLinkPointer:
+			return link_pointer();
+		default:
+			return control_registers() || debug_registers_and_msrs() || segments() || descriptor_tables() ||
+			       rip_and_rflags() || activity() || interruptibility() || pending_debug_exceptions() ||
+			       link_pointer() || pdptes();
+		}
+	}
+
+	bool find_in_segments() { return segments() || descriptor_tables(); }
+
+ private:
+	using Segment = vregcache::Segment;
+	static constexpr u64 kHighHalf = 0xffffffff00000000;
+	static constexpr u32 kBlockingBySti = 1u << 0, kBlockingByMovSs = 1u << 1, kBlockingBySmi = 1u << 2,
+			     kBlockingByNmi = 1u << 3, kEnclave = 1u << 4;
+	static constexpr u64 kBranchTrap = 1u << 1;  // IA32_DEBUGCTL.BTF
+
+	u64 execution(u32 control) const
+	{
+		bool active = get(vregcache::kPrimaryProcessorBasedControls) & primary::kSecondary;
+		return active ? get(vregcache::kSecondaryProcessorBasedControls) & control : 0;
+	}
+	bool unrestricted() const { return execution(secondary::kUnrestrictedGuest); }
+	bool entry(u32 control) const { return get(vregcache::kVmEntryControls) & control; }
+	bool ia32e() const { return entry(entry_control::kIa32eMode); }
+	bool paging() const { return get(vregcache::kGuestCr0) & cr0::kPg; }
+	bool protected_mode() const { return get(vregcache::kGuestCr0) & cr0::kPe; }
+	// Where VM must not be 1, the segments are not what is wrong.
+	bool virtual_8086() const
+	{
+		return (get(vregcache::kGuestRflags) & rflags::kVm) && protected_mode() && !ia32e();
+	}
+	u64 event() const { return get(vregcache::kVmEntryInterruptionInformation); }
+	u64 rights(Segment segment) const { return get(SegmentFields(segment).access_rights); }
+	bool usable(Segment segment) const { return !(rights(segment) & vregcache::access_rights::kUnusable); }
+	u64 type(Segment segment) const { return rights(segment) & vregcache::access_rights::kTypeMask; }
+	u64 dpl(Segment segment) const
+	{
+		return (rights(segment) & vregcache::access_rights::kDplMask) >> vregcache::access_rights::kDplShift;
+	}
+	u64 rpl(Segment segment) const { return get(SegmentFields(segment).selector) & 3; }
+
+	// SDM Vol. 3C, 27.3.1.1
+	bool control_registers()
+	{
+		using namespace vregcache;
+		constexpr u64 kCet = 1u << 23;
+		u64 unchecked = kCr0Unchecked | (unrestricted() ? cr0::kPe | cr0::kPg : 0);
+		section("27.3.1.1");
+		return lacks(kGuestCr0, facts().cr0_fixed0 & ~unchecked, "some bits must be 1 in VMX operation") ||
+		       has(kGuestCr0, ~facts().cr0_fixed1 & ~unchecked, "some bits must be 0 in VMX operation") ||
+		       (paging() && lacks(kGuestCr0, cr0::kPe, "CR0.PG needs CR0.PE")) ||
+		       lacks(kGuestCr4, facts().cr4_fixed0, "some bits must be 1 in VMX operation") ||
+		       has(kGuestCr4, ~facts().cr4_fixed1, "some bits must be 0 in VMX operation") ||
+		       ((get(kGuestCr4) & kCet) && lacks(kGuestCr0, cr0::kWp, "CR4.CET needs CR0.WP")) ||
+		       (ia32e() ? lacks(kGuestCr0, cr0::kPg, "\"IA-32e mode guest\" needs CR0.PG") ||
+					  lacks(kGuestCr4, cr4::kPae, "\"IA-32e mode guest\" needs CR4.PAE")
+				: has(kGuestCr4, cr4::kPcide, "CR4.PCIDE needs \"IA-32e mode guest\"")) ||
+		       beyond_physical(kGuestCr3);
+	}
+
+	// SDM Vol. 3C, 27.3.1.1; the bits of IA32_DEBUGCTL: Vol. 4, table 2-2
+	bool debug_registers_and_msrs()
+	{
+		using namespace vregcache;
+		u64 debugctl_reserved = ~u64{0x7fc3} & ~(facts().rtm ? u64{1} << 15 : 0) &
+					~(facts().bus_lock_detection ? u64{1} << 2 : 0);
+		section("27.3.1.1");
+		return (entry(entry_control::kLoadDebugControls) &&
+			(has(kGuestIa32Debugctl, debugctl_reserved, "reserved bits must be 0") ||
+			 has(kGuestDr7, kHighHalf, "bits 63:32 must be 0"))) ||
+		       not_canonical(kGuestIa32SysenterEsp) || not_canonical(kGuestIa32SysenterEip) ||
+		       (entry(entry_control::kLoadPat) && not_a_pat(kGuestIa32Pat)) ||
+		       (entry(entry_control::kLoadEfer) && extended_features());
+	}
+
+	bool extended_features()
+	{
+		using namespace vregcache;
+		return has(kGuestIa32Efer, ~kEferDefined, "reserved bits must be 0") ||
+		       (ia32e() ? lacks(kGuestIa32Efer, efer::kLma, "LMA must be 1, as \"IA-32e mode guest\" is")
+				: has(kGuestIa32Efer, efer::kLma, "LMA must be 0, as \"IA-32e mode guest\" is")) ||
+		       (paging() && (ia32e() ? lacks(kGuestIa32Efer, efer::kLme, "with CR0.PG, LME must be as LMA is")
+					     : has(kGuestIa32Efer, efer::kLme, "with CR0.PG, LME must be as LMA is")));
+	}
+
+	// SDM Vol. 3C, 27.3.1.2
+	bool segments()
+	{
+		section("27.3.1.2");
+		return selectors() || bases() || (virtual_8086() ? virtual_8086_segments() : ordinary_segments()) ||
+		       task_register() || local_descriptor_table();
+	}
+
+	bool selectors()
+	{
+		using namespace vregcache;
+		constexpr u64 kTi = 1u << 2;
+		return has(kGuestTrSelector, kTi, "its TI must be 0") ||
+		       (usable(Segment::kLdtr) && has(kGuestLdtrSelector, kTi, "its TI must be 0")) ||
+		       (!virtual_8086() && !unrestricted() && rpl(Segment::kSs) != rpl(Segment::kCs) &&
+			conflicts(kGuestSsSelector, "its RPL must be that of CS", kGuestCsSelector));
+	}
+
+	bool bases()
+	{
+		using namespace vregcache;
+		if (not_canonical(kGuestTrBase) || (usable(Segment::kLdtr) && not_canonical(kGuestLdtrBase)))
+			return true;
+		// In virtual-8086 mode the selectors say what the bases must be.
+		if (virtual_8086())
+			return false;
+		if (not_canonical(kGuestFsBase) || not_canonical(kGuestGsBase) ||
+		    has(kGuestCsBase, kHighHalf, "bits 63:32 must be 0"))
+			return true;
+		for (Segment segment : {Segment::kSs, Segment::kDs, Segment::kEs}) {
+			if (usable(segment) && has(SegmentFields(segment).base, kHighHalf, "bits 63:32 must be 0"))
+				return true;
+		}
+		return false;
+	}
+
+	static constexpr Segment kOrdinarySegments[] = {Segment::kCs, Segment::kSs, Segment::kDs,
+							Segment::kEs, Segment::kFs, Segment::kGs};
+
+	bool virtual_8086_segments()
+	{
+		for (Segment segment : kOrdinarySegments) {
+			SegmentFields fields(segment);
+			if (differs(fields.base, get(fields.selector) << 4,
+				    "in virtual-8086 mode it follows the selector") ||
+			    differs(fields.limit, 0xffff, "virtual-8086 mode has one limit") ||
+			    differs(fields.access_rights, 0xf3, "virtual-8086 mode has one kind of segments"))
+				return true;
+		}
+		return false;
+	}
+
+	bool ordinary_segments()
+	{
+		using namespace vregcache;
+		if (code_segment() || stack_segment())
+			return true;
+		for (Segment segment : {Segment::kDs, Segment::kEs, Segment::kFs, Segment::kGs}) {
+			if (usable(segment) && data_segment(segment))
+				return true;
+		}
+		return false;
+	}
+
+	bool code_segment()
+	{
+		using namespace vregcache;
+		constexpr u64 kRealMode = 3;
+		u64 type = this->type(Segment::kCs), dpl = this->dpl(Segment::kCs);
+		bool code = (type & 9) == 9, conforming = (type & 13) == 13;
+		if (!code && !(type == kRealMode && unrestricted()))
+			return breaks(kGuestCsAccessRights, "its type must be accessed code");
+		if (lacks(kGuestCsAccessRights, access_rights::kCodeOrData, "S must be 1"))
+			return true;
+		if (type == kRealMode && dpl != 0)
+			return breaks(kGuestCsAccessRights, "the DPL of a data segment in CS must be 0");
+		if (code && !conforming && dpl != this->dpl(Segment::kSs))
+			return conflicts(kGuestCsAccessRights, "its DPL must be that of SS", kGuestSsAccessRights);
+		if (conforming && dpl > this->dpl(Segment::kSs))
+			return conflicts(kGuestCsAccessRights, "its DPL must not exceed that of SS",
+					 kGuestSsAccessRights);
+		return present_and_in_form(Segment::kCs) ||
+		       (ia32e() && (get(kGuestCsAccessRights) & access_rights::kLong) &&
+			has(kGuestCsAccessRights, access_rights::kDefaultBig, "with L, D must be 0")) ||
+		       granularity(Segment::kCs);
+	}
+
+	bool stack_segment()
+	{
+		using namespace vregcache;
+		u64 type = this->type(Segment::kSs);
+		if (usable(Segment::kSs) && type != 3 && type != 7)
+			return breaks(kGuestSsAccessRights, "its type must be accessed writable data");
+		if (!unrestricted() && dpl(Segment::kSs) != rpl(Segment::kSs))
+			return conflicts(kGuestSsAccessRights, "its DPL must be the selector's RPL", kGuestSsSelector);
+		if (dpl(Segment::kSs) != 0 && (this->type(Segment::kCs) == 3 || !protected_mode()))
+			return breaks(kGuestSsAccessRights, "its DPL must be 0 in real mode and with data in CS");
+		return usable(Segment::kSs) &&
+		       (lacks(kGuestSsAccessRights, access_rights::kCodeOrData, "S must be 1") ||
+			present_and_in_form(Segment::kSs) || granularity(Segment::kSs));
+	}
+
+	bool data_segment(Segment segment)
+	{
+		using namespace vregcache;
+		constexpr u64 kAccessed = 1, kReadable = 2, kCode = 8, kLastNotConforming = 11;
+		AnyField field = SegmentFields(segment).access_rights;
+		return lacks(field, kAccessed, "its type must be accessed") ||
+		       ((type(segment) & kCode) && lacks(field, kReadable, "code must be readable")) ||
+		       lacks(field, access_rights::kCodeOrData, "S must be 1") ||
+		       (!unrestricted() && type(segment) <= kLastNotConforming && dpl(segment) < rpl(segment) &&
+			conflicts(field, "its DPL must be at least the selector's RPL",
+				  SegmentFields(segment).selector)) ||
+		       present_and_in_form(segment) || granularity(segment);
+	}
+
+	bool present_and_in_form(Segment segment)
+	{
+		constexpr u64 kReserved = 0xfffe0f00;
+		AnyField field = SegmentFields(segment).access_rights;
+		return lacks(field, vregcache::access_rights::kPresent, "it must be present") ||
+		       has(field, kReserved, "reserved bits must be 0");
+	}
+
+	bool granularity(Segment segment)
+	{
+		SegmentFields fields(segment);
+		bool pages = get(fields.access_rights) & vregcache::access_rights::kGranularity;
+		u64 limit = get(fields.limit);
+		if (pages && (limit & 0xfff) != 0xfff)
+			return conflicts(fields.access_rights, "with this limit G must be 0", fields.limit);
+		return !pages && limit >> 20 &&
+		       conflicts(fields.access_rights, "with this limit G must be 1", fields.limit);
+	}
+
+	bool task_register()
+	{
+		using namespace vregcache;
+		constexpr u64 kBusy16 = 3, kBusy = 11;
+		u64 type = this->type(Segment::kTr);
+		if (type != kBusy && (type != kBusy16 || ia32e()))
+			return breaks(kGuestTrAccessRights, "its type must be a busy TSS");
+		return has(kGuestTrAccessRights, access_rights::kCodeOrData, "S must be 0") ||
+		       present_and_in_form(Segment::kTr) ||
+		       has(kGuestTrAccessRights, access_rights::kUnusable, "TR must be usable") ||
+		       granularity(Segment::kTr);
+	}
+
+	bool local_descriptor_table()
+	{
+		using namespace vregcache;
+		constexpr u64 kLdt = 2;
+		if (!usable(Segment::kLdtr))
+			return false;
+		if (type(Segment::kLdtr) != kLdt)
+			return breaks(kGuestLdtrAccessRights, "its type must be an LDT");
+		return has(kGuestLdtrAccessRights, access_rights::kCodeOrData, "S must be 0") ||
+		       present_and_in_form(Segment::kLdtr) || granularity(Segment::kLdtr);
+	}
+
+	// SDM Vol. 3C, 27.3.1.3
+	bool descriptor_tables()
+	{
+		using namespace vregcache;
+		constexpr u64 kBeyond64Kib = 0xffff0000;
+		section("27.3.1.3");
+		return not_canonical(kGuestGdtrBase) || not_canonical(kGuestIdtrBase) ||
+		       has(kGuestGdtrLimit, kBeyond64Kib, "bits 31:16 must be 0") ||
+		       has(kGuestIdtrLimit, kBeyond64Kib, "bits 31:16 must be 0");
+	}
+
+	// SDM Vol. 3C, 27.3.1.4
+	bool rip_and_rflags()
+	{
+		using namespace vregcache;
+		bool code_64 = ia32e() && (rights(Segment::kCs) & access_rights::kLong);
+		section("27.3.1.4");
+		return (code_64 ? not_canonical(kGuestRip)
+				: has(kGuestRip, kHighHalf, "bits 63:32 must be 0 outside 64-bit mode")) ||
+		       has(kGuestRflags, rflags::kReserved, "reserved bits must be 0") ||
+		       lacks(kGuestRflags, rflags::kFixed, "bit 1 must be 1") ||
+		       ((ia32e() || !protected_mode()) &&
+			has(kGuestRflags, rflags::kVm, "VM must be 0 in IA-32e mode and in real mode")) ||
+		       (injected::is(event(), injected::kExternalInterrupt) &&
+			lacks(kGuestRflags, rflags::kIf, "IF must be 1 where an external interrupt is injected"));
+	}
+
+	// SDM Vol. 3C, 27.3.1.5
+	bool activity()
+	{
+		using namespace vregcache;
+		constexpr u64 kActive = 0, kHlt = 1, kShutdown = 2, kWaitForSipi = 3;
+		u64 state = get(kGuestActivityState);
+		section("27.3.1.5");
+		if (state == kActive)
+			return false;
+		// Bits 8:6 of IA32_VMX_MISC: the states that the processor has.
+		if (state > kWaitForSipi || !(facts().misc >> (5 + state) & 1))
+			return breaks(kGuestActivityState, "the processor has no such state");
+		if (state == kHlt && dpl(Segment::kSs) != 0)
+			return conflicts(kGuestActivityState, "HLT is for DPL 0 of SS", kGuestSsAccessRights);
+		if (get(kGuestInterruptibilityState) & (kBlockingBySti | kBlockingByMovSs))
+			return conflicts(kGuestActivityState, "blocking by STI or MOV SS needs the active state",
+					 kGuestInterruptibilityState);
+		if (!(event() & injected::kValid))
+			return false;
+		if ((state == kHlt && !wakes_from_hlt()) || (state == kShutdown && !wakes_from_shutdown()) ||
+		    state == kWaitForSipi)
+			return conflicts(kGuestActivityState, "the injected event does not end this state",
+					 kVmEntryInterruptionInformation);
+		return false;
+	}
+
+	bool is_exception(u32 number) const
+	{
+		return injected::is(event(), injected::kHardwareException) && injected::vector(event()) == number;
+	}
+	bool is_monitor_trap() const
+	{
+		return injected::is(event(), injected::kOtherEvent) && injected::vector(event()) == 0;
+	}
+	bool wakes_from_hlt() const
+	{
+		return injected::is(event(), injected::kExternalInterrupt) || injected::is(event(), injected::kNmi) ||
+		       is_exception(vector::kDebug) || is_exception(vector::kMachineCheck) || is_monitor_trap();
+	}
+	bool wakes_from_shutdown() const
+	{
+		return injected::is(event(), injected::kNmi) || is_exception(vector::kMachineCheck);
+	}
+
+	// SDM Vol. 3C, 27.3.1.5
+	bool interruptibility()
+	{
+		using namespace vregcache;
+		constexpr u64 kReserved = ~u64{0x1f}, kShadows = kBlockingBySti | kBlockingByMovSs;
+		u64 state = get(kGuestInterruptibilityState);
+		section("27.3.1.5");
+		if (has(kGuestInterruptibilityState, kReserved, "reserved bits must be 0"))
+			return true;
+		if ((state & kShadows) == kShadows)
+			return breaks(kGuestInterruptibilityState, "STI and MOV SS cannot both block");
+		if ((state & kBlockingBySti) && !(get(kGuestRflags) & rflags::kIf))
+			return conflicts(kGuestInterruptibilityState, "without RFLAGS.IF, STI cannot block",
+					 kGuestRflags);
+		return (injected::is(event(), injected::kExternalInterrupt) &&
+			has(kGuestInterruptibilityState, kShadows,
+			    "an injected external interrupt must not be blocked")) ||
+		       blocked_nmi() ||
+		       has(kGuestInterruptibilityState, kBlockingBySmi, "SMIs are blocked in SMM only") ||
+		       ((state & kEnclave) &&
+			has(kGuestInterruptibilityState, kBlockingByMovSs, "in an enclave MOV SS does not block"));
+	}
+
+	bool blocked_nmi()
+	{
+		using namespace vregcache;
+		section("27.3.1.5");
+		if (!injected::is(event(), injected::kNmi))
+			return false;
+		return has(kGuestInterruptibilityState, kBlockingByMovSs,
+			   "an injected NMI must not be blocked by MOV SS") ||
+		       ((get(kPinBasedControls) & pin::kVirtualNmis) &&
+			has(kGuestInterruptibilityState, kBlockingByNmi,
+			    "an injected virtual NMI must not be blocked by an NMI"));
+	}
+
+	// SDM Vol. 3C, 27.3.1.5
+	bool pending_debug_exceptions()
+	{
+		using namespace vregcache;
+		constexpr u64 kSingleStep = 1u << 14, kShadows = kBlockingBySti | kBlockingByMovSs, kHlt = 1;
+		u64 defined = 0xf | 1u << 12 | kSingleStep | (facts().rtm ? 1u << 16 : 0) |
+			      (facts().bus_lock_detection ? 1u << 11 : 0);
+		section("27.3.1.5");
+		if (has(kGuestPendingDebugExceptions, ~defined, "reserved bits must be 0"))
+			return true;
+		if (!(get(kGuestInterruptibilityState) & kShadows) && get(kGuestActivityState) != kHlt)
+			return false;
+		bool steps = (get(kGuestRflags) & rflags::kTf) && !(get(kGuestIa32Debugctl) & kBranchTrap);
+		return steps ? lacks(kGuestPendingDebugExceptions, kSingleStep,
+				     "with a blocked instruction boundary BS must be 1 where RFLAGS.TF steps instructions")
+			     : has(kGuestPendingDebugExceptions, kSingleStep,
+				   "with a blocked instruction boundary BS must be 0 where RFLAGS.TF steps no instructions");
+	}
+
+	// SDM Vol. 3C, 27.3.1.5.  A shadow VMCS is what it could point to, and there is none.
+	bool link_pointer()
+	{
+		section("27.3.1.5");
+		return differs(vregcache::kVmcsLinkPointer, ~u64{0}, "there is no VMCS to link to");
+	}
+
+	// SDM Vol. 3C, 27.3.1.6
+	bool pdptes()
+	{
+		using namespace vregcache;
+		constexpr u64 kPresent = 1, kReserved = 0x1e6;
+		section("27.3.1.6");
+		if (!paging() || !(get(kGuestCr4) & cr4::kPae) || ia32e() || !execution(secondary::kEpt))
+			return false;
+		for (AnyField entry :
+		     {AnyField(kGuestPdpte0), AnyField(kGuestPdpte1), AnyField(kGuestPdpte2), AnyField(kGuestPdpte3)}) {
+			if ((get(entry) & kPresent) &&
+			    has(entry, kReserved | beyond_physical(), "where it is present, reserved bits must be 0"))
+				return true;
+		}
+		return false;
+	}
+};
+
+}  // namespace
