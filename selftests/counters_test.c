@@ -3,10 +3,11 @@
 #include "lib/harness.h"
 #include "lib/counters.h"
 #include "lib/modes.h"
+#include "lib/rounds.h"
 #include "lib/vm.h"
 
-#define CPUID_EXITS	1000
-#define OUT_EXITS	200
+#define CPUID_EXITS	rounds(1000)
+#define OUT_EXITS	rounds(200)
 
 FIXTURE(counters) {
 	struct vm vm;

@@ -203,7 +203,7 @@ static long pages_pinned(void)
 	return counter_in("/proc/vmstat", "nr_foll_pin_acquired") - counter_in("/proc/vmstat", "nr_foll_pin_released");
 }
 
-#define LIVES		rounds(64)
+#define LIVES		(2 * rounds(32))
 #define MEMORY_TABLE	"/sys/kernel/debug/vregcache/memory"
 
 /* What the module has allocated, exactly. */

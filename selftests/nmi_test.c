@@ -190,7 +190,7 @@ static void check_interruptions(struct __test_metadata *_metadata, struct _test_
 	ASSERT_EQ(KVM_EXIT_INTR, self->ended)
 		TH_LOG("the guest stopped, for register %u", failed_at);
 	EXPECT_EQ(request->count, request->handled);
-	EXPECT_LE(request->count / 2, request->in_guest);
+	EXPECT_LE(request->count / 3, request->in_guest);
 	EXPECT_EQ(0, request->elsewhere);
 	EXPECT_EQ((uint64_t)REGISTERS * request->in_guest, request->registers);
 	EXPECT_EQ(0, request->differences)

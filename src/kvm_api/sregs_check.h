@@ -3,8 +3,7 @@
 // several ioctls set together.
 #pragma once
 
-#include "vmx/explain/entry_failure.h"
-#include "vcpu/control_register.h"
+#include "vcpu/guest_state.h"
 
 namespace {
 
@@ -15,98 +14,11 @@ struct SegmentsToSet {
 	const SegmentState& operator[](Segment which) const { return segment[static_cast<u8>(which)]; }
 };
 
-// The fields as VM-entry would find them, if they were set.
-class FieldsToSet {
- public:
-	FieldsToSet(const kvm_sregs& sregs, const SegmentsToSet& segments, u64 rflags)
-	    : sregs_(sregs), segments_(segments), rflags_(rflags)
-	{}
-
-	Result<u64> vmread(u32 encoding) const
-	{
-		for (u8 s = 0; s < vregcache::kSegmentCount; s++) {
-			const SegmentFields fields(static_cast<Segment>(s));
-			const SegmentState& state = segments_.segment[s];
-			if (encoding == fields.selector.encoding)
-				return u64{state.selector};
-			if (encoding == fields.base.encoding)
-				return u64{state.base};
-			if (encoding == fields.limit.encoding)
-				return u64{state.limit};
-			if (encoding == fields.access_rights.encoding)
-				return u64{state.access_rights};
-		}
-		switch (encoding) {
-		case AnyField(vregcache::kGuestGdtrBase).encoding:
-			return u64{sregs_.gdt.base};
-		case AnyField(vregcache::kGuestGdtrLimit).encoding:
-			return u64{sregs_.gdt.limit};
-		case AnyField(vregcache::kGuestIdtrBase).encoding:
-			return u64{sregs_.idt.base};
-		case AnyField(vregcache::kGuestIdtrLimit).encoding:
-			return u64{sregs_.idt.limit};
-		case AnyField(vregcache::kGuestCr0).encoding:
-			return u64{sregs_.cr0};
-		case AnyField(vregcache::kGuestRflags).encoding:
-			return rflags_;
-		case AnyField(vregcache::kVmEntryControls).encoding:
-			return sregs_.efer & efer::kLma ? u64{entry_control::kIa32eMode} : u64{0};
-		case AnyField(vregcache::kPrimaryProcessorBasedControls).encoding:
-			return u64{g_vmx.controls.primary};
-		case AnyField(vregcache::kSecondaryProcessorBasedControls).encoding:
-			return u64{g_vmx.controls.secondary};
-		default:
-			return Error::kNoRegister;
-		}
-	}
-
- private:
-	const kvm_sregs& sregs_;
-	const SegmentsToSet& segments_;
-	u64 rflags_;
-};
-
-inline EntryFinding find_in_segments(const kvm_sregs& sregs, const SegmentsToSet& segments, u64 rflags)
-{
-	EntryFacts facts;
-	// The CPU's, not those of the guest's CPUID: LGDT and WRFSBASE take any address that the CPU takes, without an exit.
-	facts.physical_bits = g_vmx.physical_bits;
-	facts.linear_bits = g_vmx.linear_bits;
-	const FieldsToSet fields(sregs, segments, rflags);
-	GuestChecks<FieldsToSet> checks(fields, facts);
-	checks.find_in_segments();
-	return checks.finding();
-}
+inline EntryFinding find_in_segments(const kvm_sregs& sregs, const SegmentsToSet& segments, u64 rflags);
 
 // False: VM-entry would fail whatever the other ioctls set.  RFLAGS.VM is KVM_SET_REGS's, so both of its values are tried.
-inline bool can_hold_segments(const Vcpu& vcpu, const kvm_sregs& sregs, const SegmentsToSet& segments)
-{
-	const EntryFinding finding = find_in_segments(sregs, segments, rflags::kFixed);
-	if (!finding.found())
-		return true;
-	if ((sregs.cr0 & cr0::kPe) && !(sregs.efer & efer::kLma) &&
-	    !find_in_segments(sregs, segments, rflags::kFixed | rflags::kVm).found())
-		return true;
-	log_finding(vcpu.id, "KVM_SET_SREGS refused", finding);
-	return false;
-}
+inline bool can_hold_segments(const Vcpu& vcpu, const kvm_sregs& sregs, const SegmentsToSet& segments);
 
-inline bool can_hold(const Vcpu& vcpu, const kvm_regs& regs)
-{
-	const long long above = static_cast<long long>(regs.rip) >> vcpu.model.linear_bits;
-	if (regs.rflags & rflags::kReserved) {
-		vrc_host_error("vCPU %u: KVM_SET_REGS refused; SDM Vol. 3C, 27.3.1.4: RFLAGS is %#llx, reserved bits "
-			       "must be 0 (mask %#llx)",
-			       vcpu.id, u64{regs.rflags}, rflags::kReserved);
-		return false;
-	}
-	if (above != 0 && above != -1) {
-		vrc_host_error("vCPU %u: KVM_SET_REGS refused; SDM Vol. 3C, 27.3.1.4: RIP is %#llx, bits 63:%u must be "
-			       "identical",
-			       vcpu.id, u64{regs.rip}, vcpu.model.linear_bits);
-		return false;
-	}
-	return true;
-}
+inline bool can_hold(const Vcpu& vcpu, const kvm_regs& regs);
 
 }  // namespace

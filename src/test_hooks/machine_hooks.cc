@@ -5,6 +5,7 @@
 
 #include "test_hooks/machine_hooks.h"
 #include "vcpu/guest_sample.h"
+#include "vcpu/vcpu_load.h"
 
 namespace vregcache {
 

@@ -2,163 +2,37 @@
 // CR0, CR4 and EFER of the guest: which values it may load, and what a change brings with it.
 #pragma once
 
-#include "vcpu/cpuid.h"
-#include "vcpu/page_walk.h"
+#include "vcpu/guest_state.h"
 
 namespace {
 
-inline bool is_valid_cr0(u64 value)
-{
-	if (value >> 32)
-		return false;
-	if ((value & cr0::kNw) && !(value & cr0::kCd))
-		return false;
-	return !(value & cr0::kPg) || (value & cr0::kPe);
-}
-
-// The VM-entry control for it follows at VM-entry (reconcile.h).
-inline Result<void> set_long_mode(Vcpu& vcpu, const LoadedVmcs& vmcs, bool on)
-{
-	u64 value = VREGCACHE_TRY(vcpu.cache.read<Reg::kEfer>(vmcs));
-	vcpu.cache.write<Reg::kEfer>(vmcs, on ? value | efer::kLma : value & ~efer::kLma);
-	return {};
-}
+inline bool is_valid_cr0(u64 value);
 
 // PAE paging keeps four entries in registers, which MOV to CR0, CR3 and CR4 load from memory (SDM Vol. 3A, 4.4.1).
 // False: one of them has a reserved bit set, or is not in memory; nothing has changed.  Takes the memory lock.
-inline Result<bool> load_pdptes(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 cr3)
-{
-	constexpr u64 kPresent = 1, kReserved = 0x1e6;
-	vregcache::Pdptes pdptes;
-	MemoryGuard guard(vcpu.vm->host);
-	for (u32 i = 0; i < 4; i++) {
-		const u8* memory = vcpu.vm->memory.at((cr3 & 0xffffffe0) + u64{8} * i);
-		if (!memory)
-			return false;
-		u64& entry = pdptes.entry[i];
-		__builtin_memcpy(&entry, memory, sizeof(entry));
-		if ((entry & kPresent) && (entry & (kReserved | vcpu.model.beyond_physical())))
-			return false;
-	}
-	write_pdptes(vcpu.cache, vmcs, pdptes);
-	vcpu.due &= ~Vcpu::kPdptesNotLoaded;
-	return true;
-}
+inline Result<bool> load_pdptes(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 cr3);
 
-inline Result<bool> load_pdptes(Vcpu& vcpu, const LoadedVmcs& vmcs)
-{
-	u64 cr3 = VREGCACHE_TRY(vcpu.cache.read<Reg::kCr3>(vmcs));
-	return load_pdptes(vcpu, vmcs, cr3);
-}
-
-// False: #GP(0).  CS.L must be 0 for a change of IA-32e mode, and TR must have a busy 32-bit TSS to activate it (SDM Vol. 3A,
-// 10.8.5 and 4.1.2).
-inline Result<bool> may_switch_long_mode(Vcpu& vcpu, const LoadedVmcs& vmcs, bool on)
-{
-	using namespace vregcache::access_rights;
-	constexpr u32 kBusyTss = 11;
-	u64 cs = VREGCACHE_TRY(vcpu.cache.read(vmcs, segment_register(Segment::kCs, SegmentPart::kAccessRights)));
-	if (cs & kLong)
-		return false;
-	if (!on)
-		return true;
-	u64 tr = VREGCACHE_TRY(vcpu.cache.read(vmcs, segment_register(Segment::kTr, SegmentPart::kAccessRights)));
-	return (tr & kTypeMask) == kBusyTss;
-}
+inline Result<bool> load_pdptes(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
 // MOV to CR0, LMSW.  False: #GP(0), and nothing has changed.
-inline Result<bool> load_cr0(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)
-{
-	if (!is_valid_cr0(value))
-		return false;
-	value = (value & cr0::kDefined) | cr0::kEt;
-	constexpr u64 kLoadsPdptes = cr0::kPg | cr0::kCd | cr0::kNw;
-	u64 changed = (VREGCACHE_TRY(host_owned_cr0<kLoadsPdptes>(vcpu, vmcs)) ^ value) & kLoadsPdptes;
-	if (changed) {
-		u64 features = VREGCACHE_TRY(vcpu.cache.read<Reg::kEfer>(vmcs));
-		u64 control = VREGCACHE_TRY(host_owned_cr4<cr4::kPae>(vcpu, vmcs));
-		bool paging = value & cr0::kPg;
-		if (features & efer::kLme) {
-			if (changed & cr0::kPg) {
-				if ((paging && !(control & cr4::kPae)) ||
-				    !VREGCACHE_TRY(may_switch_long_mode(vcpu, vmcs, paging)))
-					return false;
-				VREGCACHE_TRY(set_long_mode(vcpu, vmcs, paging));
-			}
-		} else if (paging && (control & cr4::kPae) && !VREGCACHE_TRY(load_pdptes(vcpu, vmcs))) {
-			return false;
-		}
-	}
-	GuestCr0::write(vcpu.cache, vmcs, cr0_share(), value);
-	return true;
-}
+inline Result<bool> load_cr0(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value);
 
 // CR4 decides which state the guest can reach besides the VMCS's.
 constexpr u64 kCr4Followed = cr4::kOsxsave | cr4::kPke;
 
-inline void follow_cr4(Vcpu& vcpu, u64 value)
-{
-	vcpu.entry.xcr0_in_use = g_vmx.facts.xsave && (value & cr4::kOsxsave);
-	// XRSTOR reaches PKRU without CR4.PKE.
-	vcpu.entry.pkru_in_use = g_vmx.facts.pku &&
-				 ((value & cr4::kPke) || (vcpu.entry.xcr0_in_use && (vcpu.entry.xcr0 & xcr0::kPkru)));
-}
+inline void follow_cr4(Vcpu& vcpu, u64 value);
 
 // MOV to CR4.  False: #GP(0), and nothing has changed.
-inline Result<bool> load_cr4(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)
-{
-	if (value & ~vcpu.model.cr4)
-		return false;
-	u64 old = VREGCACHE_TRY(guest_cr4(vcpu, vmcs));
-	u64 changed = old ^ value;
-	if (VREGCACHE_TRY(in_long_mode(vcpu, vmcs))) {
-		if (!(value & cr4::kPae) || (changed & cr4::kLa57))
-			return false;
-	} else if ((value & cr4::kPae) && (changed & (cr4::kPae | cr4::kPse | cr4::kPge | cr4::kSmep)) &&
-		   VREGCACHE_TRY(host_owned_cr0<cr0::kPg>(vcpu, vmcs)) && !VREGCACHE_TRY(load_pdptes(vcpu, vmcs))) {
-		return false;
-	}
-	GuestCr4::write(vcpu.cache, vmcs, cr4_share(vcpu), value);
-	follow_cr4(vcpu, value);
-	return true;
-}
+inline Result<bool> load_cr4(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value);
 
 // MOV to CR3, where the guest's physical addresses are narrower than the CPU's.  False: #GP(0), and nothing has changed.
-inline Result<bool> load_cr3(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)
-{
-	bool long_mode = VREGCACHE_TRY(in_long_mode(vcpu, vmcs));
-	if (long_mode && (value & vcpu.model.beyond_physical()))
-		return false;
-	bool pae = !long_mode && VREGCACHE_TRY(host_owned_cr0<cr0::kPg>(vcpu, vmcs)) &&
-		   VREGCACHE_TRY(host_owned_cr4<cr4::kPae>(vcpu, vmcs));
-	if (pae && !VREGCACHE_TRY(load_pdptes(vcpu, vmcs, value)))
-		return false;
-	vcpu.cache.write<Reg::kCr3>(vmcs, value);
-	return true;
-}
+inline Result<bool> load_cr3(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value);
 
 // WRMSR of EFER.  False: #GP(0), and nothing has changed.
-inline Result<bool> load_efer(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)
-{
-	if (value & ~vcpu.model.efer)
-		return false;
-	u64 old = VREGCACHE_TRY(vcpu.cache.read<Reg::kEfer>(vmcs));
-	if (((old ^ value) & efer::kLme) && VREGCACHE_TRY(host_owned_cr0<cr0::kPg>(vcpu, vmcs)))
-		return false;
-	// Software cannot write LMA.
-	vcpu.cache.write<Reg::kEfer>(vmcs, (value & ~efer::kLma) | (old & efer::kLma));
-	return true;
-}
+inline Result<bool> load_efer(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value);
 
 // KVM_SET_MSRS of EFER.  Ioctls may come in any order, so VM-entry checks it against CR0 and CR4.  False: the guest's CPUID
 // does not announce a bit.
-inline Result<bool> set_efer(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)
-{
-	if (value & ~vcpu.model.efer)
-		return false;
-	u64 old = VREGCACHE_TRY(vcpu.cache.read<Reg::kEfer>(vmcs));
-	vcpu.cache.write<Reg::kEfer>(vmcs, (value & ~efer::kLma) | (old & efer::kLma));
-	return true;
-}
+inline Result<bool> set_efer(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value);
 
 }  // namespace

@@ -2,29 +2,11 @@
 // The guest's registers for a handler of an NMI or interrupt that the guest has been left for.
 #pragma once
 
-#include "vcpu/transition.h"
+#include "vcpu/vcpu.h"
 
 namespace {
 
 // While pmi_in_guest(), on the vCPU's CPU: the cache is at rest, and its VMCS is the current one.
-inline PinnedVmcs begin_pmi_access(Vcpu& vcpu)
-{
-	PinnedVmcs vmcs(vcpu.access());
-	tell_exception(vcpu, vmcs);
-	return vmcs;
-}
+inline PinnedVmcs begin_pmi_access(Vcpu& vcpu);
 
 }  // namespace
-
-extern "C" int vrc_vcpu_pmi_sample(struct vrc_vcpu* handle, vrc_u64* rip, vrc_bool* user)
-{
-	Vcpu& vcpu = vcpu_of(handle);
-	PinnedVmcs vmcs = begin_pmi_access(vcpu);
-	Result<u64> address = vcpu.cache.read<Reg::kRip>(vmcs);
-	Result<u32> level = privilege_level(vcpu, vmcs);
-	if (!address.ok() || !level.ok())
-		return -EIO;
-	*rip = address.value();
-	*user = level.value() == 3;
-	return 0;
-}

@@ -17,19 +17,7 @@ enum class ExitEnd : u8 {
 #undef VRC_ENUMERATOR
 };
 
-VREGCACHE_COLD void tell_vm_entry(const Vcpu& vcpu)
-{
-	vrc_trace_entry entry = {};
-	entry.vcpu = vcpu.id;
-	entry.available = vcpu.cache.available().bits();
-	entry.dirty = vcpu.cache.dirty().bits();
-	entry.rip = vcpu.cache.peek(Reg::kRip);
-	if (vcpu.event.pending()) {
-		entry.event = vcpu.event.information.word;
-		entry.error_code = vcpu.event.error_code;
-	}
-	vrc_trace_vm_entry(&entry);
-}
+void tell_vm_entry(const Vcpu& vcpu);
 
 [[gnu::always_inline]] inline void trace_vm_entry(const Vcpu& vcpu)
 {
@@ -37,24 +25,7 @@ VREGCACHE_COLD void tell_vm_entry(const Vcpu& vcpu)
 		tell_vm_entry(vcpu);
 }
 
-[[maybe_unused]] VREGCACHE_COLD void tell_vm_exit(const Vcpu& vcpu, u32 reason, ExitEnd next)
-{
-	auto peek = [&vcpu](Reg reg) { return vcpu.cache.peek(reg); };
-	vrc_trace_exit exit = {};
-	exit.vcpu = vcpu.id;
-	exit.reason = reason;
-	exit.next = static_cast<u32>(next);
-	exit.available = vcpu.cache.available().bits();
-	exit.dirty = vcpu.cache.dirty().bits();
-	exit.rip = peek(Reg::kRip);
-	exit.qualification = peek(Reg::kExitQualification);
-	exit.guest_physical = peek(Reg::kGuestPhysicalAddress);
-	exit.interruption = static_cast<u32>(peek(Reg::kExitInterruptionInformation));
-	exit.interruption_error = static_cast<u32>(peek(Reg::kExitInterruptionErrorCode));
-	exit.vectoring = static_cast<u32>(peek(Reg::kIdtVectoringInformation));
-	exit.length = static_cast<u32>(peek(Reg::kExitInstructionLength));
-	vrc_trace_vm_exit(&exit);
-}
+void tell_vm_exit(const Vcpu& vcpu, u32 reason, ExitEnd next);
 
 // @end_of says what follows, asked only if somebody listens.
 template <class EndOf>

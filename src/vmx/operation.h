@@ -5,7 +5,6 @@
 // list of those that it must clear before VMXOFF, and a VMCS that moves is cleared on the CPU that it leaves.
 #pragma once
 
-#include "machine.h"
 #include "vmx/capability.h"
 #include "vmx/raw_vmx.h"
 #include "instrument/trace.h"
@@ -192,118 +191,8 @@ class Vmcs {
 	Vmcs* previous_ = nullptr;
 };
 
-inline void free_per_cpu()
-{
-	for (unsigned cpu = 0; g_per_cpu && cpu < vrc_host_cpu_limit(); cpu++) {
-		if (g_per_cpu[cpu].vmxon_region)
-			vrc_host_free_page(g_per_cpu[cpu].vmxon_region);
-	}
-	vrc_host_free(g_per_cpu);
-	g_per_cpu = nullptr;
-}
-
-inline int allocate_per_cpu()
-{
-	g_per_cpu = static_cast<PerCpu*>(vrc_host_alloc(sizeof(PerCpu) * vrc_host_cpu_limit()));
-	if (!g_per_cpu)
-		return -ENOMEM;
-	for (unsigned cpu = 0; cpu < vrc_host_cpu_limit(); cpu++) {
-		u32* region = static_cast<u32*>(vrc_host_alloc_page());
-		if (!region) {
-			free_per_cpu();
-			return -ENOMEM;
-		}
-		region[0] = g_vmx.revision;
-		g_per_cpu[cpu].vmxon_region = region;
-	}
-	return 0;
-}
-
-inline void remember_host_constants(PerCpu& cpu)
-{
-	cpu.star = rdmsr(msr::kStar);
-	cpu.lstar = rdmsr(msr::kLstar);
-	cpu.cstar = rdmsr(msr::kCstar);
-	cpu.sfmask = rdmsr(msr::kSfmask);
-	if (g_vmx.facts.rdtscp)
-		cpu.tsc_aux = rdmsr(msr::kTscAux);
-	// Not the limits that are there now: an earlier user of VMX may have left those of a VM-exit.
-	cpu.gdtr = {VRC_GDT_LIMIT, read_gdtr().base};
-	cpu.idtr = {VRC_IDT_LIMIT, read_idtr().base};
-}
+inline void free_per_cpu();
 
 }  // namespace
 
-extern "C" int vrc_init(vrc_bool unsafe_allowed)
-{
-	if (int error = detect_vmx(unsafe_allowed))
-		return error;
-	return allocate_per_cpu();
-}
-
 extern "C" void vrc_exit(void) { free_per_cpu(); }
-
-extern "C" int vrc_cpu_enable(void)
-{
-	PerCpu& cpu = this_cpu();
-	if (cpu.given_up)
-		return 0;
-	if (read_hardware_cr4() & cr4::kVmxe)
-		return refuse_vmx_in_use();
-	remember_host_constants(cpu);
-	vrc_host_set_cr4_vmxe(true);
-	if (!vmxon(vrc_host_physical(cpu.vmxon_region)).ok()) {
-		vrc_host_set_cr4_vmxe(false);
-		vrc_host_error(
-			"VMXON failed on CPU %u: its firmware has disabled VMX, or it differs from the first CPU",
-			vrc_host_cpu());
-		return -EIO;
-	}
-	// What an earlier user of VMX left in the TLBs under EPT must not be seen by our guests (SDM Vol. 3C, 29.4.3.4).
-	if (!invept(InveptType::kAllContexts, 0).ok())
-		vrc_host_warn("INVEPT of all contexts failed");
-	set_current_vmcs(kNoCurrentVmcs);
-	cpu.vmxons++;
-	cpu.on = true;
-	return 0;
-}
-
-extern "C" void vrc_cpu_disable(void)
-{
-	PerCpu& cpu = this_cpu();
-	if (!cpu.on)
-		return;
-	while (cpu.loaded)
-		cpu.loaded->clear_here();
-	cpu.on = false;
-	if (!vmxoff().ok())
-		vrc_host_warn("VMXOFF failed");
-	vrc_host_set_cr4_vmxe(false);
-}
-
-extern "C" vrc_bool vrc_cpu_is_busy(void)
-{
-	for (const Vmcs* vmcs = this_cpu().loaded; vmcs; vmcs = vmcs->next()) {
-		if (vmcs->may_be_used_here())
-			return true;
-	}
-	return false;
-}
-
-extern "C" void vrc_cpu_give_up(void)
-{
-	vrc_cpu_disable();
-	this_cpu().given_up = true;
-}
-
-extern "C" int vrc_cpu_state(void)
-{
-	const PerCpu& cpu = this_cpu();
-	return cpu.on ? 0 : cpu.given_up ? -EIO : -EAGAIN;
-}
-
-extern "C" void vrc_cpu_row(unsigned int number, struct vrc_cpu_row* row)
-{
-	const PerCpu& cpu = g_per_cpu[number];
-	*row = {cpu.on, cpu.vmxons, cpu.loaded_count};
-}

@@ -1,5 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
-// All C++ of the module, as it is.
+// All C++ of the module, as it is, and which tokens its own functions ask for.
 #include "privileged_instructions.h"
 
 #include <module.cc>  // NOLINT(bugprone-suspicious-include)
+
+namespace {
+
+// Does the call compile with this token?
+template <class Token>
+concept Crosses = requires(Vcpu& vcpu, Token& token) { cross(vcpu, token); };
+static_assert(Crosses<const PinnedVmcs> && !Crosses<const LoadedVmcs> && !Crosses<Vcpu>);
+
+template <class Token>
+concept PreparesEntry = requires(Vcpu& vcpu, Token& token) { prepare_entry(vcpu, token, 0); };
+static_assert(PreparesEntry<const PinnedVmcs> && !PreparesEntry<const LoadedVmcs>);
+
+template <class Token>
+concept Injects = requires(Vcpu& vcpu, Token& token) { vcpu.event.inject(token, vcpu.controls, true); };
+static_assert(Injects<const PinnedVmcs> && !Injects<const LoadedVmcs>);
+
+// One VM-entry asks for more than a token: what else the task has to do was looked at, with interrupts off.
+template <class Token>
+concept Enters = requires(Vcpu& vcpu, Token& token, Exit& exit) { enter_once(vcpu, token, exit); };
+static_assert(Enters<EntryScope> && !Enters<const PinnedVmcs>);
+
+}  // namespace

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "vmx/architecture.h"
-#include "vmx/controls.h"
+#include "vmx/control_bits.h"
 #include "vmx/explain/field_name.h"
 
 namespace {

@@ -2,120 +2,17 @@
 // Why VM-entry failed, in words, for the log.
 #pragma once
 
-#include "vmx/capability.h"
 #include "vmx/explain/entry_check.h"
-#include "vmx/exit_reason.h"
-#include "vmx/instructions.h"
-#include "vmx/explain/vm_instruction_error.h"
 
 namespace {
 
-// The fields as the VMCS has them: the cache is not asked, and its counters do not count this.
-struct RawFields {
-	Result<u64> vmread(u32 encoding) const { return ::vmread(encoding); }
-};
-
-inline AllowedSettings allowed_settings(u32 capability_msr)
-{
-	u64 capability = rdmsr(capability_msr);
-	return {static_cast<u32>(capability), static_cast<u32>(capability >> 32)};
-}
-
-inline EntryFacts entry_facts()
-{
-	constexpr u64 kTrueControls = u64{1} << 55;
-	constexpr u32 kRtm = 1u << 11, kBusLockDetection = 1u << 24;
-	EntryFacts facts;
-	facts.basic = rdmsr(msr::kVmxBasic);
-	bool exact = facts.basic & kTrueControls;
-	facts.pin_based = allowed_settings(exact ? msr::kVmxTruePinbased : msr::kVmxPinbased);
-	facts.primary = allowed_settings(exact ? msr::kVmxTrueProcbased : msr::kVmxProcbased);
-	facts.secondary = allowed_settings(msr::kVmxProcbased2);
-	facts.vm_exit = allowed_settings(exact ? msr::kVmxTrueExit : msr::kVmxExit);
-	facts.vm_entry = allowed_settings(exact ? msr::kVmxTrueEntry : msr::kVmxEntry);
-	facts.cr0_fixed0 = g_vmx.cr0_fixed0;
-	facts.cr0_fixed1 = g_vmx.cr0_fixed1;
-	facts.cr4_fixed0 = g_vmx.cr4_fixed0;
-	facts.cr4_fixed1 = g_vmx.cr4_fixed1;
-	facts.misc = rdmsr(msr::kVmxMisc);
-	facts.ept_vpid = rdmsr(msr::kVmxEptVpid);
-	facts.physical_bits = g_vmx.physical_bits;
-	facts.linear_bits = g_vmx.linear_bits;
-	CpuidResult features = cpuid(7);
-	facts.rtm = features.ebx & kRtm;
-	facts.bus_lock_detection = features.ecx & kBusLockDetection;
-	return facts;
-}
-
 // @what: the operation that failed.
-inline void log_finding(u32 vcpu, const char* what, const EntryFinding& finding)
-{
-	const char* name = field_name(finding.field);
-	if (!finding.operand_name) {
-		vrc_host_error("vCPU %u: %s; SDM Vol. 3C, %s: %s is %#llx, %s", vcpu, what, finding.section, name,
-			       finding.value, finding.rule);
-		return;
-	}
-	vrc_host_error("vCPU %u: %s; SDM Vol. 3C, %s: %s is %#llx, %s (%s %#llx)", vcpu, what, finding.section, name,
-		       finding.value, finding.rule, finding.operand_name, finding.operand);
-}
-
-inline void log_failed_entry(u32 vcpu, const char* what, const EntryFinding& finding)
-{
-	if (finding.found())
-		log_finding(vcpu, what, finding);
-	else
-		vrc_host_error("vCPU %u: %s; an unknown check: the module's own checks find no invalid field", vcpu,
-			       what);
-}
+inline void log_finding(u32 vcpu, const char* what, const EntryFinding& finding);
 
 // VMLAUNCH or VMRESUME ended with VMfailValid.  The VMCS is current, and has the event that was to be injected.
-VREGCACHE_COLD inline void explain_vm_fail(u32 vcpu, u32 error)
-{
-	EntryFinding finding;
-	if (error == vm_instruction_error::kInvalidControl) {
-		finding = find_invalid_control(RawFields(), entry_facts());
-	} else if (error == vm_instruction_error::kInvalidHostState) {
-		finding = find_invalid_host_state(RawFields(), entry_facts());
-	} else {
-		vrc_host_error("vCPU %u: VM-entry failed: %s (VM-instruction error %u)", vcpu,
-			       vm_instruction_error_text(error), error);
-		return;
-	}
-	log_failed_entry(vcpu,
-			 error == vm_instruction_error::kInvalidControl
-				 ? "VM-entry failed: a control field is invalid (VM-instruction error 7)"
-				 : "VM-entry failed: a host-state field is invalid (VM-instruction error 8)",
-			 finding);
-}
+void explain_vm_fail(u32 vcpu, u32 error);
 
 // VM-entry failed while it loaded the guest (exit reason bit 31); likewise.
-VREGCACHE_COLD inline void explain_entry_failure_exit(u32 vcpu, u32 reason, u64 qualification)
-{
-	constexpr u32 kMachineCheck = 41;
-	switch (reason & kBasicExitReasonMask) {
-	case static_cast<u32>(ExitReason::kInvalidGuestState):
-		log_failed_entry(vcpu, "VM-entry failed: the guest's state is invalid (exit reason 33)",
-				 find_invalid_guest_state(RawFields(), entry_facts(), qualification));
-		return;
-	case static_cast<u32>(ExitReason::kMsrLoading):
-		vrc_host_error(
-			"vCPU %u: VM-entry failed: an MSR could not be loaded (exit reason 34); SDM Vol. 3C, 27.4: entry "
-			"%llu of the VM-entry MSR-load area, which has %llu",
-			vcpu, qualification,
-			RawFields().vmread(AnyField(vregcache::kVmEntryMsrLoadCount).encoding).value_or(0));
-		return;
-	case kMachineCheck:
-		vrc_host_error(
-			"vCPU %u: VM-entry failed: a machine check came during it (exit reason 41); SDM Vol. 3C, 27.9",
-			vcpu);
-		return;
-	default:
-		vrc_host_error(
-			"vCPU %u: VM-entry failed: exit reason %#x, which the SDM does not list, qualification %#llx",
-			vcpu, reason, qualification);
-		return;
-	}
-}
+void explain_entry_failure_exit(u32 vcpu, u32 reason, u64 qualification);
 
 }  // namespace

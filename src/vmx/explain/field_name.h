@@ -2,8 +2,6 @@
 // VMCS fields by the SDM's names (Vol. 3C, 25.4 to 25.9), for messages.
 #pragma once
 
-#include <vregcache/vmcs_fields.h>
-
 #include "vmx/types.h"
 
 namespace {

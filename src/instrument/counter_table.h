@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0
+// The counters of all vCPUs, added up for debugfs.
+#pragma once
+
+#include "instrument/counters.h"
+
+namespace {
+
+inline void register_counters(Counters& counters);
+
+// What they have counted stays in the sum.
+inline void unregister_counters(Counters& counters);
+
+}  // namespace

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0
+// KVM_INTERRUPT, KVM_NMI, KVM_GET_VCPU_EVENTS, KVM_SET_VCPU_EVENTS and KVM_SET_MP_STATE.
+#include "kvm_api/ioctls.h"
+#include "vcpu/injection.h"
+
+namespace {
+
+inline long add_interrupt(Vcpu& vcpu, unsigned long argument)
+{
+	kvm_interrupt interrupt;
+	if (int error = copy_from_user(interrupt, argument))
+		return error;
+	if (interrupt.irq > 0xff)
+		return -EINVAL;
+	if (pending_interrupt(vcpu).there)
+		return -EEXIST;
+	vcpu.waiting.add_interrupt(static_cast<u8>(interrupt.irq));
+	return 0;
+}
+
+inline Result<long> add_nmi(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	u32 blocking = VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs));
+	vcpu.waiting.add_nmi(vcpu.event.information.is_nmi() || (blocking & interruptibility::kBlockingByNmi));
+	return 0L;
+}
+
+inline void set_pending_interrupt(Vcpu& vcpu, u8 number)
+{
+	if (vcpu.event.information.is_external_interrupt())
+		vcpu.event = {};
+	vcpu.waiting.add_interrupt(number);
+}
+
+inline Result<long> get_vcpu_events(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument)
+{
+	using namespace interruptibility;
+	kvm_vcpu_events events = {};
+	u32 blocking = VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs));
+	const InterruptionInformation what = vcpu.event.information;
+	if (what.valid() && what.type() == InterruptionType::kHardwareException) {
+		events.exception.injected = 1;
+		events.exception.nr = what.vector();
+		events.exception.has_error_code = what.has_error_code();
+		events.exception.error_code = vcpu.event.error_code;
+	}
+	const PendingInterrupt interrupt = pending_interrupt(vcpu);
+	events.interrupt.injected = interrupt.there;
+	events.interrupt.nr = interrupt.vector;
+	events.interrupt.shadow = blocking & kBlockingByMovSs ? KVM_X86_SHADOW_INT_MOV_SS
+				  : blocking & kBlockingBySti ? KVM_X86_SHADOW_INT_STI
+							      : 0;
+	events.nmi.injected = what.is_nmi();
+	events.nmi.pending = vcpu.waiting.nmis;
+	events.nmi.masked = (blocking & kBlockingByNmi) != 0;
+	events.flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW;
+	return long{copy_to_user(argument, events)};
+}
+
+// Could the guest have these events?  Whatever is refused here changes nothing.
+inline bool are_valid(const kvm_vcpu_events& events)
+{
+	constexpr u32 kKnown = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR |
+			       KVM_VCPUEVENT_VALID_SHADOW;
+	if (events.flags & ~kKnown)
+		return false;
+	constexpr u8 kShadows = KVM_X86_SHADOW_INT_MOV_SS | KVM_X86_SHADOW_INT_STI;
+	if ((events.flags & KVM_VCPUEVENT_VALID_SHADOW) && (events.interrupt.shadow & ~kShadows))
+		return false;
+	if (!events.exception.injected)
+		return true;
+	if (events.exception.nr > 31 || events.exception.nr == vector::kNmi)
+		return false;
+	return !events.exception.has_error_code ||
+	       (has_error_code(events.exception.nr) && !(events.exception.error_code >> 16));
+}
+
+inline Result<long> set_vcpu_events(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument)
+{
+	using namespace interruptibility;
+	kvm_vcpu_events events;
+	if (int error = copy_from_user(events, argument))
+		return long{error};
+	if (!are_valid(events))
+		return long{-EINVAL};
+
+	u32 blocking = VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs)) & ~kBlockingByNmi;
+	if (events.nmi.masked)
+		blocking |= kBlockingByNmi;
+	if (events.flags & KVM_VCPUEVENT_VALID_SHADOW) {
+		blocking &= ~(kBlockingBySti | kBlockingByMovSs);
+		if (events.interrupt.shadow & KVM_X86_SHADOW_INT_MOV_SS)
+			blocking |= kBlockingByMovSs;
+		else if (events.interrupt.shadow & KVM_X86_SHADOW_INT_STI)
+			blocking |= kBlockingBySti;
+	}
+	vcpu.cache.write<Reg::kInterruptibility>(vmcs, blocking);
+
+	vcpu.event = {};
+	if (events.exception.injected && events.exception.has_error_code)
+		vcpu.event = Event::exception(events.exception.nr, events.exception.error_code);
+	else if (events.exception.injected)
+		vcpu.event = Event::exception(events.exception.nr);
+	// What was on its way in an earlier delivery waits for its turn: it goes at the next VM-entry unless the exception does.
+	u32 nmis = events.flags & KVM_VCPUEVENT_VALID_NMI_PENDING ? events.nmi.pending : vcpu.waiting.nmis;
+	vcpu.waiting = {};
+	if (events.interrupt.injected && !events.interrupt.soft)
+		vcpu.waiting.add_interrupt(events.interrupt.nr);
+	for (u32 left = nmis + (events.nmi.injected ? 1 : 0); left; left--)
+		vcpu.waiting.add_nmi();
+	return 0L;
+}
+
+inline long set_mp_state(unsigned long argument)
+{
+	kvm_mp_state state;
+	if (int error = copy_from_user(state, argument))
+		return error;
+	return state.mp_state == KVM_MP_STATE_RUNNABLE ? 0 : -EINVAL;
+}
+
+}  // namespace

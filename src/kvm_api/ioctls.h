@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0
+// The functions behind KVM's ioctls.
+#pragma once
+
+#include <initializer_list>
+
+#include "vcpu/vcpu.h"
+
+namespace {
+
+// What is offered, for the device and for a virtual machine alike.  Zero: not offered.
+inline long check_extension(unsigned long extension);
+
+// An access to the VMCS failed, which is never the client's fault.
+inline long report_vmcs_error(const Vcpu& vcpu, Error error);
+
+// KVM_INTERRUPT.  Unlike KVM, which expects userspace to have looked, the module keeps the interrupt until the guest can
+// take it.  -EEXIST: one is on its way.
+inline long add_interrupt(Vcpu& vcpu, unsigned long argument);
+
+// KVM_NMI.
+inline Result<long> add_nmi(Vcpu& vcpu, const LoadedVmcs& vmcs);
+
+// This one instead of any that is on its way.
+inline void set_pending_interrupt(Vcpu& vcpu, u8 number);
+
+// INT n, INT3 and INTO are not reported: RIP is still at the instruction, which will execute again.
+inline Result<long> get_vcpu_events(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument);
+
+inline Result<long> set_vcpu_events(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument);
+inline Result<long> get_regs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument);
+inline Result<long> set_regs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument);
+inline Result<long> get_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument);
+inline int refuse(const Vcpu& vcpu, const char* ioctl, const char* why);
+inline Result<long> set_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument);
+
+// KVM_GET_MSRS and KVM_SET_MSRS return how many were done; they stop at the first that is not known or not allowed.
+inline Result<long> transfer_msrs(Vcpu& vcpu, const LoadedVmcs& vmcs, kvm_msr_entry* entries, u32 count, bool set);
+
+inline Result<long> transfer_msrs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument, bool set);
+inline long get_fpu(Vcpu& vcpu, unsigned long argument);
+inline long set_fpu(Vcpu& vcpu, unsigned long argument);
+inline Result<long> get_debugregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument);
+inline long set_debugregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument);
+inline long get_xcrs(Vcpu& vcpu, unsigned long argument);
+inline Result<long> set_xcrs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument);
+inline Result<long> set_cpuid(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument);
+
+// As the guest would read it now.
+inline Result<long> get_cpuid(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument);
+
+inline long get_supported_cpuid(unsigned long argument);
+inline long get_msr_index_list(unsigned long argument);
+inline long set_mp_state(unsigned long argument);
+
+}  // namespace

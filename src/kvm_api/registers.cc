@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: GPL-2.0
+// KVM_GET_REGS, KVM_SET_REGS, KVM_GET_SREGS and KVM_SET_SREGS.
+#include "kvm_api/ioctls.h"
+#include "kvm_api/sregs_check.h"
+#include "vcpu/control_register.h"
+#include "vcpu/exits/port_io.h"
+#include "vcpu/injection.h"
+
+namespace {
+
+inline Result<long> get_regs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument)
+{
+	const auto& gpr = vcpu.gpr();
+	kvm_regs regs = {};
+	regs.rax = gpr[Gpr::kRax];
+	regs.rbx = gpr[Gpr::kRbx];
+	regs.rcx = gpr[Gpr::kRcx];
+	regs.rdx = gpr[Gpr::kRdx];
+	regs.rsi = gpr[Gpr::kRsi];
+	regs.rdi = gpr[Gpr::kRdi];
+	regs.rbp = gpr[Gpr::kRbp];
+	regs.r8 = gpr[Gpr::kR8];
+	regs.r9 = gpr[Gpr::kR9];
+	regs.r10 = gpr[Gpr::kR10];
+	regs.r11 = gpr[Gpr::kR11];
+	regs.r12 = gpr[Gpr::kR12];
+	regs.r13 = gpr[Gpr::kR13];
+	regs.r14 = gpr[Gpr::kR14];
+	regs.r15 = gpr[Gpr::kR15];
+	regs.rsp = VREGCACHE_TRY(vcpu.cache.read<Reg::kRsp>(vmcs));
+	regs.rip = VREGCACHE_TRY(vcpu.cache.read<Reg::kRip>(vmcs));
+	regs.rflags = VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs));
+	return long{copy_to_user(argument, regs)};
+}
+
+inline Result<long> set_regs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument)
+{
+	kvm_regs regs;
+	if (int error = copy_from_user(regs, argument))
+		return long{error};
+	if (!can_hold(vcpu, regs))
+		return long{-EINVAL};
+	auto& gpr = vcpu.gpr();
+	gpr[Gpr::kRax] = regs.rax;
+	gpr[Gpr::kRbx] = regs.rbx;
+	gpr[Gpr::kRcx] = regs.rcx;
+	gpr[Gpr::kRdx] = regs.rdx;
+	gpr[Gpr::kRsi] = regs.rsi;
+	gpr[Gpr::kRdi] = regs.rdi;
+	gpr[Gpr::kRbp] = regs.rbp;
+	gpr[Gpr::kR8] = regs.r8;
+	gpr[Gpr::kR9] = regs.r9;
+	gpr[Gpr::kR10] = regs.r10;
+	gpr[Gpr::kR11] = regs.r11;
+	gpr[Gpr::kR12] = regs.r12;
+	gpr[Gpr::kR13] = regs.r13;
+	gpr[Gpr::kR14] = regs.r14;
+	gpr[Gpr::kR15] = regs.r15;
+	vcpu.cache.write<Reg::kRsp>(vmcs, u64{regs.rsp});
+	vcpu.cache.write<Reg::kRip>(vmcs, u64{regs.rip});
+	vcpu.cache.write<Reg::kRflags>(vmcs, u64{regs.rflags} | rflags::kFixed);
+	// An exception belonged to the state that is gone, and so did INT n; an interrupt or NMI comes from outside.
+	if (!vcpu.event.information.is_external_interrupt() && !vcpu.event.information.is_nmi())
+		vcpu.event = {};
+	return 0L;
+}
+
+inline kvm_segment to_kvm(const SegmentState& state)
+{
+	using namespace vregcache::access_rights;
+	kvm_segment segment = {};
+	u32 rights = state.access_rights;
+	segment.base = state.base;
+	segment.limit = state.limit;
+	segment.selector = state.selector;
+	segment.type = rights & kTypeMask;
+	segment.s = (rights & kCodeOrData) != 0;
+	segment.dpl = (rights & kDplMask) >> kDplShift;
+	segment.unusable = (rights & kUnusable) != 0;
+	segment.present = !segment.unusable;
+	segment.avl = (rights & kAvailable) != 0;
+	segment.l = (rights & kLong) != 0;
+	segment.db = (rights & kDefaultBig) != 0;
+	segment.g = (rights & kGranularity) != 0;
+	return segment;
+}
+
+inline SegmentState from_kvm(const kvm_segment& segment)
+{
+	using namespace vregcache::access_rights;
+	SegmentState state;
+	state.base = segment.base;
+	state.limit = segment.limit;
+	state.selector = segment.selector;
+	auto flag = [](u32 value, u32 bit) { return value & 1 ? bit : 0; };
+	state.access_rights = (segment.type & kTypeMask) | flag(segment.s, kCodeOrData) |
+			      (segment.dpl & 3u) << kDplShift | flag(segment.present, kPresent) |
+			      flag(segment.avl, kAvailable) | flag(segment.l, kLong) | flag(segment.db, kDefaultBig) |
+			      flag(segment.g, kGranularity);
+	if (segment.unusable || !segment.present)
+		state.access_rights |= kUnusable;
+	else if (segment.s)
+		state.access_rights |= 1;  // VM-entry asks for accessed descriptors (SDM Vol. 3C, 27.3.1.2)
+	return state;
+}
+
+// As from_kvm(), but bits that KVM's structure has not stay as they are, if the others do and memory has them: an unusable
+// segment may have any, and a set of what was got is to change nothing.
+inline Result<SegmentState> from_kvm(Vcpu& vcpu, const LoadedVmcs& vmcs, Segment segment, const kvm_segment& kvm)
+{
+	SegmentState state = from_kvm(kvm);
+	const Reg rights = segment_register(segment, SegmentPart::kAccessRights);
+	if (!vcpu.cache.is_available(rights))
+		return state;
+	SegmentState now = state;
+	now.access_rights = static_cast<u32>(VREGCACHE_TRY(vcpu.cache.read(vmcs, rights)));
+	return from_kvm(to_kvm(now)) == state ? now : state;
+}
+
+inline bool has_pae_paging(const kvm_sregs& sregs)
+{
+	return (sregs.cr0 & cr0::kPg) && (sregs.cr4 & cr4::kPae) && !(sregs.efer & efer::kLma);
+}
+
+struct NamedSegment {
+	Segment segment;
+	kvm_segment kvm_sregs::*member;
+};
+
+constexpr NamedSegment kSregsSegments[] = {
+	{Segment::kEs, &kvm_sregs::es},    {Segment::kCs, &kvm_sregs::cs}, {Segment::kSs, &kvm_sregs::ss},
+	{Segment::kDs, &kvm_sregs::ds},    {Segment::kFs, &kvm_sregs::fs}, {Segment::kGs, &kvm_sregs::gs},
+	{Segment::kLdtr, &kvm_sregs::ldt}, {Segment::kTr, &kvm_sregs::tr},
+};
+
+inline Result<long> get_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument)
+{
+	auto& cache = vcpu.cache;
+	kvm_sregs sregs = {};
+	for (const NamedSegment& named : kSregsSegments)
+		sregs.*named.member = to_kvm(VREGCACHE_TRY(read_segment(cache, vmcs, named.segment)));
+	sregs.gdt.base = VREGCACHE_TRY(cache.read<Reg::kGdtrBase>(vmcs));
+	sregs.gdt.limit = static_cast<u16>(VREGCACHE_TRY(cache.read<Reg::kGdtrLimit>(vmcs)));
+	sregs.idt.base = VREGCACHE_TRY(cache.read<Reg::kIdtrBase>(vmcs));
+	sregs.idt.limit = static_cast<u16>(VREGCACHE_TRY(cache.read<Reg::kIdtrLimit>(vmcs)));
+	sregs.cr0 = VREGCACHE_TRY(guest_cr0(vcpu, vmcs));
+	sregs.cr2 = vcpu.entry.cr2;
+	sregs.cr3 = VREGCACHE_TRY(cache.read<Reg::kCr3>(vmcs));
+	sregs.cr4 = VREGCACHE_TRY(guest_cr4(vcpu, vmcs));
+	sregs.cr8 = vcpu.cr8;
+	sregs.efer = VREGCACHE_TRY(cache.read<Reg::kEfer>(vmcs));
+	sregs.apic_base = vcpu.apic_base;
+	// Not told, but a set loads them anew from memory, and then knows whether they have changed.
+	if (has_pae_paging(sregs)) {
+		u64 entry;
+		VREGCACHE_TRY((cache.read_all<Reg::kPdpte0, Reg::kPdpte1, Reg::kPdpte2, Reg::kPdpte3>(
+			vmcs, entry, entry, entry, entry)));
+	}
+	if (PendingInterrupt interrupt = pending_interrupt(vcpu); interrupt.there)
+		sregs.interrupt_bitmap[interrupt.vector / 64] = u64{1} << interrupt.vector % 64;
+	return long{copy_to_user(argument, sregs)};
+}
+
+// Why no CPU can be in this state, as "what is wrong"; null if one can.  Segments are left out (sregs_check.h).
+inline const char* find_error(const Vcpu& vcpu, const kvm_sregs& sregs)
+{
+	if (!is_valid_cr0(sregs.cr0))
+		return "CR0 has reserved bits, NW without CD, or PG without PE";
+	if (sregs.cr4 & ~vcpu.model.cr4)
+		return "CR4 has bits that the guest's CPUID does not announce";
+	if (sregs.efer & ~vcpu.model.efer)
+		return "IA32_EFER has bits that the guest's CPUID does not announce";
+	if (sregs.cr3 & ~vcpu.model.cr3)
+		return "CR3 has bits above the guest's physical-address width";
+	if (sregs.cr8 > 15)
+		return "CR8 is above 15";
+	if (sregs.apic_base & (0x6ff | vcpu.model.beyond_physical()))
+		return "IA32_APIC_BASE has reserved bits, or x2APIC";
+	bool one = false;
+	for (u64 word : sregs.interrupt_bitmap) {
+		if ((word & (word - 1)) || (word && one))
+			return "interrupt_bitmap has more than one interrupt";
+		one = one || word;
+	}
+	const bool long_mode = (sregs.efer & efer::kLme) && (sregs.cr0 & cr0::kPg);
+	if (long_mode != ((sregs.efer & efer::kLma) != 0))
+		return "EFER.LMA is not EFER.LME and CR0.PG";
+	if (long_mode && !(sregs.cr4 & cr4::kPae))
+		return "EFER.LMA is 1 without CR4.PAE";
+	if (sregs.cs.l && (!long_mode || sregs.cs.db))
+		return "CS.L is 1 outside IA-32e mode, or with CS.D";
+	return nullptr;
+}
+
+inline int refuse(const Vcpu& vcpu, const char* ioctl, const char* why)
+{
+	vrc_host_error("vCPU %u: %s refused: %s", vcpu.id, ioctl, why);
+	return -EINVAL;
+}
+
+// The PDPTEs that this set brings.  If it changes nothing that loads them, and memory has no valid ones any more, the CPU
+// keeps those that it has.
+inline Result<void> load_pdptes_of(Vcpu& vcpu, const LoadedVmcs& vmcs, const kvm_sregs& sregs)
+{
+	if (!has_pae_paging(sregs)) {
+		vcpu.due &= ~Vcpu::kPdptesNotLoaded;
+		return {};
+	}
+	if (VREGCACHE_TRY(load_pdptes(vcpu, vmcs, sregs.cr3)))
+		return {};
+	const bool unchanged = VREGCACHE_TRY(host_owned_cr0<cr0::kPg>(vcpu, vmcs)) &&
+			       VREGCACHE_TRY(host_owned_cr4<cr4::kPae>(vcpu, vmcs)) &&
+			       !VREGCACHE_TRY(in_long_mode(vcpu, vmcs)) &&
+			       VREGCACHE_TRY(vcpu.cache.read<Reg::kCr3>(vmcs)) == sregs.cr3;
+	// The slot that has them may be created later.
+	if (!unchanged)
+		vcpu.due |= Vcpu::kPdptesNotLoaded;
+	return {};
+}
+
+inline Result<long> set_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument)
+{
+	kvm_sregs sregs;
+	if (int error = copy_from_user(sregs, argument))
+		return long{error};
+	SegmentsToSet segments;
+	for (const NamedSegment& named : kSregsSegments)
+		segments[named.segment] = VREGCACHE_TRY(from_kvm(vcpu, vmcs, named.segment, sregs.*named.member));
+	if (const char* why = find_error(vcpu, sregs))
+		return long{refuse(vcpu, "KVM_SET_SREGS", why)};
+	if (!can_hold_segments(vcpu, sregs, segments))
+		return long{-EINVAL};
+	VREGCACHE_TRY(remember_linear_rip(vcpu, vmcs));
+	VREGCACHE_TRY(load_pdptes_of(vcpu, vmcs, sregs));
+	auto& cache = vcpu.cache;
+	for (const NamedSegment& named : kSregsSegments)
+		VREGCACHE_TRY(write_segment(cache, vmcs, named.segment, segments[named.segment]));
+	cache.write<Reg::kGdtrBase>(vmcs, u64{sregs.gdt.base});
+	cache.write<Reg::kGdtrLimit>(vmcs, u32{sregs.gdt.limit});
+	cache.write<Reg::kIdtrBase>(vmcs, u64{sregs.idt.base});
+	cache.write<Reg::kIdtrLimit>(vmcs, u32{sregs.idt.limit});
+	GuestCr0::write(cache, vmcs, cr0_share(), (u64{sregs.cr0} & cr0::kDefined) | cr0::kEt);
+	cache.write<Reg::kCr3>(vmcs, u64{sregs.cr3});
+	GuestCr4::write(cache, vmcs, cr4_share(vcpu), u64{sregs.cr4});
+	cache.write<Reg::kEfer>(vmcs, u64{sregs.efer});
+	follow_cr4(vcpu, sregs.cr4);
+	vcpu.entry.cr2 = sregs.cr2;
+	vcpu.cr8 = sregs.cr8;
+	vcpu.apic_base = sregs.apic_base;
+	// As in KVM, a set without an interrupt leaves the one that is on its way.
+	for (u32 word = 0; word < 4; word++) {
+		if (sregs.interrupt_bitmap[word])
+			set_pending_interrupt(vcpu, static_cast<u8>(word * 64 +
+								    __builtin_ctzll(sregs.interrupt_bitmap[word])));
+	}
+	return 0L;
+}
+
+}  // namespace

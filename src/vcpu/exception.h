@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0
+// Exceptions that the module raises for the guest.
+#pragma once
+
+#include "vcpu/guest_state.h"
+
+namespace {
+
+// An exception goes first.  An interrupt or NMI that it overtakes is not lost: it waits.  Another exception, or INT n, is
+// dropped: its instruction will execute again (SDM Vol. 3A, table 6-5).
+inline void raise(Vcpu& vcpu, Event event);
+
+inline Result<void> set_resume_flag(Vcpu& vcpu, const LoadedVmcs& vmcs);
+
+// A fault of the instruction at RIP.  Fault-class exceptions push RFLAGS with RF set, so that a breakpoint on the
+// instruction does not fire twice (SDM Vol. 3B, 18.3.1.1).
+inline Result<void> raise_fault(Vcpu& vcpu, const LoadedVmcs& vmcs, Event event);
+
+inline Result<void> raise_general_protection(Vcpu& vcpu, const LoadedVmcs& vmcs);
+inline Result<void> raise_invalid_opcode(Vcpu& vcpu, const LoadedVmcs& vmcs);
+
+// DR6 bits that a debug exception reports; the others are sticky or constant.
+constexpr u64 kDr6Breakpoints = 0xf, kDr6AccessDetected = 1u << 13, kDr6SingleStep = 1u << 14;
+
+inline Result<void> raise_debug(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 dr6_bits);
+
+}  // namespace

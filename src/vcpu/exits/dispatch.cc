@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0
+// From the exit reason to its handler.
+#include "vcpu/exits/exits.h"
+#include "vcpu/exits/port_io.h"
+#include "vcpu/instruction.h"
+
+namespace {
+
+inline Result<bool> exit_may_sleep(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason)
+{
+	// A kernel that mitigates Spectre v2 has no jump tables, and most exits have a lower reason than these.
+	if (reason < ExitReason::kControlRegister)
+		return false;
+	// PAE paging may come into force, whose page-directory pointers are loaded from guest memory.
+	if (reason == ExitReason::kControlRegister) [[unlikely]]
+		return !VREGCACHE_TRY(in_long_mode(vcpu, vmcs));
+	if (reason == ExitReason::kIo) [[likely]]
+		return IoQualification{VREGCACHE_TRY(read_qualification_and_more(vcpu, vmcs))}.string();
+	return reason == ExitReason::kEptViolation;
+}
+
+VREGCACHE_COLD Result<Next> handle_rare_exit(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason)
+{
+	switch (reason) {
+	// Never offered, or offered and then without an exit.
+	case ExitReason::kRdrand:
+	case ExitReason::kRdseed:
+	case ExitReason::kEncls:
+	case ExitReason::kSeamcall:
+	case ExitReason::kTdcall:
+		return handle_invalid_opcode(vcpu, vmcs);
+	default:
+		// The VMX instructions have reasons 18 to 27; the guest's CPUID has no VMX.
+		if (reason > ExitReason::kVmcall && reason <= ExitReason::kVmxon)
+			return handle_invalid_opcode(vcpu, vmcs);
+		return give_up(vcpu, vmcs, reason);
+	}
+}
+
+VRC_TRACEABLE Result<Next> handle_exit(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason)
+{
+	// A kernel that mitigates Spectre v2 has no jump tables: first what an idle guest does all the time.
+	if (reason == ExitReason::kHlt)
+		return handle_hlt(vcpu, vmcs);
+	switch (reason) {
+	case ExitReason::kExceptionOrNmi:
+		return handle_exception_or_nmi(vcpu, vmcs);
+	case ExitReason::kExternalInterrupt:
+		// Interrupts were enabled since, and the host has taken it.
+		return Next::kResume;
+	case ExitReason::kTripleFault:
+		vcpu.run->exit_reason = KVM_EXIT_SHUTDOWN;
+		return Next::kUserspace;
+	case ExitReason::kCpuid:
+		return handle_cpuid(vcpu, vmcs);
+	case ExitReason::kInterruptWindow:
+		return handle_interrupt_window(vcpu, vmcs);
+	case ExitReason::kNmiWindow:
+		// The next VM-entry delivers the NMI that waits.
+		return Next::kResume;
+	case ExitReason::kInvd:
+	case ExitReason::kWbinvd:
+		return handle_cache_flush(vcpu, vmcs);
+	case ExitReason::kRdpmc:
+		return handle_general_protection(vcpu, vmcs);
+	case ExitReason::kVmcall:
+		return handle_vmcall(vcpu, vmcs);
+	case ExitReason::kControlRegister:
+		return handle_control_register(vcpu, vmcs);
+	case ExitReason::kMovDr:
+		return handle_mov_dr(vcpu, vmcs);
+	case ExitReason::kIo:
+		return handle_io(vcpu, vmcs);
+	case ExitReason::kRdmsr:
+		return handle_rdmsr(vcpu, vmcs);
+	case ExitReason::kWrmsr:
+		return handle_wrmsr(vcpu, vmcs);
+	case ExitReason::kEptViolation:
+		return handle_ept_violation(vcpu, vmcs);
+	case ExitReason::kXsetbv:
+		return handle_xsetbv(vcpu, vmcs);
+	case ExitReason::kMwait:
+	case ExitReason::kMonitor:
+	case ExitReason::kInvept:
+	case ExitReason::kInvvpid:
+		return handle_invalid_opcode(vcpu, vmcs);
+	default:
+		return handle_rare_exit(vcpu, vmcs, reason);
+	}
+}
+
+[[maybe_unused]] VREGCACHE_COLD Result<Next> give_up(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason)
+{
+	vcpu.run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
+	vcpu.run->internal.suberror = KVM_INTERNAL_ERROR_EMULATION;
+	vcpu.run->internal.ndata = 4;
+	vcpu.run->internal.data[0] = 0;  // no flags: no instruction bytes
+	vcpu.run->internal.data[1] = static_cast<u64>(reason);
+	vcpu.run->internal.data[2] = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs));
+	vcpu.run->internal.data[3] = VREGCACHE_TRY(vcpu.cache.read<Reg::kGuestPhysicalAddress>(vmcs));
+	return Next::kUserspace;
+}
+
+}  // namespace

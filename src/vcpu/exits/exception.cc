@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0
+// Exceptions and NMIs that cause VM-exits, events whose delivery an exit interrupted, and split locks.
+#include "vcpu/exception.h"
+#include "vcpu/exits/exits.h"
+#include "vcpu/instruction.h"
+
+namespace {
+
+inline Result<void> requeue_interrupted_event(Vcpu& vcpu, const LoadedVmcs& vmcs, InterruptionInformation vectoring)
+{
+	if (!vectoring.valid())
+		return {};
+	vcpu.event = {};
+	vcpu.event.information.word = vectoring.word;
+	if (vectoring.has_error_code())
+		vcpu.event.error_code = VREGCACHE_TRY(vcpu.cache.read<Reg::kIdtVectoringErrorCode>(vmcs));
+	if (vectoring.is_software())
+		vcpu.event.instruction_length = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitInstructionLength>(vmcs));
+	// Delivering the NMI again sets blocking again, and VM-entry wants it clear before (SDM Vol. 3C, 27.3.1.5).
+	if (vectoring.is_nmi()) {
+		u32 blocking = VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs));
+		vcpu.cache.write<Reg::kInterruptibility>(vmcs, blocking & ~interruptibility::kBlockingByNmi);
+	}
+	return {};
+}
+
+inline Result<void> restore_nmi_blocking(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	u32 blocking = VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs));
+	vcpu.cache.write<Reg::kInterruptibility>(vmcs, blocking | interruptibility::kBlockingByNmi);
+	return {};
+}
+
+// Is an #AC an alignment check that the guest has enabled (SDM Vol. 3A, 6.15)?  If not, the host detects split locks.
+inline Result<bool> guest_checks_alignment(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	if (!g_vmx.facts.split_lock_detection)
+		return true;
+	if (VREGCACHE_TRY(privilege_level(vcpu, vmcs)) != 3 || !VREGCACHE_TRY(host_owned_cr0<cr0::kAm>(vcpu, vmcs)))
+		return false;
+	return (VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs)) & rflags::kAc) != 0;
+}
+
+[[maybe_unused]] VREGCACHE_COLD Result<Next> handle_split_lock(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	u64 rip = VREGCACHE_TRY(vcpu.cache.read<Reg::kRip>(vmcs));
+	if (vrc_host_handle_split_lock(rip))
+		return Next::kResume;
+	u32 error = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitInterruptionErrorCode>(vmcs));
+	vcpu.run->exit_reason = KVM_EXIT_EXCEPTION;
+	vcpu.run->ex.exception = vector::kAlignmentCheck;
+	vcpu.run->ex.error_code = error;
+	return Next::kUserspace;
+}
+
+VRC_TRACEABLE Result<Next> handle_exception_or_nmi(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	InterruptionInformation what{VREGCACHE_TRY(vcpu.cache.read<Reg::kExitInterruptionInformation>(vmcs))};
+	if (what.is_nmi())
+		return Next::kResume;
+	InterruptionInformation vectoring{VREGCACHE_TRY(vcpu.cache.read<Reg::kIdtVectoringInformation>(vmcs))};
+	VREGCACHE_TRY(requeue_interrupted_event(vcpu, vmcs, vectoring));
+	if (what.vector() == vector::kMachineCheck)
+		return Next::kResume;
+	if ((what.word & InterruptionInformation::kNmiUnblockedByIret) && !vcpu.event.pending() &&
+	    what.vector() != vector::kDoubleFault)
+		VREGCACHE_TRY(restore_nmi_blocking(vcpu, vmcs));
+	if (what.vector() == vector::kAlignmentCheck && !VREGCACHE_TRY(guest_checks_alignment(vcpu, vmcs)))
+		return Next::kSplitLock;
+	// The guest gets it.  #DB and #AC are benign, so they make no double fault with what was being delivered.
+	if (what.vector() == vector::kDebug) {
+		u64 causes = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs));
+		// INT1 is a trap: its handler returns behind it.
+		if (what.type() == InterruptionType::kPrivilegedSoftwareException)
+			VREGCACHE_TRY(advance_rip(vcpu, vmcs));
+		VREGCACHE_TRY(
+			raise_debug(vcpu, vmcs, causes & (kDr6Breakpoints | kDr6AccessDetected | kDr6SingleStep)));
+		return Next::kResume;
+	}
+	Event event;
+	event.information.word = what.word & ~InterruptionInformation::kNmiUnblockedByIret;
+	if (what.has_error_code())
+		event.error_code = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitInterruptionErrorCode>(vmcs));
+	if (what.is_software())
+		event.instruction_length = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitInstructionLength>(vmcs));
+	raise(vcpu, event);
+	return Next::kResume;
+}
+
+}  // namespace

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-2.0
+// What follows after an exit was handled, and the ways to tell userspace.
+#pragma once
+
+#include "vcpu/vcpu.h"
+#include "vmx/exit_reason.h"
+
+namespace {
+
+enum class Next : u8 {
+	kResume,       // enter the guest again
+	kUserspace,    // kvm_run says why
+	kInterrupted,  // KVM_RUN fails with EINTR: the task has a signal
+	kOutOfMemory,  // KVM_RUN fails with ENOMEM; running again tries again
+	kTaskWork,     // the task has something to do first, which may sleep
+	kSplitLock,    // the kernel must handle a split lock; its handler may sleep
+	kNotNow,       // kvm_run's immediate_exit: KVM_RUN fails with EINTR before the guest runs
+};
+
+// An instruction that the module does not carry out: userspace gets what it needs to find out which.
+Result<Next> give_up(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason);
+
+}  // namespace

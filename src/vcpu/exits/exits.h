@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0
+// What the module does for the guest at each VM-exit.
+#pragma once
+
+#include "vcpu/exits/exit_result.h"
+#include "vmx/exit_reason.h"
+
+namespace {
+
+Result<Next> handle_cpuid(Vcpu& vcpu, const LoadedVmcs& vmcs);
+Result<Next> handle_hlt(Vcpu& vcpu, const LoadedVmcs& vmcs);
+
+// Instructions that change nothing the module models.
+inline Result<Next> handle_nothing_to_do(Vcpu& vcpu, const LoadedVmcs& vmcs);
+
+// INVD and WBINVD: guest memory is write-back, and coherent.
+Result<Next> handle_cache_flush(Vcpu& vcpu, const LoadedVmcs& vmcs);
+
+Result<Next> handle_invalid_opcode(Vcpu& vcpu, const LoadedVmcs& vmcs);
+Result<Next> handle_general_protection(Vcpu& vcpu, const LoadedVmcs& vmcs);
+
+// No hypercall is offered, which is what KVM's clients ask RAX for.
+Result<Next> handle_vmcall(Vcpu& vcpu, const LoadedVmcs& vmcs);
+
+Result<Next> handle_rdmsr(Vcpu& vcpu, const LoadedVmcs& vmcs);
+Result<Next> handle_wrmsr(Vcpu& vcpu, const LoadedVmcs& vmcs);
+
+Result<Next> handle_control_register(Vcpu& vcpu, const LoadedVmcs& vmcs);
+Result<Next> handle_mov_dr(Vcpu& vcpu, const LoadedVmcs& vmcs);
+
+// XCR0 values that XSETBV takes (SDM Vol. 1, 13.3).
+inline bool is_valid_xcr0(const CpuModel& model, u64 value);
+
+Result<Next> handle_xsetbv(Vcpu& vcpu, const LoadedVmcs& vmcs);
+
+// An event whose delivery the exit interrupted must be delivered again (SDM Vol. 3C, 28.2.4).
+inline Result<void> requeue_interrupted_event(Vcpu& vcpu, const LoadedVmcs& vmcs, InterruptionInformation vectoring);
+
+// The exit came while IRET had already ended blocking by NMI, but IRET will execute again (SDM Vol. 3C, 28.2.3).
+inline Result<void> restore_nmi_blocking(Vcpu& vcpu, const LoadedVmcs& vmcs);
+
+Result<Next> handle_ept_violation(Vcpu& vcpu, const LoadedVmcs& vmcs);
+
+// The guest has executed a split lock, and the host detects them.  May sleep.
+Result<Next> handle_split_lock(Vcpu& vcpu, const LoadedVmcs& vmcs);
+
+// NMI and #MC were given to the host before interrupts were on again.
+Result<Next> handle_exception_or_nmi(Vcpu& vcpu, const LoadedVmcs& vmcs);
+
+// The guest can take an interrupt now; the next VM-entry delivers the one that waits.
+Result<Next> handle_interrupt_window(Vcpu& vcpu, const LoadedVmcs& vmcs);
+
+// Could handling this exit sleep?  Then the guest's FPU registers must be out of the CPU first.
+inline Result<bool> exit_may_sleep(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason);
+
+Result<Next> handle_exit(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason);
+
+}  // namespace

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0
+// Which event from outside the next VM-entry delivers.
+#include "vcpu/injection.h"
+
+namespace {
+
+inline Result<bool> can_take_interrupt(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	using namespace interruptibility;
+	if (!(VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs)) & rflags::kIf))
+		return false;
+	return !(VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs)) & (kBlockingBySti | kBlockingByMovSs));
+}
+
+// May an NMI?  Whether STI blocks NMIs is the CPU's choice, so it is taken to do so.
+inline Result<bool> can_take_nmi(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	using namespace interruptibility;
+	return !(VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs)) &
+		 (kBlockingBySti | kBlockingByMovSs | kBlockingByNmi));
+}
+
+inline PendingInterrupt pending_interrupt(const Vcpu& vcpu)
+{
+	if (vcpu.waiting.interrupt)
+		return {true, vcpu.waiting.vector};
+	if (vcpu.event.information.is_external_interrupt())
+		return {true, vcpu.event.information.vector()};
+	return {};
+}
+
+[[maybe_unused]] VREGCACHE_OUT_OF_LINE Result<bool> waiting_event_is_due(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	if (vcpu.waiting.nmis && VREGCACHE_TRY(can_take_nmi(vcpu, vmcs)))
+		return true;
+	if (vcpu.waiting.interrupt)
+		return can_take_interrupt(vcpu, vmcs);
+	return false;
+}
+
+inline Result<void> set_window_exiting(Vcpu& vcpu, const LoadedVmcs& vmcs, u32 windows)
+{
+	return vcpu.controls.primary.set(vmcs, (vcpu.controls.primary.value() & ~kWindows) | windows);
+}
+
+// The control that exits as soon as an NMI can be delivered.  Where STI blocks, a CPU need not hold that exit back, and
+// would exit for ever; interrupts are enabled behind STI, so their window opens when the blocking ends.
+inline Result<u32> nmi_window_control(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	bool sti = VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs)) & interruptibility::kBlockingBySti;
+	return sti ? primary::kInterruptWindow : primary::kNmiWindow;
+}
+
+// An interrupt or NMI whose delivery began earlier was deliverable then; userspace may have changed the state since.
+inline Result<void> hold_back_event(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	const InterruptionInformation what = vcpu.event.information;
+	if (what.is_external_interrupt() && !VREGCACHE_TRY(can_take_interrupt(vcpu, vmcs))) {
+		vcpu.waiting.add_interrupt(what.vector());
+		vcpu.event = {};
+	} else if (what.is_nmi() && !VREGCACHE_TRY(can_take_nmi(vcpu, vmcs))) {
+		vcpu.waiting.add_nmi();
+		vcpu.event = {};
+	}
+	return {};
+}
+
+inline Result<void> choose_event(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	bool asked = userspace_wants_interrupt_window(vcpu);
+	if (vcpu.event.pending())
+		VREGCACHE_TRY(hold_back_event(vcpu, vmcs));
+	if (!asked && !vcpu.waiting.any())
+		return set_window_exiting(vcpu, vmcs, 0);
+
+	u32 windows = 0;
+	if (vcpu.waiting.nmis) {
+		if (!vcpu.event.pending() && VREGCACHE_TRY(can_take_nmi(vcpu, vmcs))) {
+			vcpu.event = Event::nmi();
+			vcpu.waiting.nmis--;
+		}
+		if (vcpu.waiting.nmis)
+			windows |= VREGCACHE_TRY(nmi_window_control(vcpu, vmcs));
+	}
+	if (vcpu.waiting.interrupt && !vcpu.event.pending() && VREGCACHE_TRY(can_take_interrupt(vcpu, vmcs))) {
+		vcpu.event = Event::external_interrupt(vcpu.waiting.vector);
+		vcpu.waiting.interrupt = false;
+	}
+	if (vcpu.waiting.interrupt || asked)
+		windows |= primary::kInterruptWindow;
+	return set_window_exiting(vcpu, vmcs, windows);
+}
+
+}  // namespace

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0
+// What a completed instruction does: RIP moves, blocking by STI and MOV SS ends, RF is cleared, and traps are raised.
+#pragma once
+
+#include "vcpu/exception.h"
+
+namespace {
+
+// Does each instruction trap?  With BTF, only branches do (SDM Vol. 3B, 18.4.3).
+inline Result<bool> traps_each_instruction(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 flags);
+
+// Ends blocking by STI and by MOV SS, as each instruction does, and the first iteration of a repeated one.  True: MOV SS
+// was blocking.
+inline Result<bool> end_blocking(Vcpu& vcpu, const LoadedVmcs& vmcs);
+
+// Goes behind the instruction at RIP.  True: MOV SS was blocking.
+inline Result<bool> advance_rip(Vcpu& vcpu, const LoadedVmcs& vmcs);
+
+// For an instruction that will be carried out and that has a qualification: reads it, and what skip_instruction() will want.
+inline Result<u64> read_qualification_and_more(Vcpu& vcpu, const LoadedVmcs& vmcs);
+
+// An instruction, or an iteration of a repeated one, has been carried out, and these breakpoints (bits of DR6) were met in
+// it.  @after_mov_ss: blocking by MOV SS has ended with it.  True: the guest gets a debug exception.
+inline Result<bool> trap_if_due(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 flags, bool after_mov_ss, u64 breakpoints);
+
+Result<void> skip_instruction_with_care(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 breakpoints = 0);
+
+// What skip_instruction() takes, read.  Nearly always all that is to do is to move RIP.
+[[gnu::always_inline]] inline Result<void> move_rip(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 rip, u32 length,
+						    u32 blocking, u64 flags)
+{
+	using namespace interruptibility;
+	bool extraordinary = (flags & (rflags::kTf | rflags::kRf)) ||
+			     (blocking & (kBlockingBySti | kBlockingByMovSs)) || (rip ^ (rip + length)) >> 32;
+	if (extraordinary) [[unlikely]]
+		return skip_instruction_with_care(vcpu, vmcs);
+	vcpu.cache.write<Reg::kRip>(vmcs, rip + length);
+	return {};
+}
+
+// The instruction at RIP was carried out for the guest: all that a completed instruction does.
+Result<void> skip_instruction(Vcpu& vcpu, const LoadedVmcs& vmcs);
+
+// The same, in line, where nothing of what it takes will have been read.
+[[gnu::always_inline]] inline Result<void> skip_instruction_at_once(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	auto& cache = vcpu.cache;
+	if (!cache.all_missing<Reg::kRip, Reg::kExitInstructionLength, Reg::kInterruptibility, Reg::kRflags>())
+		[[unlikely]]
+		return skip_instruction(vcpu, vmcs);
+	[[gnu::uninitialized]] u64 rip, flags;
+	[[gnu::uninitialized]] u32 length, blocking;
+	Result<void> read =
+		cache.read_all_missing<Reg::kRip, Reg::kExitInstructionLength, Reg::kInterruptibility, Reg::kRflags>(
+			vmcs, rip, length, blocking, flags);
+	if (!read.ok()) [[unlikely]]
+		return read;
+	return move_rip(vcpu, vmcs, rip, length, blocking, flags);
+}
+
+}  // namespace

@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: GPL-2.0
+// KVM_RUN.
+#include "vcpu/consistency.h"
+#include "vcpu/exits/exits.h"
+#include "vcpu/exits/port_io.h"
+#include "vcpu/run.h"
+#include "vcpu/trace.h"
+#include "vcpu/transition.h"
+#include "vmx/explain/entry_failure.h"
+
+namespace {
+
+// How one VM-entry ended.
+struct Exit {
+	bool failed;  // the guest did not run
+	u64 failure;  // then: the exit reason with bit 31, or the VM-instruction error
+	ExitReason reason;
+};
+
+// What no register cache keeps, and VM-exit does not change: the VMCS must have what was last written.
+VREGCACHE_COLD void verify_shadows(Vcpu& vcpu, const PinnedVmcs& vmcs)
+{
+	auto verify = [&](const auto& shadow) {
+		auto report = [&](u32 encoding, u64 in_memory, u64 in_vmcs) {
+			vcpu.cache.verification().shadow_mismatch(encoding, in_memory, in_vmcs);
+		};
+		if (shadow.verify(vmcs, report))
+			count_verified(VRC_VERIFIED_SHADOWS);
+	};
+	for_each_shadow(vcpu.controls, verify);
+	for_each_shadow(vcpu.msr_shadows, verify);
+	for_each_shadow(vcpu.host_shadows, verify);
+}
+
+// The host's IA32_DEBUGCTL has changed, perhaps in a bit that must be in force in the guest too.
+VREGCACHE_COLD Result<void> follow_host_debugctl(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	u64 guests = VREGCACHE_TRY(guest_debugctl(vcpu, vmcs));
+	vcpu.hosts_debugctl = vcpu.entry.follow_host_debugctl();
+	set_guest_debugctl(vcpu, vmcs, guests);
+	return {};
+}
+
+inline Result<void> prepare_entry(Vcpu& vcpu, const PinnedVmcs& vmcs, u64 host_cr4)
+{
+	VREGCACHE_TRY(vcpu.host_shadows.cr3.set(vmcs, read_cr3()));
+	VREGCACHE_TRY(vcpu.host_shadows.cr4.set(vmcs, host_cr4));
+	VREGCACHE_TRY(vcpu.resident.to_guest(vmcs, vcpu.host_shadows, vcpu.msrs, vcpu.vmcs.host()));
+	if (vcpu.entry.read_host_debugctl()) [[unlikely]]
+		VREGCACHE_TRY(follow_host_debugctl(vcpu, vmcs));
+	VREGCACHE_TRY(reconcile(vcpu, vmcs));
+	trace_vm_entry(vcpu);
+	VREGCACHE_TRY(vcpu.cache.write_back(vmcs));
+	if (vcpu.event.pending()) {
+		bool protected_mode = VREGCACHE_TRY(host_owned_cr0<cr0::kPe>(vcpu, vmcs));
+		VREGCACHE_TRY(vcpu.event.inject(vmcs, vcpu.controls, protected_mode));
+	}
+	if (verifies()) [[unlikely]]
+		verify_shadows(vcpu, vmcs);
+	return {};
+}
+
+// The guest did not run, and the VMCS says why in its VM-instruction error.
+inline Result<void> entry_failed(Vcpu& vcpu, const PinnedVmcs& vmcs, EntryResult result, Exit& exit)
+{
+	vcpu.cache.vm_entry_failed(vmcs);
+	if (result == EntryResult::kFault)
+		return Error::kFault;
+	if (result == EntryResult::kVmFailInvalid)
+		return Error::kVmFailInvalid;
+	u32 error = VREGCACHE_TRY(vmcs.read(vregcache::kVmInstructionError));
+	explain_vm_fail(vcpu.id, error);
+	if (vcpu.event.pending())
+		VREGCACHE_TRY(Event::take_back(vmcs));
+	exit.failed = true;
+	exit.failure = error;
+	return {};
+}
+
+// Interrupts off since a last look at what else the task has to do; on again when the scope ends.
+class EntryScope {
+ public:
+	EntryScope() : host_cr4_(vrc_host_entry_begin()) {}
+	~EntryScope()
+	{
+		if (host_cr4_ >= 0)
+			turn_interrupts_on();
+	}
+	EntryScope(const EntryScope&) = delete;
+	EntryScope& operator=(const EntryScope&) = delete;
+
+	bool may_enter() const { return host_cr4_ >= 0; }
+	bool has_signal() const { return host_cr4_ == -EINTR; }
+	bool has_task_work() const { return host_cr4_ == -EBUSY; }
+	u64 host_cr4() const { return static_cast<u64>(host_cr4_); }
+	// If it may enter.
+	const PinnedVmcs& vmcs(Vcpu& vcpu) const { return vcpu.token.vmcs_; }
+	// The vCPU has left the guest for an interrupt, which comes now, and the scope ends.
+	void take_interrupt(Vcpu& vcpu)
+	{
+		host_cr4_ = -EAGAIN;
+		vrc_host_take_interrupt(vcpu.host);
+	}
+
+ private:
+	long host_cr4_;
+};
+
+[[gnu::always_inline]] inline void entered(Vcpu& vcpu)
+{
+	vcpu.vmcs.set_launched();
+	vcpu.event.information = {};
+}
+
+// No entry, or an error at the exit, or one by an exception or NMI.  Without a reason it is taken for a VM-entry that
+// succeeded: the event was delivered, and there is no second VMLAUNCH.
+VREGCACHE_COLD Result<void> extraordinary_exit(Vcpu& vcpu, const PinnedVmcs& vmcs, Exit& exit)
+{
+	if (vcpu.crossing.result != EntryResult::kExited)
+		return entry_failed(vcpu, vmcs, vcpu.crossing.result, exit);
+	if (!(vcpu.cache.peek(Reg::kExitReason) & kEntryFailure))
+		entered(vcpu);
+	exit.failed = false;
+	exit.reason = ExitReason::kExceptionOrNmi;
+	return finish_exception(vcpu, vmcs);
+}
+
+inline Result<void> enter_once(Vcpu& vcpu, EntryScope& scope, Exit& exit)
+{
+	const PinnedVmcs& vmcs = scope.vmcs(vcpu);
+	if (!vmcs.access().is_current(vcpu.vmcs.id()))
+		return Error::kNotCurrent;
+	VREGCACHE_TRY(prepare_entry(vcpu, vmcs, scope.host_cr4()));
+	if (g_vmx.facts.flush_l1d)
+		wrmsr(msr::kFlushCommand, 1);
+
+	u32 reason = cross(vcpu, vmcs);
+	if (!(reason & kOrdinaryExit)) [[unlikely]]
+		return extraordinary_exit(vcpu, vmcs, exit);
+	tell_exit<Reg::kExitReason>(vcpu, vmcs, reason & kBasicExitReasonMask, 1);
+	if (reason & kEntryFailure) {
+		vcpu.cache.vm_entry_failure_exit(vmcs);
+		u64 qualification = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs));
+		if (static_cast<ExitReason>(reason & kBasicExitReasonMask) == ExitReason::kMachineCheckDuringEntry)
+			vrc_host_handle_machine_check();
+		explain_entry_failure_exit(vcpu.id, reason, qualification);
+		if (vcpu.event.pending())
+			VREGCACHE_TRY(Event::take_back(vmcs));
+		exit.failed = true;
+		exit.failure = reason;
+		return {};
+	}
+	entered(vcpu);
+	exit.failed = false;
+	exit.reason = static_cast<ExitReason>(reason & kBasicExitReasonMask);
+	if (exit.reason == ExitReason::kExternalInterrupt)
+		scope.take_interrupt(vcpu);
+	return {};
+}
+
+inline ExitEnd exit_end(Result<Next> next)
+{
+	if (!next.ok())
+		return ExitEnd::kVmcsError;
+	switch (next.value()) {
+	case Next::kResume:
+	case Next::kSplitLock:
+		return ExitEnd::kGuest;
+	case Next::kUserspace:
+		return ExitEnd::kUserspace;
+	case Next::kInterrupted:
+		return ExitEnd::kSignal;
+	default:
+		return ExitEnd::kOutOfMemory;
+	}
+}
+
+inline Result<Next> handle_exit_and_trace(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason)
+{
+	Result<Next> next = handle_exit(vcpu, vmcs, reason);
+	trace_vm_exit(vcpu, static_cast<u32>(reason), [next] { return exit_end(next); });
+	return next;
+}
+
+// Runs the guest with its FPU registers in the CPU, until an exit needs to sleep or userspace.
+// The task may be preempted in here, but never waits.
+inline Result<Next> run_burst(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason& sleeping_exit, bool& sleeps)
+{
+	for (;;) {
+		// Kernels that clear what the stack brings need not clear this.
+		[[gnu::uninitialized]] Exit exit;
+		{
+			EntryScope scope;
+			if (!scope.may_enter()) [[unlikely]] {
+				if (scope.has_signal())
+					return Next::kInterrupted;
+				if (scope.has_task_work())
+					return Next::kTaskWork;
+				vrc_host_reschedule();
+				continue;
+			}
+			VREGCACHE_TRY(enter_once(vcpu, scope, exit));
+		}
+		if (exit.failed) {
+			if (exit.failure & kEntryFailure)
+				trace_vm_exit(vcpu, exit.failure & kBasicExitReasonMask,
+					      [] { return ExitEnd::kEntryFailure; });
+			report_failed_entry(vcpu, exit.failure);
+			return Next::kUserspace;
+		}
+		sleeps = VREGCACHE_TRY(exit_may_sleep(vcpu, vmcs, exit.reason));
+		if (sleeps) {
+			sleeping_exit = exit.reason;
+			return Next::kResume;
+		}
+		Next next = VREGCACHE_TRY(handle_exit_and_trace(vcpu, vmcs, exit.reason));
+		if (next != Next::kResume)
+			return next;
+	}
+}
+
+inline Result<Next> run_until_userspace(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	for (;;) {
+		ExitReason reason{};
+		bool sleeps = false;
+		vrc_host_fpu_enter(vcpu.host);
+		Result<Next> burst = run_burst(vcpu, vmcs, reason, sleeps);
+		vrc_host_fpu_leave(vcpu.host);
+		Next next = VREGCACHE_TRY(burst);
+		if (next == Next::kUserspace) [[likely]]
+			return next;
+		if (sleeps)
+			next = VREGCACHE_TRY(handle_exit_and_trace(vcpu, vmcs, reason));
+		else if (next == Next::kTaskWork)
+			next = vrc_host_do_task_work(vcpu.host) ? Next::kInterrupted : Next::kResume;
+		else if (next == Next::kSplitLock)
+			next = VREGCACHE_TRY(handle_split_lock(vcpu, vmcs));
+		if (next != Next::kResume)
+			return next;
+	}
+}
+
+// Called when the guest is certain to run.  No feature is offered that would set a bit of kvm_run's flags.
+inline void reset_exit(kvm_run& run)
+{
+	static_assert(__builtin_offsetof(kvm_run, exit_reason) == 8 && __builtin_offsetof(kvm_run, flags) == 14);
+	// One store, which also clears the two members between them; report_state() sets those later.
+	constexpr u64 kUnknown = KVM_EXIT_UNKNOWN;
+	__builtin_memcpy(&run.exit_reason, &kUnknown, sizeof(kUnknown));
+}
+
+// What kvm_run says of the state at every return.
+inline Result<void> report_state(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	bool enabled = VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs)) & rflags::kIf;
+	bool ready = enabled && !vcpu.waiting.interrupt && !vcpu.event.pending() &&
+		     VREGCACHE_TRY(can_take_interrupt(vcpu, vmcs));
+	kvm_run* run = vcpu.run;
+	u64 apic_base = vcpu.apic_base;
+	run->if_flag = enabled;
+	run->apic_base = apic_base;
+	run->ready_for_interrupt_injection = ready;
+	return {};
+}
+
+// What KVM_RUN returns.  kvm_run is only written: userspace may change it at any time.
+inline long report_end(Vcpu& vcpu, Next next)
+{
+	if (next == Next::kUserspace) [[likely]]
+		return 0;
+	if (next == Next::kOutOfMemory)
+		return -ENOMEM;
+	vcpu.run->exit_reason = KVM_EXIT_INTR;
+	return -EINTR;
+}
+
+// The guest has not run, so exit_reason is unchanged.
+inline long refuse_run(Vcpu& vcpu, int error)
+{
+	vcpu.run->flags = 0;
+	vcpu.run->cr8 = vcpu.cr8;
+	return error;
+}
+
+// kResume: the guest may run.
+VREGCACHE_OUT_OF_LINE Result<Next> do_what_is_due(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	Next next = VREGCACHE_TRY(complete_io(vcpu, vmcs));
+	if (next != Next::kResume || !vcpu.due) [[likely]]
+		return next;
+	// Userspace may clear it at any time, so this look decides.
+	if (is_set(vcpu.run->immediate_exit))
+		return Next::kNotNow;
+	return VREGCACHE_TRY(judge_what_was_set(vcpu, vmcs)) ? Next::kResume : Next::kUserspace;
+}
+
+VREGCACHE_COLD Result<long> end_before_the_guest_runs(Vcpu& vcpu, Result<Next> next)
+{
+	if (!next.ok())
+		return next.error();
+	if (next.value() == Next::kNotNow)
+		return refuse_run(vcpu, -EINTR);
+	vcpu.run->flags = 0;
+	return report_end(vcpu, next.value());
+}
+
+inline Result<long> run_unless_refused(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	// KVM_CAP_SYNC_REGS is not offered.
+	if (is_any_set(vcpu.run->kvm_valid_regs, vcpu.run->kvm_dirty_regs)) [[unlikely]]
+		return refuse_run(vcpu, -EINVAL);
+	// Without an interrupt controller of ours, userspace keeps the task priority in kvm_run; load_cr8() updates it.
+	u64 task_priority = __atomic_load_n(&vcpu.run->cr8, __ATOMIC_RELAXED);
+	if (task_priority > 15)
+		return refuse_run(vcpu, -EINVAL);
+	vcpu.cr8 = task_priority;
+	if (vcpu.due) [[unlikely]] {
+		Result<Next> next = do_what_is_due(vcpu, vmcs);
+		if (!next.ok() || next.value() != Next::kResume) [[unlikely]]
+			return end_before_the_guest_runs(vcpu, next);
+	}
+	if (is_set(vcpu.run->immediate_exit)) [[unlikely]]
+		return refuse_run(vcpu, -EINTR);
+	reset_exit(*vcpu.run);
+	return report_end(vcpu, VREGCACHE_TRY(run_until_userspace(vcpu, vmcs)));
+}
+
+inline Result<long> run_vcpu(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	long result = VREGCACHE_TRY(run_unless_refused(vcpu, vmcs));
+	VREGCACHE_TRY(report_state(vcpu, vmcs));
+	return result;
+}
+
+}  // namespace

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-2.0
+// A vCPU's VMCS on a CPU.
+#include "machine.h"
+#include "vcpu/vcpu_load.h"
+
+namespace {
+
+VREGCACHE_COLD int load_vmcs(Vcpu& vcpu)
+{
+	Result<bool> moved = vcpu.vmcs.load();
+	// After a reboot has begun no CPU is in VMX operation; every access fails with kNotCurrent.
+	if (!moved.ok())
+		return vrc_cpu_state();
+	if (moved.value() && !write_host_cpu_state(LoadedVmcs(vcpu.access()), vcpu.host_shadows).ok() &&
+	    !vrc_cpu_state())
+		vrc_host_warn("a VMCS that was just loaded refuses VMWRITE");
+	return 0;
+}
+
+}  // namespace
+
+// A VMCS is current only on a CPU that is in VMX operation: who ends that clears each VMCS first.
+extern "C" int vrc_vcpu_sched_in(struct vrc_vcpu* handle)
+{
+	Vcpu& vcpu = vcpu_of(handle);
+	return current_vmcs() == vcpu.vmcs.id() ? 0 : load_vmcs(vcpu);
+}
+
+extern "C" void vrc_vcpu_sched_out(struct vrc_vcpu* handle)
+{
+	Vcpu& vcpu = vcpu_of(handle);
+	vcpu.resident.to_host(vcpu.msrs);
+}
