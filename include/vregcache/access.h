@@ -24,7 +24,6 @@ template <class A>
 concept VmcsAccess = requires(const A& access, u32 encoding, u64 value, VmcsId id) {
 	{ access.vmread(encoding) } -> std::same_as<Result<u64>>;
 	{ access.vmwrite(encoding, value) } -> std::same_as<Result<void>>;
-	// One that counts may have count_vmreads(n) and vmread_that_is_counted(encoding): n VMREADs counted at once.
 	// Is this VMCS the current one of this CPU?  VmcsId::kNone never is.
 	{ access.is_current(id) } -> std::same_as<bool>;
 };
@@ -36,12 +35,15 @@ class LoadedVmcs {
 	VREGCACHE_INLINE explicit LoadedVmcs(A access) : access_(access) {}
 
 	// Reads and writes of fields that are no register: a register's field is touched by its cache alone, or the cache
-	// would not know.  The type of the value is the field's.
+	// would not know.  The type of the value is the field's.  The cache's hooks are not called; an Access that counts may have
+	// uncached_vmread() and uncached_vmwrite(), which are called here.
 	template <u32 kEncoding>
 		requires(!VmxLayout::caches(kEncoding))
 	VREGCACHE_INLINE Result<typename Field<kEncoding>::Value> read(Field<kEncoding>) const
 	{
 		u64 value = VREGCACHE_TRY(access_.vmread(kEncoding));
+		if constexpr (requires { access_.uncached_vmread(); })
+			access_.uncached_vmread();
 		return static_cast<typename Field<kEncoding>::Value>(value);
 	}
 
@@ -49,6 +51,8 @@ class LoadedVmcs {
 		requires(Field<kEncoding>::kWritable && !VmxLayout::caches(kEncoding))
 	VREGCACHE_INLINE Result<void> write(Field<kEncoding>, V value) const
 	{
+		if constexpr (requires { access_.uncached_vmwrite(); })
+			access_.uncached_vmwrite();
 		return access_.vmwrite(kEncoding, value);
 	}
 

@@ -28,11 +28,10 @@
 
 namespace vregcache {
 
-template <class Layout, class Access, ContextPolicy Context, CacheObserver Observer,
-	  VerificationPolicy Verification = NoVerification>
+template <VmcsAccess Access, CacheHooks Hooks = NoHooks>
 class Cache {
-	static constexpr bool kVerifies = !std::same_as<Verification, NoVerification>;
-	static_assert(!kVerifies || VerifiableAccess<Access>);
+	using Layout = VmxLayout;
+	static_assert(!Hooks::kMayVerify || VerifiableAccess<Access>);
 
  public:
 	using Loaded = LoadedVmcs<Access>;
@@ -46,7 +45,7 @@ class Cache {
 	// Error::kDirty: a register still has a value for the VMCS that it belongs to.
 	Result<void> bind(const Loaded&, VmcsId vmcs)
 	{
-		context_.check(Operation::kBind, kNoReg);
+		hooks_.check(Operation::kBind, kNoReg);
 		if (vmcs == vmcs_)
 			return {};
 		if (vmcs_ != VmcsId::kNone && !dirty_.empty())
@@ -73,7 +72,7 @@ class Cache {
 	[[gnu::always_inline]] Result<u64> read(const Loaded& vmcs, Reg reg)
 	{
 		if (!is_register(reg)) [[unlikely]] {
-			context_.check(Operation::kRead, kNoReg);
+			hooks_.check(Operation::kRead, kNoReg);
 			return no_register(index(reg));
 		}
 		if (!quick_.contains(reg)) [[unlikely]]
@@ -101,7 +100,7 @@ class Cache {
 		requires(is_register(kRegs) && ...)
 	[[gnu::always_inline]] bool all_missing() const
 	{
-		return (available_ & RegSet(kRegs...)).empty() && !observer_.watches_reads();
+		return (available_ & RegSet(kRegs...)).empty() && !hooks_.watches_reads();
 	}
 
 	// read_all() where all_missing() said so just now: a value that was set and is not stored would be lost.
@@ -131,7 +130,7 @@ class Cache {
 	Result<void> write(const Loaded&, Reg reg, u64 value)
 	{
 		if (!is_register(reg) || !Layout::writable(reg)) [[unlikely]] {
-			context_.check(Operation::kWrite, kNoReg);
+			hooks_.check(Operation::kWrite, kNoReg);
 			return no_register(index(reg));
 		}
 		write_slowly(reg, value & width_mask(reg));
@@ -142,7 +141,7 @@ class Cache {
 	// VMCS's value: for whoever knows that the VMCS has a newer one.  KVM: kvm_register_mark_for_reload().
 	void mark_for_reload(const Loaded&, RegSet set)
 	{
-		context_.check(Operation::kReload, kNoReg);
+		hooks_.check(Operation::kReload, kNoReg);
 		dirty_ -= set;
 		compiler_barrier();
 		forget(set);
@@ -152,8 +151,8 @@ class Cache {
 	// reached stay dirty, and VM-entry must not follow.
 	Result<void> write_back(const Pinned& vmcs)
 	{
-		context_.check(Operation::kWriteBack, kNoReg);
-		if (verification_.enabled()) [[unlikely]]
+		hooks_.check(Operation::kWriteBack, kNoReg);
+		if (hooks_.verifies()) [[unlikely]]
 			return write_back_and_verify(vmcs.access());
 		return store_dirty(vmcs.access());
 	}
@@ -170,7 +169,7 @@ class Cache {
 	// VMLAUNCH or VMRESUME failed and the guest did not run (VMfail): the guest state in memory is as good as before.
 	void vm_entry_failed(const Pinned&)
 	{
-		context_.check(Operation::kVmEntryFailed, kNoReg);
+		hooks_.check(Operation::kVmEntryFailed, kNoReg);
 		forget(Layout::exit_information());
 	}
 
@@ -178,7 +177,7 @@ class Cache {
 	// writes no IDT-vectoring information (SDM Vol. 3C, 27.8), so none is read: no event was being delivered.
 	void vm_entry_failure_exit(const Pinned&)
 	{
-		context_.check(Operation::kVmEntryFailed, kNoReg);
+		hooks_.check(Operation::kVmEntryFailed, kNoReg);
 		forget(Layout::exit_information());
 		for (RegSet set = Layout::not_of_entry_failures(); !set.empty(); set -= set.first())
 			fill(set.first(), 0, Operation::kVmEntryFailed, __builtin_return_address(0));
@@ -187,7 +186,7 @@ class Cache {
 	// There is no register of that number; for those who keep registers beside the cache as well.
 	VREGCACHE_OUT_OF_LINE Error no_register(u32 number)
 	{
-		observer_.no_register(number);
+		hooks_.no_register(number);
 		return Error::kNoRegister;
 	}
 
@@ -236,19 +235,19 @@ class Cache {
 		requires(is_register(kRead) && ...)
 	[[gnu::always_inline]] void tell_vm_exit(const Pinned&)
 	{
-		context_.check(Operation::kVmExit, kNoReg);
-		observer_.invalidate(Layout::lazy() - dirty_);
-		(observer_.miss(kRead, value_[index(kRead)]), ...);
+		hooks_.check(Operation::kVmExit, kNoReg);
+		hooks_.invalidate(Layout::lazy() - dirty_);
+		(hooks_.miss(kRead, value_[index(kRead)]), ...);
 		if constexpr (sizeof...(kRead)) {
-			if (verification_.enabled()) [[unlikely]]
-				(verification_.cached(kRead, Operation::kRead, __builtin_return_address(0)), ...);
+			if (hooks_.verifies()) [[unlikely]]
+				(hooks_.cached(kRead, Operation::kRead, __builtin_return_address(0)), ...);
 		}
 	}
 
 	// The observer's watches_reads() may have changed.  Whatever forgets a register, vm_exit() above all, finds out as well.
 	[[gnu::always_inline]] void watching_changed(const Loaded&)
 	{
-		context_.check(Operation::kWatchingChanged, kNoReg);
+		hooks_.check(Operation::kWatchingChanged, kNoReg);
 		keep(available_);
 	}
 
@@ -262,13 +261,9 @@ class Cache {
 	// What memory has of a register, or 0: it touches no field and is not observed.  For traces, and for whoever
 	// knows that it is available.
 	u64 peek(Reg reg) const { return available_.contains(reg) ? value_[index(reg)] : 0; }
-	Observer& observer() { return observer_; }
-	Context& context() { return context_; }
-	Verification& verification() { return verification_; }
+	Hooks& hooks() { return hooks_; }
 
  private:
-	static constexpr bool kCountsAtOnce = requires(const Access& access) { access.count_vmreads(u64{1}); };
-
 	// For tests and planted faults: they define it, the library does not.
 	friend struct CacheTestAccess;
 
@@ -302,15 +297,8 @@ class Cache {
 		VREGCACHE_TRY(check_current(access));
 		RegSet read;
 		Error error = Error::kNone;
-		if constexpr (kCountsAtOnce)
-			access.count_vmreads(sizeof...(kRegs));
 		if (!(read_field<kRegs>(access, values, read, error) && ...)) [[unlikely]] {
-			// Those behind the one that failed were not tried.
-			if constexpr (kCountsAtOnce) {
-				u64 tried = 1;
-				(void)((read.contains(kRegs) && ++tried) && ...);
-				access.count_vmreads(tried - sizeof...(kRegs));
-			}
+			// Those after the one that failed were not tried.
 			keep_some(read);
 			// So that the caller's compiler knows where this goes on: with an error, and without any value.
 			if (error == Error::kNone)
@@ -329,7 +317,7 @@ class Cache {
 	template <Reg kReg>
 	[[gnu::always_inline]] bool read_field(const Access& access, Value<kReg>& value, RegSet& read, Error& error)
 	{
-		Result<u64> field = read_one(access, Layout::encoding(kReg));
+		Result<u64> field = access.vmread(Layout::encoding(kReg));
 		if (!field.ok()) [[unlikely]] {
 			error = field.error();
 			return false;
@@ -340,22 +328,14 @@ class Cache {
 		return true;
 	}
 
-	[[gnu::always_inline]] static Result<u64> read_one(const Access& access, u32 encoding)
-	{
-		if constexpr (kCountsAtOnce)
-			return access.vmread_that_is_counted(encoding);
-		else
-			return access.vmread(encoding);
-	}
-
-	// At once, if the observer can hear of several.
+	// At once, if the hooks have misses().
 	template <Reg... kRegs>
 	[[gnu::always_inline]] void tell_misses()
 	{
-		if constexpr (requires { observer_.misses(RegSet(kRegs...), value_); }) {
-			observer_.misses(RegSet(kRegs...), value_);
+		if constexpr (requires { hooks_.misses(RegSet(kRegs...), value_); }) {
+			hooks_.misses(RegSet(kRegs...), value_);
 		} else {
-			(observer_.miss(kRegs, value_[index(kRegs)]), ...);
+			(hooks_.miss(kRegs, value_[index(kRegs)]), ...);
 		}
 	}
 
@@ -365,7 +345,7 @@ class Cache {
 		compiler_barrier();
 		available_ |= read;
 		for (; !read.empty(); read -= read.first())
-			observer_.miss(read.first(), value_[index(read.first())]);
+			hooks_.miss(read.first(), value_[index(read.first())]);
 	}
 
 	// Some are available, or somebody watches.
@@ -374,12 +354,12 @@ class Cache {
 	{
 		constexpr RegSet kSet(kRegs...);
 		constexpr Reg kOrder[] = {kRegs...};
-		context_.check(Operation::kRead, kOrder[0]);
+		hooks_.check(Operation::kRead, kOrder[0]);
 		if (!available_.contains(kSet))
 			VREGCACHE_TRY(check_current(access));
 		for (Reg reg : kOrder)
 			VREGCACHE_TRY(read_checked(access, reg, __builtin_return_address(0)));
-		if (!observer_.watches_reads())
+		if (!hooks_.watches_reads())
 			quick_ |= kSet;
 		return {};
 	}
@@ -387,7 +367,7 @@ class Cache {
 	// One copy of each for all registers: they are called in many places.
 	VREGCACHE_OUT_OF_LINE Result<u64> read_slowly(Access access, Reg reg)
 	{
-		context_.check(Operation::kRead, reg);
+		hooks_.check(Operation::kRead, reg);
 		return read_checked(access, reg, __builtin_return_address(0));
 	}
 
@@ -395,16 +375,16 @@ class Cache {
 	{
 		if (!available_.contains(reg)) {
 			VREGCACHE_TRY(check_current(access));
-			if (verification_.enabled()) [[unlikely]]
+			if (hooks_.verifies()) [[unlikely]]
 				VREGCACHE_TRY(verify_current(access, FoundAt::kMiss));
 			u64 value = VREGCACHE_TRY(access.vmread(Layout::encoding(reg)));
 			fill(reg, value, Operation::kRead, caller);
-			observer_.miss(reg, value);
+			hooks_.miss(reg, value);
 			return value;
 		}
-		if (observer_.watches_reads()) {
-			observer_.hit(reg);
-			if (verification_.enabled()) [[unlikely]]
+		if (hooks_.watches_reads()) {
+			hooks_.hit(reg);
+			if (hooks_.verifies()) [[unlikely]]
 				verify_hit(access, reg);
 		}
 		return value_[index(reg)];
@@ -412,7 +392,7 @@ class Cache {
 
 	VREGCACHE_OUT_OF_LINE void write_slowly(Reg reg, u64 value)
 	{
-		context_.check(Operation::kWrite, reg);
+		hooks_.check(Operation::kWrite, reg);
 		if (available_.contains(reg) && value_[index(reg)] == value)
 			return;
 		fill(reg, value, Operation::kWrite, __builtin_return_address(0));
@@ -432,10 +412,10 @@ class Cache {
 	{
 		store(reg, value);
 		compiler_barrier();
-		if (!observer_.watches_reads())
+		if (!hooks_.watches_reads())
 			quick_ |= reg;
-		else if (verification_.enabled()) [[unlikely]]
-			verification_.cached(reg, how, caller);
+		else if (hooks_.verifies()) [[unlikely]]
+			hooks_.cached(reg, how, caller);
 	}
 
 	[[gnu::always_inline]] Result<void> store_dirty(const Access& access)
@@ -449,7 +429,7 @@ class Cache {
 			u64 value = value_[index(reg)];
 			VREGCACHE_TRY(access.vmwrite(Layout::encoding(reg), value));
 			dirty_ = left = left.without_first();
-			observer_.write_back(reg, value);
+			hooks_.write_back(reg, value);
 		} while (!left.empty());
 		return {};
 	}
@@ -479,10 +459,10 @@ class Cache {
 	// The CPU says what check_current() was told.  Where it does not, its VMCS is not touched: kNotCurrent.
 	VREGCACHE_COLD Result<void> verify_current(const Access& access, FoundAt where)
 	{
-		if constexpr (kVerifies) {
+		if constexpr (Hooks::kMayVerify) {
 			VmcsId current = access.really_current(vmcs_);
 			if (current != vmcs_) {
-				verification_.wrong_vmcs(where, vmcs_, current);
+				hooks_.wrong_vmcs(where, vmcs_, current);
 				return Error::kNotCurrent;
 			}
 		}
@@ -491,15 +471,15 @@ class Cache {
 
 	VREGCACHE_COLD void verify_register(const Access& access, FoundAt where, Reg reg)
 	{
-		if constexpr (kVerifies) {
+		if constexpr (Hooks::kMayVerify) {
 			if (Layout::not_of_entry_failures().contains(reg) && after_entry_failure(access))
 				return;
 			Result<u64> field = access.verify_read(Layout::encoding(reg));
 			if (!field.ok())
 				return;
-			verification_.compared(where);
+			hooks_.compared(where);
 			if (field.value() != value_[index(reg)])
-				verification_.mismatch(where, reg, value_[index(reg)], field.value());
+				hooks_.mismatch(where, reg, value_[index(reg)], field.value());
 		}
 	}
 
@@ -512,13 +492,13 @@ class Cache {
 	[[gnu::always_inline]] void forget(RegSet set)
 	{
 		keep(available_ - set);
-		observer_.invalidate(set);
+		hooks_.invalidate(set);
 	}
 
 	// Of the registers that are available, these stay so: available before and after, they may be quick in between.
 	[[gnu::always_inline]] void keep(RegSet left)
 	{
-		quick_ = observer_.watches_reads() ? RegSet() : left;
+		quick_ = hooks_.watches_reads() ? RegSet() : left;
 		compiler_barrier();
 		available_ = left;
 	}
@@ -528,9 +508,7 @@ class Cache {
 	RegSet dirty_;
 	u64 value_[index(Reg::kEnd)] = {};
 	VmcsId vmcs_ = VmcsId::kNone;
-	[[no_unique_address]] Context context_;
-	[[no_unique_address]] Observer observer_;
-	[[no_unique_address]] Verification verification_;
+	[[no_unique_address]] Hooks hooks_;
 };
 
 }  // namespace vregcache

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// What a cache is told about its surroundings: who may use it (Context), who watches (Observer), and whether it is to prove
-// that it is right (Verification).  The ones here do nothing and cost nothing.
+// What a cache calls of its surroundings: to check the calling context, to observe, and to verify the cache against the VMCS.
 #pragma once
 
 #include <concepts>
@@ -18,43 +17,69 @@ enum class Operation : u8 { kBind, kRead, kWrite, kWriteBack, kVmExit, kVmEntryF
 // Where the cache was found to differ from the VMCS.
 enum class FoundAt : u8 { kMiss, kHit, kVmEntry };
 
+// No hooks, and no cost.  Hooks derive from it and replace the functions that they need; none is virtual.
+struct NoHooks {
+	// ---- context ----
+
+	// May complain that the calling context must not use the cache.  The operation goes on: this is a check, not a lock.
+	// @reg: kNoReg if the operation is about no register, or about several.  Fast-path accesses are not checked.
+	VREGCACHE_INLINE void check(Operation, Reg) const {}
+
+	// ---- observation ----
+
+	// While it is true no access takes the fast path: each is checked, and hit() is called for each read that memory serves.
+	// A change takes effect at the next VM-exit, or with Cache::watching_changed().
+	VREGCACHE_INLINE bool watches_reads() const { return false; }
+	// A read was served from memory.
+	VREGCACHE_INLINE void hit(Reg) {}
+	// A read took this value from the VMCS.  Hooks may also have misses(RegSet set, const u64* value), for several at once:
+	// value[index(reg)] is that of each.
+	VREGCACHE_INLINE void miss(Reg, u64) {}
+	// A dirty register was written back.
+	VREGCACHE_INLINE void write_back(Reg, u64) {}
+	// These registers are in the VMCS only.
+	VREGCACHE_INLINE void invalidate(RegSet) {}
+	// An operation named a register that does not exist.
+	VREGCACHE_INLINE void no_register(u32) {}
+
+	// ---- verification ----
+
+	// False: verifies() never is true, and the code for it is not there.
+	static constexpr bool kMayVerify = false;
+	// While it is true the cache compares itself with the VMCS: registers that are available and not dirty, at each VM-entry,
+	// and, while reads are watched, at each read that memory serves.  What differs changes nothing: a read returns memory's
+	// value, and VM-entry goes on with the VMCS's.
+	VREGCACHE_INLINE bool verifies() const { return false; }
+	// Memory got a value of the register, by this operation of this caller.  Only while reads are watched and verified.
+	VREGCACHE_INLINE void cached(Reg, Operation, const void*) {}
+	// A register was compared with its field.
+	VREGCACHE_INLINE void compared(FoundAt) {}
+	// And differs: what memory has, and what the VMCS has.
+	VREGCACHE_INLINE void mismatch(FoundAt, Reg, u64, u64) {}
+	// The VMCS that the cache belongs to is not the one that is current.
+	VREGCACHE_INLINE void wrong_vmcs(FoundAt, VmcsId, VmcsId) {}
+};
+
 // clang-format off
-template <class C>
-concept ContextPolicy = requires(const C& context, Operation operation, Reg reg) {
-	// Complains when the calling context may not use the cache.  The operation goes on: it is a check, not a lock.
-	// Accesses to quick registers are not checked: who wants all of them has the observer watch reads.
-	context.check(operation, reg);  // kNoReg: the operation is about no register, or about several
+template <class H>
+concept CacheHooks = requires(H& hooks, const H& constant, Operation operation, const void* caller, FoundAt where, Reg reg, RegSet set,
+			      u64 value, u32 number, VmcsId vmcs) {
+	constant.check(operation, reg);
+	{ constant.watches_reads() } -> std::same_as<bool>;
+	hooks.hit(reg);
+	hooks.miss(reg, value);
+	hooks.write_back(reg, value);
+	hooks.invalidate(set);
+	hooks.no_register(number);
+	{ H::kMayVerify } -> std::convertible_to<bool>;
+	{ constant.verifies() } -> std::same_as<bool>;
+	hooks.cached(reg, operation, caller);
+	hooks.compared(where);
+	hooks.mismatch(where, reg, value, value);
+	hooks.wrong_vmcs(where, vmcs, vmcs);
 };
 
-template <class O>
-concept CacheObserver = requires(O& observer, Reg reg, RegSet set, u64 value, u32 number) {
-	// While it says true no register is quick, so that each access is checked for its context and the observer hears of
-	// every read that memory serves.  A change takes effect at the next VM-exit, or with Cache::watching_changed().
-	{ observer.watches_reads() } -> std::same_as<bool>;
-	observer.hit(reg);                // a read was served from memory
-	// A read took its value from the VMCS.  An observer may also have misses(RegSet set, const u64* value): all of @set were
-	// read, and value[index(reg)] has what.
-	observer.miss(reg, value);
-	observer.write_back(reg, value);  // a dirty register was stored into the VMCS
-	observer.invalidate(set);         // these registers are in the VMCS only
-	observer.no_register(number);     // somebody asked for a register of a number that no register has
-};
-
-// What is found wrong changes nothing: a read gives memory's value, and VM-entry goes on with the VMCS's.
-template <class V>
-concept VerificationPolicy = requires(V& verification, Operation how, const void* who, FoundAt where, Reg reg, u64 value,
-				      VmcsId vmcs) {
-	// While it says true, the cache compares itself with the VMCS: what is available and not dirty, at each VM-entry, and,
-	// if the observer watches reads, at each read that memory serves.
-	{ verification.enabled() } -> std::same_as<bool>;
-	// Memory got a value of the register, by this operation, called from there.  Only while enabled and reads are watched.
-	verification.cached(reg, how, who);
-	verification.compared(where);                      // a register was compared with its field
-	verification.mismatch(where, reg, value, value);   // and differs: what memory has, what the VMCS has
-	verification.wrong_vmcs(where, vmcs, vmcs);        // the one of the cache, the one that is really current
-};
-
-// What verification asks of the Access, beside VmcsAccess.
+// What verification needs of the Access, beside VmcsAccess.
 template <class A>
 concept VerifiableAccess = requires(const A& access, u32 encoding, VmcsId id) {
 	// VMREAD, which nobody counts.
@@ -63,26 +88,5 @@ concept VerifiableAccess = requires(const A& access, u32 encoding, VmcsId id) {
 	{ access.really_current(id) } -> std::same_as<VmcsId>;
 };
 // clang-format on
-
-struct AnyContext {
-	VREGCACHE_INLINE void check(Operation, Reg) const {}
-};
-
-struct NoObserver {
-	VREGCACHE_INLINE bool watches_reads() const { return false; }
-	VREGCACHE_INLINE void hit(Reg) {}
-	VREGCACHE_INLINE void miss(Reg, u64) {}
-	VREGCACHE_INLINE void write_back(Reg, u64) {}
-	VREGCACHE_INLINE void invalidate(RegSet) {}
-	VREGCACHE_INLINE void no_register(u32) {}
-};
-
-struct NoVerification {
-	VREGCACHE_INLINE bool enabled() const { return false; }
-	VREGCACHE_INLINE void cached(Reg, Operation, const void*) {}
-	VREGCACHE_INLINE void compared(FoundAt) {}
-	VREGCACHE_INLINE void mismatch(FoundAt, Reg, u64, u64) {}
-	VREGCACHE_INLINE void wrong_vmcs(FoundAt, VmcsId, VmcsId) {}
-};
 
 }  // namespace vregcache

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 // The cache as the module has it.
 #include <vregcache/cache.h>
-#include <vregcache/vmx_layout.h>
 
-#include "../../src/instrument/context.h"
-#include "../../src/vmx/raw_vmx.h"
+#include "../../src/instrument/hooks.h"
 
-using RegisterCache = vregcache::Cache<vregcache::VmxLayout, RawVmx, CallingContext, Counters>;
+using RegisterCache = vregcache::Cache<RawVmx, VcpuHooks>;
 using vregcache::Reg;
 
 namespace {

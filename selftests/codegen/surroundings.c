@@ -8,18 +8,26 @@
 
 DEFINE_PER_CPU(vrc_u64, vrc_current_vmcs);
 vrc_u8 vrc_watched_reads;
+vrc_u32 vrc_verify_period;
+vrc_u64 vrc_verified[VRC_VERIFIED_KINDS];
 
 DEFINE_STATIC_KEY_FALSE(vrc_check_context_key);
+DEFINE_STATIC_KEY_FALSE(vrc_verify_key);
 
 void vrc_check_context(const struct vrc_host_vcpu *vcpu, vrc_u32 what, const void *caller)
 {
 }
 
-void vrc_host_global_lock(void)
+void vrc_report_mismatch(const struct vrc_mismatch *mismatch)
 {
 }
 
-void vrc_host_global_unlock(void)
+unsigned long vrc_host_irq_save(void)
+{
+	return 0;
+}
+
+void vrc_host_irq_restore(unsigned long flags)
 {
 }
 

@@ -17,7 +17,7 @@ namespace vregcache::test {
 constexpr VmcsId kVmcsA{0xa000};
 constexpr VmcsId kVmcsB{0xb000};
 
-using TestCache = Cache<VmxLayout, ModelAccess, RecordingContext, RecordingObserver, RecordingVerification>;
+using TestCache = Cache<ModelAccess, RecordingHooks>;
 using Loaded = LoadedVmcs<ModelAccess>;
 using Pinned = PinnedVmcs<ModelAccess>;
 
@@ -33,8 +33,8 @@ class CacheFixture : public testing::Test {
 	void forget_records()
 	{
 		cpu_.clear_log();
-		cache_.context().clear();
-		cache_.observer().clear();
+		cache_.hooks().context.clear();
+		cache_.hooks().observer.clear();
 	}
 
 	u64 field(Reg reg, VmcsId vmcs = kVmcsA) { return memory_.peek(vmcs, encoding_of(reg)); }

@@ -19,7 +19,7 @@ constexpr Error kAccessErrors[] = {Error::kVmFailInvalid, Error::kVmFailValid, E
 
 class EitherWay : public CacheFixture, public testing::WithParamInterface<bool> {
  protected:
-	EitherWay() { cache_.observer().watch_reads(GetParam()); }
+	EitherWay() { cache_.hooks().observer.watch_reads(GetParam()); }
 
 	// At the end of each test too.
 	~EitherWay() override
@@ -218,30 +218,30 @@ TEST_P(Invariant2, RegistersThatAreReadTogetherBecomeQuickTogether)
 
 TEST_P(Invariant2, WatchingTakesTheQuicknessAwayAndItsEndGivesItBack)
 {
-	cache_.observer().watch_reads(false);
+	cache_.hooks().observer.watch_reads(false);
 	read_all_registers();
 	EXPECT_EQ(cache_.quick(), RegSet::all());
-	cache_.observer().watch_reads(true);
+	cache_.hooks().observer.watch_reads(true);
 	cache_.watching_changed(loaded_);
 	EXPECT_TRUE(cache_.quick().empty());
 	EXPECT_EQ(cache_.available(), RegSet::all());
 	read_all_registers();
 	cache_.write<Reg::kRip>(loaded_, u64{1});
 	EXPECT_TRUE(cache_.quick().empty());
-	cache_.observer().watch_reads(false);
+	cache_.hooks().observer.watch_reads(false);
 	cache_.watching_changed(loaded_);
 	EXPECT_EQ(cache_.quick(), RegSet::all());
-	cache_.observer().watch_reads(GetParam());
+	cache_.hooks().observer.watch_reads(GetParam());
 	cache_.watching_changed(loaded_);
 }
 
 // What is not quick for no reason becomes so as soon as anything is forgotten.
 TEST_P(Invariant2, VmExitFindsOutWhetherHitsAreWatched)
 {
-	cache_.observer().watch_reads(!GetParam());
+	cache_.hooks().observer.watch_reads(!GetParam());
 	read_all_registers();
 	ASSERT_TRUE(cache_.read_untraced<Reg::kEfer>(loaded_).ok());
-	cache_.observer().watch_reads(GetParam());
+	cache_.hooks().observer.watch_reads(GetParam());
 	ASSERT_TRUE(cache_.vm_exit(pinned_).ok());
 	EXPECT_EQ(cache_.quick(), GetParam() ? RegSet() : registers_changed_by(ChangedBy::kHost));
 }
@@ -266,14 +266,14 @@ TEST_P(Invariant2, ReadOfSeveralReadsWhatIsMissingInTheOrderGiven)
 	ASSERT_EQ(cpu_.log().size(), 2u);
 	EXPECT_EQ(cpu_.log()[0], one_vmread(Reg::kExitInstructionLength)[0]);
 	EXPECT_EQ(cpu_.log()[1], one_vmread(Reg::kRip)[0]);
-	EXPECT_EQ(cache_.context().checks(), std::vector<Operation>{Operation::kRead});
+	EXPECT_EQ(cache_.hooks().context.checks(), std::vector<Operation>{Operation::kRead});
 	std::vector<Event> events = {miss_event(Reg::kExitInstructionLength, length)};
 	if (GetParam()) {
 		events.push_back(hit_event(Reg::kRflags));
 		events.push_back(hit_event(Reg::kRsp));
 	}
 	events.push_back(miss_event(Reg::kRip, rip));
-	EXPECT_EQ(cache_.observer().events(), events);
+	EXPECT_EQ(cache_.hooks().observer.events(), events);
 	RegSet all = {Reg::kExitInstructionLength, Reg::kRflags, Reg::kRsp, Reg::kRip};
 	EXPECT_EQ(cache_.available(), all);
 	EXPECT_EQ(cache_.quick(), GetParam() ? RegSet() : all);
@@ -316,8 +316,8 @@ TEST_P(Invariant2, PeekLooksAtMemoryAlone)
 		forget_records();
 		EXPECT_EQ(cache_.peek(typed.reg), field(typed.reg));
 		EXPECT_TRUE(cpu_.log().empty());
-		EXPECT_TRUE(cache_.observer().events().empty());
-		EXPECT_TRUE(cache_.context().checks().empty());
+		EXPECT_TRUE(cache_.hooks().observer.events().empty());
+		EXPECT_TRUE(cache_.hooks().context.checks().empty());
 		// What memory still holds of a register that is not available is nobody's business.
 		cache_.mark_for_reload(loaded_, typed.reg);
 		EXPECT_EQ(cache_.peek(typed.reg), 0u);

@@ -22,9 +22,9 @@ class Invariant6 : public CacheFixture {
 	template <class F>
 	Operations checks_of(F operation)
 	{
-		cache_.context().clear();
+		cache_.hooks().context.clear();
 		operation();
-		return cache_.context().checks();
+		return cache_.hooks().context.checks();
 	}
 };
 
@@ -142,7 +142,7 @@ TEST_F(Invariant6, QuickAccessIsCheckedOnlyWhileReadsAreWatched)
 	const Operations all{Operation::kRead, Operation::kRead, Operation::kRead, Operation::kWrite};
 	EXPECT_EQ(access(), all);
 	EXPECT_EQ(access(), all);
-	cache_.observer().watch_reads(false);
+	cache_.hooks().observer.watch_reads(false);
 	cache_.watching_changed(loaded_);
 	EXPECT_TRUE(access().empty());
 	// A miss is checked all the same.
@@ -161,24 +161,24 @@ TEST_F(Invariant6, ReadOfSeveralChecksOnceWithTheFirst)
 	cpu_.load(kVmcsA);
 	EXPECT_EQ(read(), Operations{Operation::kRead});
 	EXPECT_EQ(read(), Operations{Operation::kRead});
-	EXPECT_EQ(cache_.context().registers(), std::vector<Reg>{Reg::kRip});
+	EXPECT_EQ(cache_.hooks().context.registers(), std::vector<Reg>{Reg::kRip});
 }
 
 TEST_F(Invariant6, CheckIsToldTheRegister)
 {
 	for (const TypedRegister& typed : writable_typed_registers()) {
-		cache_.context().clear();
+		cache_.hooks().context.clear();
 		std::ignore = typed.read(cache_, loaded_);
 		std::ignore = cache_.read(loaded_, typed.reg);
 		typed.write(cache_, loaded_, 1);
 		std::ignore = cache_.write(loaded_, typed.reg, 2);
-		EXPECT_EQ(cache_.context().registers(), std::vector<Reg>(4, typed.reg));
+		EXPECT_EQ(cache_.hooks().context.registers(), std::vector<Reg>(4, typed.reg));
 	}
-	cache_.context().clear();
+	cache_.hooks().context.clear();
 	std::ignore = cache_.read(loaded_, Reg::kEnd);
 	std::ignore = cache_.write(loaded_, Reg::kExitReason, 1);
 	std::ignore = cache_.write_back(pinned_);
-	EXPECT_EQ(cache_.context().registers(), std::vector<Reg>(3, kNoReg));
+	EXPECT_EQ(cache_.hooks().context.registers(), std::vector<Reg>(3, kNoReg));
 }
 
 TEST_F(Invariant6, VmEntryFailuresCheckOnce)
@@ -207,7 +207,7 @@ TEST_F(Invariant6, CheckComesBeforeTheFirstAccess)
 {
 	u32 looked = 0;
 	cpu_.set_hook([&](const FieldAccess&) {
-		EXPECT_EQ(cache_.context().checks().size(), 1u);
+		EXPECT_EQ(cache_.hooks().context.checks().size(), 1u);
 		looked++;
 	});
 	std::ignore = checks_of([&] { std::ignore = cache_.read<Reg::kRip>(loaded_); });
@@ -229,7 +229,7 @@ TEST_F(Invariant6, LookingAtTheStateIsNoOperation)
 // 8. What is switched off costs nothing.
 TEST(Invariant8, LeanPoliciesTakeNoSpace)
 {
-	using LeanCache = Cache<VmxLayout, ModelAccess, AnyContext, NoObserver>;
+	using LeanCache = Cache<ModelAccess, NoHooks>;
 	struct OnlyTheState {
 		u64 quick;
 		u64 available;

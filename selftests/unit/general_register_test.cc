@@ -158,12 +158,12 @@ TEST_P(GeneralRegister, NumbersWithoutARegisterDoNothingAndAreTold)
 		SCOPED_TRACE(number);
 		Gpr gpr = static_cast<Gpr>(number);
 		GprFile before = file_;
-		cache_.observer().clear();
+		cache_.hooks().observer.clear();
 		EXPECT_EQ(read_gpr(cache_, loaded_, file_, gpr).error(), Error::kNoRegister);
 		EXPECT_EQ(read_gpr_raw(cache_, loaded_, file_, gpr).error(), Error::kNoRegister);
 		EXPECT_EQ(write_gpr(cache_, loaded_, file_, gpr, kWide).error(), Error::kNoRegister);
 		EXPECT_EQ(write_gpr_raw(cache_, loaded_, file_, gpr, kWide).error(), Error::kNoRegister);
-		EXPECT_EQ(cache_.observer().events(), std::vector<Event>(4, no_register_event(number)));
+		EXPECT_EQ(cache_.hooks().observer.events(), std::vector<Event>(4, no_register_event(number)));
 		for (u32 slot = 0; slot < kGprSlots; slot++)
 			EXPECT_EQ(file_.value[slot], before.value[slot]);
 	}

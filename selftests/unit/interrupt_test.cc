@@ -34,7 +34,7 @@ struct OneField {
 	bool is_current(VmcsId) const { return true; }
 };
 
-using SteppedCache = Cache<VmxLayout, OneField, AnyContext, NoObserver>;
+using SteppedCache = Cache<OneField, NoHooks>;
 
 struct Interrupts {
 	SteppedCache* cache;

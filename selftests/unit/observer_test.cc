@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "hooks.h"
 #include "cache_fixture.h"
 #include "typed_registers.h"
 
@@ -17,14 +18,14 @@ using Events = std::vector<Event>;
 
 class ObserverTest : public CacheFixture {
  protected:
-	const Events& events() { return cache_.observer().events(); }
+	const Events& events() { return cache_.hooks().observer.events(); }
 };
 
 TEST_F(ObserverTest, MissThenHitForEveryRegister)
 {
 	for (const TypedRegister& typed : all_typed_registers()) {
 		SCOPED_TRACE(testing::PrintToString(typed.reg));
-		cache_.observer().clear();
+		cache_.hooks().observer.clear();
 		ASSERT_TRUE(typed.read(cache_, loaded_).ok());
 		ASSERT_TRUE(typed.read(cache_, loaded_).ok());
 		ASSERT_TRUE(cache_.read(loaded_, typed.reg).ok());
@@ -36,7 +37,7 @@ TEST_F(ObserverTest, MissThenHitForEveryRegister)
 TEST_F(ObserverTest, MissOfARegisterKnownAtRunTime)
 {
 	for (const SdmRegister& entry : kSdmRegisters) {
-		cache_.observer().clear();
+		cache_.hooks().observer.clear();
 		ASSERT_TRUE(cache_.read(loaded_, entry.reg).ok());
 		EXPECT_EQ(events(), Events{miss_event(entry.reg, field(entry.reg))});
 	}
@@ -57,13 +58,13 @@ TEST_F(ObserverTest, NumberWithoutARegisterIsHeardAndIsNothingElse)
 		auto reg = static_cast<Reg>(number);
 		if (is_register(reg))
 			continue;
-		cache_.observer().clear();
+		cache_.hooks().observer.clear();
 		ASSERT_EQ(cache_.read(loaded_, reg).error(), Error::kNoRegister);
 		ASSERT_EQ(cache_.write(loaded_, reg, 1).error(), Error::kNoRegister);
 		EXPECT_EQ(events(), Events(2, no_register_event(number)));
 	}
 	// A register that the VMCS does not allow to write is none for a write.
-	cache_.observer().clear();
+	cache_.hooks().observer.clear();
 	ASSERT_EQ(cache_.write(loaded_, Reg::kExitReason, 1).error(), Error::kNoRegister);
 	EXPECT_EQ(events(), Events{no_register_event(index(Reg::kExitReason))});
 }
@@ -118,13 +119,13 @@ TEST_F(ObserverTest, InvalidationsTellTheirSet)
 	RegSet lazy = exit_information | registers_changed_by(ChangedBy::kGuest);
 	ASSERT_TRUE(cache_.vm_exit(pinned_).ok());
 	EXPECT_EQ(events(), Events{invalidate_event(lazy)});
-	cache_.observer().clear();
+	cache_.hooks().observer.clear();
 	cache_.vm_entry_failed(pinned_);
 	EXPECT_EQ(events(), Events{invalidate_event(exit_information)});
-	cache_.observer().clear();
+	cache_.hooks().observer.clear();
 	cache_.vm_entry_failure_exit(pinned_);
 	EXPECT_EQ(events(), Events{invalidate_event(exit_information)});
-	cache_.observer().clear();
+	cache_.hooks().observer.clear();
 	ASSERT_TRUE(cache_.bind(loaded_, kVmcsB).ok());
 	EXPECT_EQ(events(), Events{invalidate_event(RegSet::all())});
 }
@@ -140,9 +141,9 @@ TEST_F(ObserverTest, RegisterThatIsGivenUpIsInvalidated)
 // What is not watched is heard of all the same, but for hits.
 TEST_F(ObserverTest, ObserverThatDoesNotWatchHitsHearsOfNone)
 {
-	cache_.observer().watch_reads(false);
+	cache_.hooks().observer.watch_reads(false);
 	for (const TypedRegister& typed : all_typed_registers()) {
-		cache_.observer().clear();
+		cache_.hooks().observer.clear();
 		for (int i = 0; i < 3; i++) {
 			ASSERT_TRUE(typed.read(cache_, loaded_).ok());
 			ASSERT_TRUE(cache_.read(loaded_, typed.reg).ok());
@@ -153,11 +154,11 @@ TEST_F(ObserverTest, ObserverThatDoesNotWatchHitsHearsOfNone)
 
 TEST_F(ObserverTest, WatchingCountsEachHitFromTheNextVmExitOn)
 {
-	cache_.observer().watch_reads(false);
+	cache_.hooks().observer.watch_reads(false);
 	read_all_registers();
-	cache_.observer().watch_reads(true);
+	cache_.hooks().observer.watch_reads(true);
 	ASSERT_TRUE(cache_.vm_exit(pinned_).ok());
-	cache_.observer().clear();
+	cache_.hooks().observer.clear();
 	// Of those that the VM-exit left, and that were quick.
 	ASSERT_TRUE(cache_.read<Reg::kEfer>(loaded_).ok());
 	ASSERT_TRUE(cache_.read<Reg::kEfer>(loaded_).ok());
@@ -167,11 +168,11 @@ TEST_F(ObserverTest, WatchingCountsEachHitFromTheNextVmExitOn)
 TEST_F(ObserverTest, WatchingCountsEachHitFromTheCallOn)
 {
 	for (const TypedRegister& typed : all_typed_registers()) {
-		cache_.observer().watch_reads(false);
+		cache_.hooks().observer.watch_reads(false);
 		ASSERT_TRUE(typed.read(cache_, loaded_).ok());
-		cache_.observer().watch_reads(true);
+		cache_.hooks().observer.watch_reads(true);
 		cache_.watching_changed(loaded_);
-		cache_.observer().clear();
+		cache_.hooks().observer.clear();
 		ASSERT_TRUE(typed.read(cache_, loaded_).ok());
 		ASSERT_TRUE(cache_.read(loaded_, typed.reg).ok());
 		EXPECT_EQ(events(), Events(2, hit_event(typed.reg)));
@@ -195,7 +196,7 @@ TEST_F(ObserverTest, RegisterThatStaysIsNotInvalidated)
 	ASSERT_FALSE(cache_.vm_exit(pinned_).ok());
 	ASSERT_EQ(events().size(), 1u);
 	EXPECT_FALSE(events()[0].registers.contains(Reg::kRip));
-	cache_.observer().clear();
+	cache_.hooks().observer.clear();
 	ASSERT_FALSE(cache_.bind(loaded_, kVmcsB).ok());
 	ASSERT_TRUE(cache_.bind(loaded_, kVmcsA).ok());
 	EXPECT_TRUE(events().empty());
@@ -227,10 +228,10 @@ class LookingObserver {
 
 TEST_F(ObserverTest, BitsAreChangedBeforeTheObserverHears)
 {
-	Cache<VmxLayout, ModelAccess, AnyContext, LookingObserver> cache;
+	Cache<ModelAccess, HooksOf<NoContext, LookingObserver>> cache;
 	ASSERT_TRUE(cache.bind(loaded_, kVmcsA).ok());
 	std::vector<EventKind> heard;
-	cache.observer().set_look([&](EventKind kind, RegSet set) {
+	cache.hooks().observer.set_look([&](EventKind kind, RegSet set) {
 		heard.push_back(kind);
 		bool gone = kind == EventKind::kInvalidate;
 		EXPECT_EQ(cache.available() & set, gone ? RegSet() : set);
@@ -290,7 +291,7 @@ TEST_F(ObserverTest, SeveralMissesAreCountedAndToldAtOnceAndNoneThatDidNotHappen
 	u64 count = 0;
 	LoadedVmcs<CountingAccess> loaded(CountingAccess(cpu_, count));
 	PinnedVmcs<CountingAccess> pinned(CountingAccess(cpu_, count));
-	Cache<VmxLayout, CountingAccess, AnyContext, HearingOfSeveral> cache;
+	Cache<CountingAccess, HooksOf<NoContext, HearingOfSeveral>> cache;
 	ASSERT_TRUE(cache.bind(loaded, kVmcsA).ok());
 	u64 rip = 0, rsp = 0, rflags = 0;
 	u32 length = 0;
@@ -301,19 +302,19 @@ TEST_F(ObserverTest, SeveralMissesAreCountedAndToldAtOnceAndNoneThatDidNotHappen
 	};
 	for (u32 nth = 1; nth <= 5; nth++) {
 		count = 0;
-		cache.observer() = {};
+		cache.hooks().observer = {};
 		ASSERT_TRUE(cache.vm_exit(pinned).ok());
 		cpu_.clear_log();
 		if (nth <= 4)
 			cpu_.fail_nth_access(nth, Error::kVmFailValid);
 		EXPECT_EQ(read().ok(), nth == 5);
 		EXPECT_EQ(count, cpu_.log().size());
-		EXPECT_EQ(cache.observer().events.size(), nth - 1);
-		EXPECT_EQ(cache.observer().at_once, nth == 5 ? std::vector<RegSet>{kAll} : std::vector<RegSet>{});
+		EXPECT_EQ(cache.hooks().observer.events.size(), nth - 1);
+		EXPECT_EQ(cache.hooks().observer.at_once, nth == 5 ? std::vector<RegSet>{kAll} : std::vector<RegSet>{});
 	}
 	EXPECT_EQ(rip, field(Reg::kRip));
 	EXPECT_EQ(rflags, field(Reg::kRflags));
-	EXPECT_EQ(cache.observer().events[1], miss_event(Reg::kRsp, rsp));
+	EXPECT_EQ(cache.hooks().observer.events[1], miss_event(Reg::kRsp, rsp));
 }
 
 }  // namespace

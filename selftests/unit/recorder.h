@@ -8,6 +8,8 @@
 #include <ostream>
 #include <vector>
 
+#include "hooks.h"
+
 namespace vregcache::test {
 
 class RecordingContext {
@@ -132,9 +134,8 @@ class RecordingVerification {
 	u32 compared_[3] = {};
 };
 
-static_assert(VerificationPolicy<RecordingVerification>);
-static_assert(ContextPolicy<RecordingContext>);
-static_assert(CacheObserver<RecordingObserver>);
+using RecordingHooks = HooksOf<RecordingContext, RecordingObserver, RecordingVerification>;
+static_assert(CacheHooks<RecordingHooks>);
 
 }  // namespace vregcache::test
 

@@ -18,6 +18,7 @@
 #include <string>
 #include <tuple>
 
+#include "hooks.h"
 #include "cache_test_access.h"
 
 #if defined(__x86_64__)
@@ -60,7 +61,7 @@ struct Observer : NoObserver {
 	bool watches_reads() const { return machine.watches; }
 };
 
-using SteppedCache = Cache<VmxLayout, Access, AnyContext, Observer>;
+using SteppedCache = Cache<Access, HooksOf<NoContext, Observer>>;
 
 u64& field_of(u32 number) { return machine.field[VmxLayout::encoding(static_cast<Reg>(number))]; }
 

@@ -25,6 +25,7 @@
 #include <utility>
 #include <vector>
 
+#include "hooks.h"
 #include "cache_fixture.h"
 #include "cache_test_access.h"
 
@@ -480,7 +481,7 @@ struct Verifier {
 	u32 wrong_vmcss = 0;
 };
 
-using SmallCache = Cache<VmxLayout, ModelAccess, AnyContext, Listener, Verifier>;
+using SmallCache = Cache<ModelAccess, HooksOf<NoContext, Listener, Verifier>>;
 
 // The operations on one register, through the interface that takes it at run time or the one that takes a constant.
 struct RegisterOperations {
@@ -583,8 +584,8 @@ class Search {
 	Extent run()
 	{
 		std::deque<Node> frontier = {{model_.first_world(), SmallCache(), 0}};
-		frontier.front().cache.observer().watches = setup_.watched;
-		frontier.front().cache.verification().on = setup_.verified;
+		frontier.front().cache.hooks().observer.watches = setup_.watched;
+		frontier.front().cache.hooks().verification.on = setup_.verified;
 		history_ = {{0, {Action::kMigrate}}};
 		seen_ = {frontier.front().world.key()};
 		std::size_t operations = 0;
@@ -630,9 +631,9 @@ class Search {
 		set_exit_reason(after_entry_failure(cache));
 		World before = node.world;
 		Expected expected = model_.foretell(node.world, step);
-		node.cache.observer().hits = 0;
+		node.cache.hooks().observer.hits = 0;
 		auto [error, value] = perform(node.cache, before, step);
-		EXPECT_EQ(node.cache.observer().hits, expected.hits);
+		EXPECT_EQ(node.cache.hooks().observer.hits, expected.hits);
 		if (step.action == Action::kWriteBackFails && step.operand <= expected.accesses.size()) {
 			ASSERT_EQ(cpu_.log().size(), step.operand);
 			EXPECT_EQ(cpu_.log().back().error, kInjected);
@@ -714,7 +715,7 @@ class Search {
 		cpu_.load_unrecorded(kVmcsIds[1 - world.owner]);
 		cpu_.clear_log();
 		EXPECT_EQ(cache.write_back(pinned_).error(), Error::kNotCurrent);
-		EXPECT_EQ(cache.verification().wrong_vmcss, 1u);
+		EXPECT_EQ(cache.hooks().verification.wrong_vmcss, 1u);
 		EXPECT_TRUE(cpu_.log().empty());
 		cpu_.load(kVmcsIds[world.current]);
 	}
@@ -729,7 +730,7 @@ class Search {
 				EXPECT_TRUE(operations_[place].read(cache, loaded_, setup_.registers[place]).ok());
 			else
 				EXPECT_TRUE(cache.write_back(pinned_).ok());
-			EXPECT_EQ(cache.verification().mismatches, mismatches)
+			EXPECT_EQ(cache.hooks().verification.mismatches, mismatches)
 				<< "place " << int{place} << " read " << read;
 		}
 		restore(node.world);
@@ -815,7 +816,7 @@ class Search {
 		}
 		case Action::kWatch:
 		case Action::kUnwatch:
-			cache.observer().watches = step.action == Action::kWatch;
+			cache.hooks().observer.watches = step.action == Action::kWatch;
 			return {};
 		case Action::kWatchingChanged:
 			cache.watching_changed(loaded_);
@@ -853,7 +854,7 @@ class Search {
 		RegSet in_play = available;
 		for (Reg reg : setup_.registers)
 			in_play |= reg;
-		EXPECT_EQ(node.cache.verification().mismatches + node.cache.verification().wrong_vmcss, 0u);
+		EXPECT_EQ(node.cache.hooks().verification.mismatches + node.cache.hooks().verification.wrong_vmcss, 0u);
 		EXPECT_TRUE(node.cache.available().contains(node.cache.dirty()));
 		EXPECT_TRUE(node.cache.available().contains(node.cache.quick()));
 		EXPECT_EQ(node.cache.available() & in_play, available);

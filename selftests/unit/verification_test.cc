@@ -33,7 +33,7 @@ class VerificationTest : public testing::Test {
 		memory_.poke(kVmcsA, encoding_of(Reg::kExitReason), 10);
 	}
 
-	RecordingVerification& verification() { return cache_.verification(); }
+	RecordingVerification& verification() { return cache_.hooks().verification; }
 	const Findings& findings() { return verification().findings(); }
 	u64 field(Reg reg) { return memory_.peek(kVmcsA, encoding_of(reg)); }
 	u64& in_memory(Reg reg) { return CacheTestAccess::value(cache_, reg); }
@@ -123,14 +123,14 @@ TEST_F(VerificationTest, WhatItReadsIsNoAccessAndNoEvent)
 		verification().enable(on);
 		cache_.mark_for_reload(loaded_, RegSet::all());
 		cpu_.clear_log();
-		cache_.observer().clear();
-		cache_.context().clear();
+		cache_.hooks().observer.clear();
+		cache_.hooks().context.clear();
 		read_all_registers();
 		read_all_registers();
 		cache_.write<Reg::kRip>(loaded_, field(Reg::kRip) + 1);
 		std::ignore = cache_.write_back(pinned_);
 		std::ignore = cache_.vm_exit(pinned_);
-		return std::tuple(cpu_.log().size(), cache_.observer().events().size(), cache_.context().checks());
+		return std::tuple(cpu_.log().size(), cache_.hooks().observer.events().size(), cache_.hooks().context.checks());
 	};
 	auto off = run(false);
 	EXPECT_EQ(run(true), off);
@@ -165,7 +165,7 @@ TEST_F(VerificationTest, NothingIsComparedWhileAnotherVmcsIsKnownToBeCurrent)
 TEST_F(VerificationTest, NothingIsComparedBeforeTheCacheHasAVmcs)
 {
 	TestCache cache;
-	cache.verification().enable(true);
+	cache.hooks().verification.enable(true);
 	cache.write<Reg::kRip>(loaded_, u64{1});
 	ASSERT_TRUE(cache.read<Reg::kRip>(loaded_).ok());
 	EXPECT_EQ(cache.write_back(pinned_).error(), Error::kNotBound);

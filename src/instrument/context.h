@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// Who may use a vCPU's register cache: the cache's ContextPolicy in the module.  The rule itself is in linux/context.c.
+// Who may use a vCPU's register cache.  The rule itself is in linux/context.c.
 #pragma once
 
 #include <vregcache/hooks.h>

@@ -3,26 +3,11 @@
 // Each vCPU counts for itself, and nothing is added up before somebody looks.
 #pragma once
 
-#include <vregcache/register.h>
-
-#include "instrument/trace.h"
 #include "linux/host.h"
 #include "vmx/exit_reason.h"
-#include "vmx/types.h"
+#include "vmx/raw_vmx.h"
 
 namespace {
-
-#ifdef CONFIG_LOCKDEP
-constexpr bool kLockdep = true;
-#else
-constexpr bool kLockdep = false;
-#endif
-
-struct AccessCounters {
-	u64 hits = 0;
-	u64 vmreads = 0;
-	u64 vmwrites = 0;
-};
 
 struct ExitCounters {
 	u64 exits = 0;
@@ -49,32 +34,19 @@ constexpr u32 kSetupRow = kExitReasonCount;
 
 constexpr u32 kCounterRows = kExitReasonCount + 1;
 
-// Counts a vCPU's accesses.  It is the observer of the vCPU's cache.
+// What a vCPU's exits cost.
 class Counters {
  public:
-	// With lockdep each access is checked for its context.
-	bool watches_reads() const { return kLockdep || is_set(vrc_watched_reads); }
-	void hit(vregcache::Reg)
-	{
-		if (__atomic_load_n(&vrc_watched_reads, __ATOMIC_RELAXED) & VRC_WATCH_HITS)
-			now_.accesses.hits++;
-	}
-	void miss(vregcache::Reg reg, u64 value) { trace_miss(vcpu_, reg, value); }
-	void misses(vregcache::RegSet set, const u64* value) { trace_misses(vcpu_, set, value); }
-	void write_back(vregcache::Reg reg, u64 value) { trace_write_back(vcpu_, reg, value); }
-	void invalidate(vregcache::RegSet set) { trace_invalidate(vcpu_, set); }
-	void no_register(u32 number) { vrc_host_warn_no_register(number); }
-	void set_vcpu(u32 id) { vcpu_ = id; }
-
+	void hit() { now_.accesses.hits++; }
+	[[gnu::always_inline]] void vmread(u32 count = 1) { now_.accesses.vmreads += count; }
+	[[gnu::always_inline]] void vmwrite() { now_.accesses.vmwrites++; }
 	AccessCounters& accesses() { return now_.accesses; }
 
-	// A VM-exit, since which there were @vmreads VMREADs, of the reason and of what had to be known at once, and no other
-	// access.  These and the accesses from here on belong to it, those before to the exit before.  Exits of one kind follow each
-	// other often, and are one addition.
-	[[gnu::always_inline]] void begin_exit(u32 basic_reason, u32 vmreads)
+	// A VM-exit.  Accesses from here on belong to it.  Exits of one kind follow each other often, and are one addition.
+	[[gnu::always_inline]] void begin_exit(u32 basic_reason)
 	{
 		if (basic_reason != reason_) [[unlikely]]
-			change_reason(basic_reason, vmreads);
+			change_reason(basic_reason);
 		now_.exits++;
 	}
 
@@ -98,7 +70,7 @@ class Counters {
 
  private:
 	// Interrupts off, so that no reader waits long for an even number.
-	VREGCACHE_COLD void change_reason(u32 basic_reason, u32 vmreads)
+	VREGCACHE_COLD void change_reason(u32 basic_reason)
 	{
 		reason_ = basic_reason;
 		u32 row = basic_reason < kExitReasonCount ? basic_reason : kExitReasonCount - 1;
@@ -106,10 +78,8 @@ class Counters {
 			return;
 		__atomic_store_n(&changes_, changes_ + 1, __ATOMIC_RELAXED);
 		__atomic_thread_fence(__ATOMIC_RELEASE);
-		now_.accesses.vmreads -= vmreads;
 		rows_[row_].add(now_);
 		now_ = {};
-		now_.accesses.vmreads = vmreads;
 		row_ = row;
 		__atomic_store_n(&changes_, changes_ + 1, __ATOMIC_RELEASE);
 	}
@@ -117,7 +87,6 @@ class Counters {
 	ExitCounters now_;  // since the row is row_; rows_ has the rest
 	u32 row_ = kSetupRow;
 	u32 reason_ = ~0u;  // that the row is for; several that have no name share one
-	u32 vcpu_ = 0;      // for trace events
 	u32 changes_ = 0;   // of the row, twice each; odd while one is made
 	ExitCounters rows_[kCounterRows];
 };

@@ -20,11 +20,9 @@ namespace {
 
 inline void count_verified(unsigned what) { __atomic_fetch_add(&vrc_verified[what], 1, __ATOMIC_RELAXED); }
 
-// The policy of a vCPU's cache.
+// What a vCPU's cache reports while it is verified.
 class Verification {
  public:
-	bool enabled() const { return verifies(); }
-
 	void cached(vregcache::Reg reg, vregcache::Operation how, const void* who)
 	{
 		origin_[index(reg)] = {who, __atomic_load_n(&vrc_verify_period, __ATOMIC_RELAXED), how};
@@ -94,7 +92,5 @@ class Verification {
 	u32 vcpu_ = 0;
 	Origin origin_[index(vregcache::Reg::kEnd)] = {};
 };
-
-static_assert(vregcache::VerificationPolicy<Verification>);
 
 }  // namespace

@@ -53,7 +53,7 @@ inline long run_ioctl(Vcpu& vcpu, unsigned long argument)
 		if (residence.error())
 			return residence.error();
 		// Somebody may have begun to watch since the vCPU ran.
-		if (vcpu.cache.observer().watches_reads()) [[unlikely]]
+		if (vcpu.cache.hooks().watches_reads()) [[unlikely]]
 			vcpu.cache.watching_changed(residence.vmcs());
 		result = run_vcpu(vcpu, residence.vmcs());
 	}

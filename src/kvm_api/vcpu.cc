@@ -119,10 +119,8 @@ extern "C" int vrc_vcpu_create(struct vrc_vm* vm, vrc_u32 id, struct vrc_host_vc
 	vcpu->host = host;
 	vcpu->run = static_cast<kvm_run*>(run);
 	vcpu->io_data = static_cast<u8*>(run) + kPageSize;
-	vcpu->cache.observer().set_vcpu(id);
-	vcpu->cache.context().set_vcpu(host);
-	vcpu->cache.verification().set_vcpu(id);
-	if (!vcpu->vmcs.create(id)) {
+	vcpu->cache.hooks().set_vcpu(id, host);
+	if (!vcpu->vmcs.create()) {
 		vrc_host_free(memory);
 		return -ENOMEM;
 	}
@@ -136,7 +134,7 @@ extern "C" int vrc_vcpu_create(struct vrc_vm* vm, vrc_u32 id, struct vrc_host_vc
 		vcpu->vm->vcpu_ids |= u64{1} << id;
 	}
 	set_default_cpuid(*vcpu);
-	register_counters(vcpu->cache.observer());
+	register_counters(vcpu->cache.hooks().counters);
 	*created = reinterpret_cast<vrc_vcpu*>(vcpu);
 	return 0;
 }
@@ -157,7 +155,7 @@ extern "C" int vrc_vcpu_set_up(struct vrc_vcpu* handle)
 extern "C" void vrc_vcpu_destroy(struct vrc_vcpu* handle, vrc_bool release_id)
 {
 	Vcpu& vcpu = vcpu_of(handle);
-	unregister_counters(vcpu.cache.observer());
+	unregister_counters(vcpu.cache.hooks().counters);
 	vcpu.vmcs.destroy();
 	if (release_id) {
 		MemoryGuard guard(vcpu.vm->host);

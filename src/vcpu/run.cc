@@ -22,7 +22,7 @@ VREGCACHE_COLD void verify_shadows(Vcpu& vcpu, const PinnedVmcs& vmcs)
 {
 	auto verify = [&](const auto& shadow) {
 		auto report = [&](u32 encoding, u64 in_memory, u64 in_vmcs) {
-			vcpu.cache.verification().shadow_mismatch(encoding, in_memory, in_vmcs);
+			vcpu.cache.hooks().verification.shadow_mismatch(encoding, in_memory, in_vmcs);
 		};
 		if (shadow.verify(vmcs, report))
 			count_verified(VRC_VERIFIED_SHADOWS);
@@ -137,7 +137,7 @@ inline Result<void> enter_once(Vcpu& vcpu, EntryScope& scope, Exit& exit)
 	u32 reason = cross(vcpu, vmcs);
 	if (!(reason & kOrdinaryExit)) [[unlikely]]
 		return extraordinary_exit(vcpu, vmcs, exit);
-	tell_exit<Reg::kExitReason>(vcpu, vmcs, reason & kBasicExitReasonMask, 1);
+	tell_exit<Reg::kExitReason>(vcpu, vmcs, reason & kBasicExitReasonMask);
 	if (reason & kEntryFailure) {
 		vcpu.cache.vm_entry_failure_exit(vmcs);
 		u64 qualification = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs));

@@ -43,9 +43,9 @@ VREGCACHE_COLD void tell_exception(Vcpu& vcpu, const PinnedVmcs& vmcs)
 		return;
 	vcpu.exception_untold = false;
 	if (vcpu.cache.is_available(Reg::kExitInterruptionInformation))
-		tell_exit<Reg::kExitReason, Reg::kExitInterruptionInformation>(vcpu, vmcs, kReason, 2);
+		tell_exit<Reg::kExitReason, Reg::kExitInterruptionInformation>(vcpu, vmcs, kReason);
 	else
-		tell_exit<Reg::kExitReason>(vcpu, vmcs, kReason, 2);
+		tell_exit<Reg::kExitReason>(vcpu, vmcs, kReason);
 }
 
 [[maybe_unused]] VREGCACHE_COLD Result<void> finish_exception(Vcpu& vcpu, const PinnedVmcs& vmcs)

@@ -22,10 +22,10 @@ u32 cross(Vcpu& vcpu, MayEnter);
 
 // What cross() did, for whoever traces and counts.
 template <Reg... kRead>
-[[gnu::always_inline]] inline void tell_exit(Vcpu& vcpu, const PinnedVmcs& vmcs, u32 basic_reason, u32 vmreads)
+[[gnu::always_inline]] inline void tell_exit(Vcpu& vcpu, const PinnedVmcs& vmcs, u32 basic_reason)
 {
+	vcpu.cache.hooks().counters.begin_exit(basic_reason);
 	vcpu.cache.tell_vm_exit<kRead...>(vmcs);
-	vcpu.cache.observer().begin_exit(basic_reason, vmreads);
 }
 
 // The same for an exit by an exception or NMI, once: an NMI's handler that asks for registers makes it earlier.

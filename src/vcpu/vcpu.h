@@ -9,8 +9,7 @@
 #include <vregcache/guest_control_register.h>
 #include <vregcache/pdptes.h>
 #include <vregcache/segment.h>
-#include "instrument/context.h"
-#include "instrument/verification.h"
+#include "instrument/hooks.h"
 #include "vmx/vmcs_setup.h"
 #include "vcpu/cpu_model.h"
 #include "vcpu/event.h"
@@ -26,7 +25,7 @@ using vregcache::Reg;
 using vregcache::Segment;
 using vregcache::SegmentPart;
 using vregcache::SegmentState;
-using RegisterCache = vregcache::Cache<vregcache::VmxLayout, RawVmx, CallingContext, Counters, Verification>;
+using RegisterCache = vregcache::Cache<RawVmx, VcpuHooks>;
 constexpr u32 kCpuidLimit = 80;
 
 // Port I/O that userspace finishes.
@@ -75,7 +74,7 @@ struct Vcpu {
 	u8* io_data = nullptr;   // the page behind it, likewise
 
 	RegisterCache cache;
-	const VmcsToken token{RawVmx(cache.observer().accesses())};
+	const VmcsToken token{RawVmx(cache.hooks().counters.accesses())};
 	EntryFrame frame;
 	Vmcs vmcs;
 	ResidentSwitch resident;
@@ -107,7 +106,7 @@ struct Vcpu {
 	kvm_cpuid_entry2 cpuid[kCpuidLimit] = {};
 
 	vregcache::GprFile& gpr() { return frame.gpr; }
-	RawVmx access() { return RawVmx(cache.observer().accesses()); }
+	RawVmx access() { return RawVmx(cache.hooks().counters.accesses()); }
 };
 
 inline Vcpu& vcpu_of(vrc_vcpu* vcpu) { return *reinterpret_cast<Vcpu*>(vcpu); }

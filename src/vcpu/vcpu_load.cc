@@ -7,10 +7,12 @@ namespace {
 
 VREGCACHE_COLD int load_vmcs(Vcpu& vcpu)
 {
+	const unsigned from = vcpu.vmcs.home();
 	Result<bool> moved = vcpu.vmcs.load();
 	// After a reboot has begun no CPU is in VMX operation; every access fails with kNotCurrent.
 	if (!moved.ok())
 		return vrc_cpu_state();
+	trace_vmcs_load(vcpu.id, vcpu.vmcs.id(), from);
 	if (moved.value() && !write_host_cpu_state(LoadedVmcs(vcpu.access()), vcpu.host_shadows).ok() &&
 	    !vrc_cpu_state())
 		vrc_host_warn("a VMCS that was just loaded refuses VMWRITE");

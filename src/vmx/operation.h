@@ -7,7 +7,6 @@
 
 #include "vmx/capability.h"
 #include "vmx/raw_vmx.h"
-#include "instrument/trace.h"
 
 namespace {
 
@@ -52,10 +51,9 @@ class Vmcs {
  public:
 	static constexpr unsigned kNowhere = ~0u;
 
-	// False: no memory.  @owner: the vCPU's number, for the trace.
-	bool create(u32 owner)
+	// False: no memory.
+	bool create()
 	{
-		owner_ = owner;
 		region_ = static_cast<u32*>(vrc_host_alloc_page());
 		if (!region_)
 			return false;
@@ -119,7 +117,6 @@ class Vmcs {
 		}
 		VREGCACHE_TRY(vmptrld(static_cast<u64>(id_)));
 		set_current_vmcs(id_);
-		trace_vmcs_load(owner_, id_, from);
 		if (moved)
 			enter_list(cpu);
 		return moved;
@@ -183,7 +180,6 @@ class Vmcs {
 	VmcsId id_ = VmcsId::kNone;
 	unsigned cpu_ = kNowhere;
 	const PerCpu* host_ = nullptr;
-	u32 owner_ = 0;
 	bool is_initialized_ = false;
 	bool launched_ = false;
 	const void* task_ = nullptr;

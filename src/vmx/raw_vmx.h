@@ -4,7 +4,6 @@
 
 #include <vregcache/hooks.h>
 
-#include "instrument/counters.h"
 #include "vmx/instructions.h"
 #include "vmx/types.h"
 
@@ -26,30 +25,22 @@ static_assert(kNoCurrentVmcs != VmcsId::kNone);
 // Preemption off.
 inline void set_current_vmcs(VmcsId vmcs) { asm volatile("movq %0, %%gs:vrc_current_vmcs" : : "r"(vmcs) : "memory"); }
 
+// VMREADs and VMWRITEs since they were last looked at, and reads that memory served.
+struct AccessCounters {
+	u64 hits = 0;
+	u64 vmreads = 0;
+	u64 vmwrites = 0;
+};
+
 class RawVmx {
  public:
-	explicit RawVmx(AccessCounters& counters) : counters_(&counters) {}
+	// @uncached: counts accesses to fields that are no registers; the hooks of the cache count those of registers.
+	explicit RawVmx(AccessCounters& uncached) : uncached_(&uncached) {}
 
-	[[gnu::always_inline]] Result<u64> vmread(u32 encoding) const
-	{
-		counters_->vmreads++;
-		return ::vmread(encoding);
-	}
-
-	// For several in a row, which are counted at once.
-	[[gnu::always_inline]] void count_vmreads(u64 count) const
-	{
-		counters_->vmreads += count;
-		// The compiler would keep the sum at hand for a correction that never comes.
-		asm volatile("" : "+m"(counters_->vmreads));
-	}
-	[[gnu::always_inline]] static Result<u64> vmread_that_is_counted(u32 encoding) { return ::vmread(encoding); }
-
-	[[gnu::always_inline]] Result<void> vmwrite(u32 encoding, u64 value) const
-	{
-		counters_->vmwrites++;
-		return ::vmwrite(encoding, value);
-	}
+	[[gnu::always_inline]] static Result<u64> vmread(u32 encoding) { return ::vmread(encoding); }
+	[[gnu::always_inline]] static Result<void> vmwrite(u32 encoding, u64 value) { return ::vmwrite(encoding, value); }
+	[[gnu::always_inline]] void uncached_vmread() const { uncached_->vmreads++; }
+	[[gnu::always_inline]] void uncached_vmwrite() const { uncached_->vmwrites++; }
 
 	[[gnu::always_inline]] bool is_current(VmcsId vmcs) const { return current_vmcs() == vmcs; }
 
@@ -68,7 +59,7 @@ class RawVmx {
 	}
 
  private:
-	AccessCounters* counters_;
+	AccessCounters* uncached_;
 };
 
 static_assert(vregcache::VerifiableAccess<RawVmx>);

@@ -29,7 +29,7 @@ struct ArrayVmcs {
 	bool is_current(VmcsId vmcs) const { return vmcs == kVmcs; }
 };
 
-using Cache = vregcache::Cache<vregcache::VmxLayout, ArrayVmcs, vregcache::AnyContext, vregcache::NoObserver>;
+using Cache = vregcache::Cache<ArrayVmcs>;
 using Pinned = vregcache::PinnedVmcs<ArrayVmcs>;
 
 struct Machine {

@@ -13,7 +13,7 @@ struct Access {
 #endif
 };
 
-using ThisCache = Cache<VmxLayout, Access, AnyContext, NoObserver>;
+using ThisCache = Cache<Access, NoHooks>;
 bool test(ThisCache& cache, const LoadedVmcs<Access>& vmcs) { return cache.read<Reg::kRip>(vmcs).ok(); }
 
 }  // namespace vregcache

@@ -17,7 +17,7 @@ struct NoAccess {
 	bool is_current(VmcsId) const { return false; }
 };
 
-using TestCache = Cache<VmxLayout, NoAccess, AnyContext, NoObserver>;
+using TestCache = Cache<NoAccess, NoHooks>;
 using Loaded = LoadedVmcs<NoAccess>;
 using Pinned = PinnedVmcs<NoAccess>;
 

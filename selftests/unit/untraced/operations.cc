@@ -17,7 +17,7 @@ struct InlinedAccess {
 	[[gnu::always_inline]] bool is_current(VmcsId) const { return true; }
 };
 
-using ThisCache = Cache<VmxLayout, InlinedAccess, AnyContext, NoObserver>;
+using ThisCache = Cache<InlinedAccess, NoHooks>;
 
 bool operations(ThisCache& cache, const LoadedVmcs<InlinedAccess>& vmcs, u64 rip)
 {

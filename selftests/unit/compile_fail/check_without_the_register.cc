@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-// A context policy that could not say which register was touched.
+// A check of the context that could not say which register was touched.
 // expect-error: template constraint failure|does not satisfy
 #include "common.h"
 
 namespace vregcache {
 
-struct Context {
+struct Hooks : NoHooks {
 #ifdef VRC_MUST_NOT_COMPILE
 	void check(Operation) const {}
 #else
@@ -13,7 +13,7 @@ struct Context {
 #endif
 };
 
-using ThisCache = Cache<VmxLayout, NoAccess, Context, NoObserver>;
+using ThisCache = Cache<NoAccess, Hooks>;
 bool test(ThisCache& cache, const Loaded& vmcs) { return cache.read<Reg::kRip>(vmcs).ok(); }
 
 }  // namespace vregcache
