@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-// Permission to touch a VMCS, as a type.
+// Access to a VMCS, and the permission for it as a type: a token.
 //
 // LoadedVmcs: this task owns the vCPU, and its VMCS is current wherever the task runs.  May sleep.
 // PinnedVmcs: interrupts are off as well, which write-back and VM-entry need.
 //
-// Whoever loads the VMCS makes the token; every operation of the cache asks for one.  Access is what stands below:
-// raw VMREAD and VMWRITE in the module, a model that counts in host tests.  Fields are those of a VMCS: another layout
-// of registers would bring tokens of its own.
+// Every operation of the cache takes a token.  Only code that loads a VMCS, or that turns interrupts off while one is loaded,
+// can make one: a token is made with a Key of the Access, and the Access decides who can make a Key.
 #pragma once
 
 #include <concepts>
@@ -26,13 +25,15 @@ concept VmcsAccess = requires(const A& access, u32 encoding, u64 value, VmcsId i
 	{ access.vmwrite(encoding, value) } -> std::same_as<Result<void>>;
 	// Is this VMCS the current one of this CPU?  VmcsId::kNone never is.
 	{ access.is_current(id) } -> std::same_as<bool>;
+	// Make its constructor private, with friends that have earned it.
+	typename A::Key;
 };
 // clang-format on
 
 template <VmcsAccess A>
 class LoadedVmcs {
  public:
-	VREGCACHE_INLINE explicit LoadedVmcs(A access) : access_(access) {}
+	VREGCACHE_INLINE LoadedVmcs(A access, const typename A::Key&) : access_(access) {}
 
 	// Reads and writes of fields that are no register: a register's field is touched by its cache alone, or the cache
 	// would not know.  The type of the value is the field's.  The cache's hooks are not called; an Access that counts may have

@@ -69,8 +69,8 @@ class CacheFixture : public testing::Test {
 
 	ModelMemory memory_;
 	ModelCpu cpu_{memory_};
-	Loaded loaded_{ModelAccess(cpu_)};
-	Pinned pinned_{ModelAccess(cpu_)};
+	Loaded loaded_{ModelAccess(cpu_), ModelAccess::Key()};
+	Pinned pinned_{ModelAccess(cpu_), ModelAccess::Key()};
 	TestCache cache_;
 };
 

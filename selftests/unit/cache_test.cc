@@ -779,7 +779,7 @@ TEST_P(Invariant5, MigrationChangesNothing)
 
 	ModelCpu other_cpu(memory_);
 	other_cpu.load(kVmcsA);
-	Pinned there{ModelAccess(other_cpu)};
+	Pinned there{ModelAccess(other_cpu), ModelAccess::Key()};
 	EXPECT_EQ(cache_.available(), available);
 	EXPECT_EQ(cache_.dirty(), RegSet(Reg::kRip));
 	EXPECT_EQ(cache_.read<Reg::kRsp>(there).value(), field(Reg::kRsp));

@@ -25,6 +25,7 @@ volatile u64 field = kInVmcs;
 
 // One field is enough, and less code to step through than the model.
 struct OneField {
+	struct Key {};
 	Result<u64> vmread(u32) const { return u64{field}; }
 	Result<void> vmwrite(u32, u64 value) const
 	{
@@ -38,7 +39,7 @@ using SteppedCache = Cache<OneField, NoHooks>;
 
 struct Interrupts {
 	SteppedCache* cache;
-	LoadedVmcs<OneField> loaded{OneField()};
+	LoadedVmcs<OneField> loaded{OneField(), OneField::Key()};
 	u32 count = 0;
 	u32 available_count = 0;
 	u32 wrong_value_count = 0;
@@ -101,8 +102,8 @@ class InterruptTest : public testing::Test {
 	}
 
 	SteppedCache cache_;
-	LoadedVmcs<OneField> loaded_{OneField()};
-	PinnedVmcs<OneField> pinned_{OneField()};
+	LoadedVmcs<OneField> loaded_{OneField(), OneField::Key()};
+	PinnedVmcs<OneField> pinned_{OneField(), OneField::Key()};
 	Interrupts interrupts_{&cache_};
 	void (*old_handler_)(int) = nullptr;
 };

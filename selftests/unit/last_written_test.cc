@@ -22,7 +22,7 @@ class ShadowTest : public testing::Test {
 
 	ModelMemory memory_;
 	ModelCpu cpu_{memory_};
-	Loaded loaded_{ModelAccess(cpu_)};
+	Loaded loaded_{ModelAccess(cpu_), ModelAccess::Key()};
 	Shadowed<kTscOffset> shadow_;
 };
 

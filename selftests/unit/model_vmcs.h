@@ -211,6 +211,7 @@ class ModelCpu {
 // What stands below the cache in these tests.
 class ModelAccess {
  public:
+	struct Key {};
 	explicit ModelAccess(ModelCpu& cpu) : cpu_(&cpu) {}
 
 	Result<u64> vmread(u32 encoding) const { return cpu_->vmread(encoding); }

@@ -41,6 +41,7 @@ struct Machine {
 Machine machine;
 
 struct Access {
+	struct Key {};
 	Result<u64> vmread(u32 encoding) const
 	{
 		if (machine.fails())
@@ -138,8 +139,8 @@ constexpr u64 kTrapFlag = 0x100;
 	asm volatile("" ::: "memory");
 }
 
-const LoadedVmcs<Access> kLoaded{Access()};
-const PinnedVmcs<Access> kPinned{Access()};
+const LoadedVmcs<Access> kLoaded{Access(), Access::Key()};
+const PinnedVmcs<Access> kPinned{Access(), Access::Key()};
 
 // The operation, and what it sets (@after: its value) or gives up.
 struct Operation {

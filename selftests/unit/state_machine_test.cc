@@ -904,8 +904,8 @@ class Search {
 	std::unordered_set<u64> seen_;
 	ModelMemory memory_;
 	ModelCpu cpu_{memory_};
-	Loaded loaded_{ModelAccess(cpu_)};
-	Pinned pinned_{ModelAccess(cpu_)};
+	Loaded loaded_{ModelAccess(cpu_), ModelAccess::Key()};
+	Pinned pinned_{ModelAccess(cpu_), ModelAccess::Key()};
 };
 
 void run_and_count(Search&& search, Search::Extent expected)

@@ -49,8 +49,8 @@ class VerificationTest : public testing::Test {
 
 	ModelMemory memory_;
 	ModelCpu cpu_{memory_};
-	Loaded loaded_{ModelAccess(cpu_)};
-	Pinned pinned_{ModelAccess(cpu_)};
+	Loaded loaded_{ModelAccess(cpu_), ModelAccess::Key()};
+	Pinned pinned_{ModelAccess(cpu_), ModelAccess::Key()};
 	TestCache cache_;
 };
 

@@ -166,7 +166,7 @@ class LoadedVmcsTest : public testing::Test {
 	static constexpr VmcsId kVmcs{0x1000};
 	ModelMemory memory_;
 	ModelCpu cpu_{memory_};
-	LoadedVmcs<ModelAccess> loaded_{ModelAccess(cpu_)};
+	LoadedVmcs<ModelAccess> loaded_{ModelAccess(cpu_), ModelAccess::Key()};
 };
 
 TEST_F(LoadedVmcsTest, ReadGivesTheFieldInItsOwnType)

@@ -140,13 +140,23 @@ extern "C" int vrc_vcpu_with_vmcs(struct vrc_vcpu* handle, void (*function)(void
 	return 0;
 }
 
-// The tokens are made up: that they are not earned is the point.
+namespace {
+
+// That these are not earned is what the tests of the context rule need.
+class UnearnedTokens {
+ public:
+	static LoadedVmcs loaded(Vcpu& vcpu) { return LoadedVmcs(vcpu.access(), VmcsKey()); }
+	static PinnedVmcs pinned(Vcpu& vcpu) { return PinnedVmcs(vcpu.access(), VmcsKey()); }
+};
+
+}  // namespace
+
 extern "C" void vrc_vcpu_use_cache(struct vrc_vcpu* handle, struct vrc_cache_use* use)
 {
 	Vcpu& vcpu = vcpu_of(handle);
 	RegisterCache& cache = vcpu.cache;
-	const LoadedVmcs loaded(vcpu.access());
-	const PinnedVmcs pinned(vcpu.access());
+	const LoadedVmcs loaded = UnearnedTokens::loaded(vcpu);
+	const PinnedVmcs pinned = UnearnedTokens::pinned(vcpu);
 	Reg reg = static_cast<Reg>(use->reg);
 	auto tell = [use](auto result) {
 		use->error = errno_of(result.error());

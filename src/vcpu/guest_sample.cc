@@ -7,9 +7,9 @@
 
 namespace {
 
-inline PinnedVmcs begin_pmi_access(Vcpu& vcpu)
+PinnedVmcs begin_pmi_access(Vcpu& vcpu)
 {
-	PinnedVmcs vmcs(vcpu.access());
+	PinnedVmcs vmcs(vcpu.access(), VmcsKey());
 	tell_exception(vcpu, vmcs);
 	return vmcs;
 }

@@ -7,6 +7,6 @@
 namespace {
 
 // While pmi_in_guest(), on the vCPU's CPU: the cache is at rest, and its VMCS is the current one.
-inline PinnedVmcs begin_pmi_access(Vcpu& vcpu);
+PinnedVmcs begin_pmi_access(Vcpu& vcpu);
 
 }  // namespace

@@ -28,7 +28,7 @@ VRC_NOINSTR u32 cross(Vcpu& vcpu, MayEnter)
 	u32 reason = 0;
 	Error error = Error::kNone;
 	if (result == EntryResult::kExited) [[likely]] {
-		error = take_exit(vcpu, PinnedVmcs(vcpu.access()), reason);
+		error = take_exit(vcpu, PinnedVmcs(vcpu.access(), VmcsKey()), reason);
 		if ((reason & kOrdinaryExit) && error == Error::kNone) [[likely]]
 			return reason;
 	}

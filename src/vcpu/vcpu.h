@@ -14,6 +14,7 @@
 #include "vcpu/cpu_model.h"
 #include "vcpu/event.h"
 #include "vcpu/vm.h"
+#include "vcpu/vmcs_token.h"
 
 namespace {
 
@@ -51,19 +52,6 @@ struct PortIo {
 struct Crossing {
 	EntryResult result = EntryResult::kExited;
 	Error error = Error::kNone;  // after kExited: why not all that must be known at once is known
-};
-
-// The token that VcpuResidence and EntryScope give out while it holds.  Functions take it by reference, so it has a place of
-// its own, and none on the stack.
-class VmcsToken {
- public:
-	explicit VmcsToken(RawVmx access) : vmcs_(access) {}
-
- private:
-	friend class VcpuResidence;
-	friend class EntryScope;
-
-	PinnedVmcs vmcs_;
 };
 
 struct Vcpu {

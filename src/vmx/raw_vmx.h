@@ -32,8 +32,13 @@ struct AccessCounters {
 	u64 vmwrites = 0;
 };
 
+// Of the vCPU's layer (vcpu/vmcs_token.h).
+class VmcsKey;
+
 class RawVmx {
  public:
+	using Key = VmcsKey;
+
 	// @uncached: counts accesses to fields that are no registers; the hooks of the cache count those of registers.
 	explicit RawVmx(AccessCounters& uncached) : uncached_(&uncached) {}
 

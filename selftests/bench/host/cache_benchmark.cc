@@ -18,6 +18,7 @@ constexpr VmcsId kVmcs{0x1000};
 constexpr u32 kEncodings = 0x8000;
 
 struct ArrayVmcs {
+	struct Key {};
 	u64* fields;
 
 	vregcache::Result<u64> vmread(u32 encoding) const { return fields[encoding]; }

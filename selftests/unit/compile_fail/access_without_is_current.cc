@@ -6,6 +6,7 @@
 namespace vregcache {
 
 struct Access {
+	struct Key {};
 	Result<u64> vmread(u32) const { return Error::kFault; }
 	Result<void> vmwrite(u32, u64) const { return Error::kFault; }
 #ifndef VRC_MUST_NOT_COMPILE

@@ -12,6 +12,7 @@
 namespace vregcache {
 
 struct NoAccess {
+	struct Key {};
 	Result<u64> vmread(u32) const { return Error::kFault; }
 	Result<void> vmwrite(u32, u64) const { return Error::kFault; }
 	bool is_current(VmcsId) const { return false; }

@@ -7,6 +7,7 @@
 namespace vregcache {
 
 struct InlinedAccess {
+	struct Key {};
 	[[gnu::always_inline]] Result<u64> vmread(u32 encoding) const
 	{
 		u64 value;

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-2.0
+// Who can make a token for a VMCS.
+#pragma once
+
+#include "vmx/raw_vmx.h"
+
+namespace {
+
+struct Vcpu;
+struct MayEnter;
+
+class VmcsKey {
+	VmcsKey() = default;
+
+	// VcpuLoad gives it out, after the VMCS was loaded, and EntryScope, with interrupts off.
+	friend class VmcsToken;
+	// It has just loaded the VMCS.
+	friend int load_vmcs(Vcpu& vcpu);
+	// Interrupts are off since EntryScope.
+	friend u32 cross(Vcpu& vcpu, MayEnter);
+	// A handler of an interrupt or NMI that ended the guest's run.
+	friend PinnedVmcs begin_pmi_access(Vcpu& vcpu);
+	// For tests alone.
+	friend class UnearnedTokens;
+};
+
+// The vCPU's token.  Functions take it by reference, so it has a place of its own, and none on the stack.
+class VmcsToken {
+ public:
+	explicit VmcsToken(RawVmx access) : vmcs_(access, VmcsKey()) {}
+
+ private:
+	friend class VcpuResidence;
+	friend class EntryScope;
+
+	PinnedVmcs vmcs_;
+};
+
+}  // namespace
