@@ -64,7 +64,7 @@ functions | grep -qx vrc_cache_read_slowly || { echo "# vrc_cache_read_slowly is
 result $missing "handlers_are_there_by_name"
 
 # What lies between host and guest, and the way to the host's NMI handler, must not be traced.
-! functions | grep -E '^vrc_(cross|vmx_enter|vmx_exit|host_handle_nmi)'
+! functions | grep -E '^vrc_(enter_guest|vmx_enter|vmx_exit|host_handle_nmi)'
 result $? "nothing_between_host_and_guest_can_be_traced"
 
 # Nor probed.  vrc_handle_exit can be, or this would say nothing.
@@ -74,7 +74,7 @@ probe() {
 }
 probed=0
 probe vrc_handle_exit || { echo "# no probe on vrc_handle_exit"; probed=1; }
-for name in vrc_cross vrc_vmx_enter vrc_host_handle_nmi; do
+for name in vrc_enter_guest vrc_vmx_enter vrc_host_handle_nmi; do
 	# The compiler may have added to it.
 	symbol=$(sed -n "s/.* \(${name}[a-z0-9.]*\)\t\[vregcache\]$/\1/p" /proc/kallsyms)
 	[ -n "$symbol" ] || { echo "# $name is not there"; probed=1; }

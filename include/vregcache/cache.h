@@ -162,12 +162,12 @@ class Cache {
 	[[gnu::always_inline]] Result<void> vm_exit(const Pinned& vmcs)
 	{
 		Result<void> result = vm_exit_untraced(vmcs);
-		tell_vm_exit(vmcs);
+		report_vm_exit(vmcs);
 		return result;
 	}
 
 	// VMLAUNCH or VMRESUME failed and the guest did not run (VMfail): the guest state in memory is as good as before.
-	void vm_entry_failed(const Pinned&)
+	void vm_fail(const Pinned&)
 	{
 		hooks_.check(Operation::kVmEntryFailed, kNoReg);
 		forget(Layout::exit_information());
@@ -193,7 +193,7 @@ class Cache {
 	// The next three are for code between host and guest, which nothing may trace or probe: all of it is inlined, no context
 	// is checked, no observer hears of it, and no register becomes quick.
 
-	// As vm_exit(); tell_vm_exit() has to follow when tracing is allowed again.
+	// As vm_exit(); report_vm_exit() has to follow when tracing is allowed again.
 	[[gnu::always_inline]] Result<void> vm_exit_untraced(const Pinned&)
 	{
 		if (dirty_.empty()) [[likely]] {
@@ -233,7 +233,7 @@ class Cache {
 	// The check and the observer's part of vm_exit_untraced(), and of the VMREADs of these registers by read_untraced() since.
 	template <Reg... kRead>
 		requires(is_register(kRead) && ...)
-	[[gnu::always_inline]] void tell_vm_exit(const Pinned&)
+	[[gnu::always_inline]] void report_vm_exit(const Pinned&)
 	{
 		hooks_.check(Operation::kVmExit, kNoReg);
 		hooks_.invalidate(Layout::lazy() - dirty_);

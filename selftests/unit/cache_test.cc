@@ -653,7 +653,7 @@ TEST_P(Invariant4, VmExitWithADirtyRegisterIsAnErrorAndKeepsIt)
 TEST_P(Invariant4, VmEntryThatFailedDropsExactlyTheExitInformation)
 {
 	read_all_registers();
-	cache_.vm_entry_failed(pinned_);
+	cache_.vm_fail(pinned_);
 	EXPECT_EQ(cache_.available(), writable_registers());
 	EXPECT_TRUE(cache_.dirty().empty());
 }
@@ -662,7 +662,7 @@ TEST_P(Invariant4, VmEntryThatFailedKeepsDirtyRegisters)
 {
 	write_all_writable_registers();
 	cpu_.clear_log();
-	cache_.vm_entry_failed(pinned_);
+	cache_.vm_fail(pinned_);
 	EXPECT_EQ(cache_.dirty(), writable_registers());
 	EXPECT_EQ(cache_.available(), writable_registers());
 	EXPECT_TRUE(cpu_.log().empty());

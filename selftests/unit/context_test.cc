@@ -184,7 +184,7 @@ TEST_F(Invariant6, CheckIsToldTheRegister)
 TEST_F(Invariant6, VmEntryFailuresCheckOnce)
 {
 	read_all_registers();
-	EXPECT_EQ(checks_of([&] { cache_.vm_entry_failed(pinned_); }), Operations{Operation::kVmEntryFailed});
+	EXPECT_EQ(checks_of([&] { cache_.vm_fail(pinned_); }), Operations{Operation::kVmEntryFailed});
 	read_all_registers();
 	EXPECT_EQ(checks_of([&] { cache_.vm_entry_failure_exit(pinned_); }), Operations{Operation::kVmEntryFailed});
 }

@@ -47,7 +47,10 @@ struct HooksOf {
 
 	static constexpr bool kMayVerify = !std::same_as<Verification, NoVerification>;
 	VREGCACHE_INLINE bool verifies() const { return verification.enabled(); }
-	VREGCACHE_INLINE void cached(Reg reg, Operation how, const void* caller) { verification.cached(reg, how, caller); }
+	VREGCACHE_INLINE void cached(Reg reg, Operation how, const void* caller)
+	{
+		verification.cached(reg, how, caller);
+	}
 	VREGCACHE_INLINE void compared(FoundAt where) { verification.compared(where); }
 	VREGCACHE_INLINE void mismatch(FoundAt where, Reg reg, u64 in_memory, u64 in_vmcs)
 	{

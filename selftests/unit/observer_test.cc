@@ -120,7 +120,7 @@ TEST_F(ObserverTest, InvalidationsTellTheirSet)
 	ASSERT_TRUE(cache_.vm_exit(pinned_).ok());
 	EXPECT_EQ(events(), Events{invalidate_event(lazy)});
 	cache_.hooks().observer.clear();
-	cache_.vm_entry_failed(pinned_);
+	cache_.vm_fail(pinned_);
 	EXPECT_EQ(events(), Events{invalidate_event(exit_information)});
 	cache_.hooks().observer.clear();
 	cache_.vm_entry_failure_exit(pinned_);
@@ -249,7 +249,7 @@ TEST_F(ObserverTest, BitsAreChangedBeforeTheObserverHears)
 	EXPECT_EQ(heard, (std::vector<EventKind>{EventKind::kMiss, EventKind::kHit, EventKind::kWriteBack,
 						 EventKind::kInvalidate}));
 	read_and_give_up([&] { cache.mark_for_reload(loaded_, RegSet::all()); });
-	read_and_give_up([&] { cache.vm_entry_failed(pinned_); });
+	read_and_give_up([&] { cache.vm_fail(pinned_); });
 	read_and_give_up([&] { ASSERT_TRUE(cache.bind(loaded_, kVmcsB).ok()); });
 	EXPECT_EQ(heard.size(), 4u + 3 * 2);
 }

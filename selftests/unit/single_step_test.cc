@@ -208,7 +208,7 @@ const Operation kOperations[] = {
 	 {},
 	 nullptr,
 	 false},
-	{"VMfail", [](SteppedCache& cache) { cache.vm_entry_failed(kPinned); }, {}, nullptr, false},
+	{"VMfail", [](SteppedCache& cache) { cache.vm_fail(kPinned); }, {}, nullptr, false},
 	{"entry-failure exit", [](SteppedCache& cache) { cache.vm_entry_failure_exit(kPinned); },
 	 RegSet(Reg::kIdtVectoringInformation, Reg::kIdtVectoringErrorCode), zero, true},
 	{"untraced read",

@@ -777,7 +777,7 @@ class Search {
 		case Action::kVmExitUnchanged:
 			return {cache.vm_exit(pinned_).error(), {}};
 		case Action::kVmEntryFailed:
-			cache.vm_entry_failed(pinned_);
+			cache.vm_fail(pinned_);
 			return {};
 		case Action::kVmEntryFailureExit:
 			set_fields_that_hardware_writes(before, step);

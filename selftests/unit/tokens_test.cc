@@ -27,8 +27,8 @@ OPERATION(WatchingChanged, cache.watching_changed(token...));
 OPERATION(WriteBack, cache.write_back(token...));
 OPERATION(VmExit, cache.vm_exit(token...));
 OPERATION(VmExitUntraced, cache.vm_exit_untraced(token...));
-OPERATION(TellVmExit, cache.tell_vm_exit(token...));
-OPERATION(VmEntryFailed, cache.vm_entry_failed(token...));
+OPERATION(ReportVmExit, cache.report_vm_exit(token...));
+OPERATION(VmFail, cache.vm_fail(token...));
 OPERATION(VmEntryFailureExit, cache.vm_entry_failure_exit(token...));
 #undef OPERATION
 
@@ -64,8 +64,8 @@ NEEDS_LOADED_VMCS(WatchingChanged)
 NEEDS_PINNED_VMCS(WriteBack)
 NEEDS_PINNED_VMCS(VmExit)
 NEEDS_PINNED_VMCS(VmExitUntraced)
-NEEDS_PINNED_VMCS(TellVmExit)
-NEEDS_PINNED_VMCS(VmEntryFailed)
+NEEDS_PINNED_VMCS(ReportVmExit)
+NEEDS_PINNED_VMCS(VmFail)
 NEEDS_PINNED_VMCS(VmEntryFailureExit)
 
 }  // namespace

@@ -130,7 +130,8 @@ TEST_F(VerificationTest, WhatItReadsIsNoAccessAndNoEvent)
 		cache_.write<Reg::kRip>(loaded_, field(Reg::kRip) + 1);
 		std::ignore = cache_.write_back(pinned_);
 		std::ignore = cache_.vm_exit(pinned_);
-		return std::tuple(cpu_.log().size(), cache_.hooks().observer.events().size(), cache_.hooks().context.checks());
+		return std::tuple(cpu_.log().size(), cache_.hooks().observer.events().size(),
+				  cache_.hooks().context.checks());
 	};
 	auto off = run(false);
 	EXPECT_EQ(run(true), off);

@@ -20,7 +20,10 @@ class VcpuHooks : public vregcache::NoHooks {
 	using Reg = vregcache::Reg;
 	using RegSet = vregcache::RegSet;
 
-	[[gnu::always_inline]] void check(vregcache::Operation operation, Reg reg) const { context.check(operation, reg); }
+	[[gnu::always_inline]] void check(vregcache::Operation operation, Reg reg) const
+	{
+		context.check(operation, reg);
+	}
 
 	// With lockdep the context of each access is checked.
 	bool watches_reads() const { return kLockdep || is_set(vrc_watched_reads); }

@@ -189,7 +189,7 @@ extern "C" void vrc_vcpu_use_cache(struct vrc_vcpu* handle, struct vrc_cache_use
 		use->error = errno_of(cache.vm_exit(pinned).error());
 		return;
 	case VRC_CACHE_VM_ENTRY_FAILED:
-		cache.vm_entry_failed(pinned);
+		cache.vm_fail(pinned);
 		break;
 	case VRC_CACHE_VM_ENTRY_FAILURE_EXIT:
 		cache.vm_entry_failure_exit(pinned);

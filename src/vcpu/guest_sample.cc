@@ -10,7 +10,7 @@ namespace {
 PinnedVmcs begin_pmi_access(Vcpu& vcpu)
 {
 	PinnedVmcs vmcs(vcpu.access(), VmcsKey());
-	tell_exception(vcpu, vmcs);
+	report_exception(vcpu, vmcs);
 	return vmcs;
 }
 

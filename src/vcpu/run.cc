@@ -10,13 +10,6 @@
 
 namespace {
 
-// How one VM-entry ended.
-struct Exit {
-	bool failed;  // the guest did not run
-	u64 failure;  // then: the exit reason with bit 31, or the VM-instruction error
-	ExitReason reason;
-};
-
 // What no register cache keeps, and VM-exit does not change: the VMCS must have what was last written.
 VREGCACHE_COLD void verify_shadows(Vcpu& vcpu, const PinnedVmcs& vmcs)
 {
@@ -60,21 +53,32 @@ inline Result<void> prepare_entry(Vcpu& vcpu, const PinnedVmcs& vmcs, u64 host_c
 	return {};
 }
 
-// The guest did not run, and the VMCS says why in its VM-instruction error.
-inline Result<void> entry_failed(Vcpu& vcpu, const PinnedVmcs& vmcs, EntryResult result, Exit& exit)
+// VMLAUNCH or VMRESUME failed.  The VMCS has the reason in its VM-instruction error, which becomes @exit's.
+inline Result<VmExit> vm_fail(Vcpu& vcpu, const PinnedVmcs& vmcs, VmExit exit)
 {
-	vcpu.cache.vm_entry_failed(vmcs);
-	if (result == EntryResult::kFault)
+	vcpu.cache.vm_fail(vmcs);
+	if (exit.entry == EntryResult::kFault)
 		return Error::kFault;
-	if (result == EntryResult::kVmFailInvalid)
+	if (exit.entry == EntryResult::kVmFailInvalid)
 		return Error::kVmFailInvalid;
-	u32 error = VREGCACHE_TRY(vmcs.read(vregcache::kVmInstructionError));
-	explain_vm_fail(vcpu.id, error);
+	exit.reason_word = VREGCACHE_TRY(vmcs.read(vregcache::kVmInstructionError));
+	explain_vm_fail(vcpu.id, exit.reason_word);
 	if (vcpu.event.pending())
 		VREGCACHE_TRY(Event::take_back(vmcs));
-	exit.failed = true;
-	exit.failure = error;
-	return {};
+	return exit;
+}
+
+// VM-entry has loaded guest state, and failed.
+VREGCACHE_COLD Result<VmExit> vm_entry_failure(Vcpu& vcpu, const PinnedVmcs& vmcs, VmExit exit)
+{
+	vcpu.cache.vm_entry_failure_exit(vmcs);
+	u64 qualification = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs));
+	if (exit.reason() == ExitReason::kMachineCheckDuringEntry)
+		vrc_host_handle_machine_check();
+	explain_entry_failure_exit(vcpu.id, exit.reason_word, qualification);
+	if (vcpu.event.pending())
+		VREGCACHE_TRY(Event::take_back(vmcs));
+	return exit;
 }
 
 // Interrupts off since a last look at what else the task has to do; on again when the scope ends.
@@ -112,20 +116,19 @@ class EntryScope {
 	vcpu.event.information = {};
 }
 
-// No entry, or an error at the exit, or one by an exception or NMI.  Without a reason it is taken for a VM-entry that
+// VMfail, or an error at the exit, or an exit by an exception or NMI.  Without a reason it is taken for a VM-entry that
 // succeeded: the event was delivered, and there is no second VMLAUNCH.
-VREGCACHE_COLD Result<void> extraordinary_exit(Vcpu& vcpu, const PinnedVmcs& vmcs, Exit& exit)
+VREGCACHE_COLD Result<VmExit> extraordinary_exit(Vcpu& vcpu, const PinnedVmcs& vmcs, VmExit exit)
 {
-	if (vcpu.crossing.result != EntryResult::kExited)
-		return entry_failed(vcpu, vmcs, vcpu.crossing.result, exit);
+	if (exit.entry != EntryResult::kExited)
+		return vm_fail(vcpu, vmcs, exit);
 	if (!(vcpu.cache.peek(Reg::kExitReason) & kEntryFailure))
 		entered(vcpu);
-	exit.failed = false;
-	exit.reason = ExitReason::kExceptionOrNmi;
-	return finish_exception(vcpu, vmcs);
+	VREGCACHE_TRY(finish_exception(vcpu, vmcs, exit.error));
+	return VmExit{};
 }
 
-inline Result<void> enter_once(Vcpu& vcpu, EntryScope& scope, Exit& exit)
+inline Result<VmExit> enter_once(Vcpu& vcpu, EntryScope& scope)
 {
 	const PinnedVmcs& vmcs = scope.vmcs(vcpu);
 	if (!vmcs.access().is_current(vcpu.vmcs.id()))
@@ -134,28 +137,16 @@ inline Result<void> enter_once(Vcpu& vcpu, EntryScope& scope, Exit& exit)
 	if (g_vmx.facts.flush_l1d)
 		wrmsr(msr::kFlushCommand, 1);
 
-	u32 reason = cross(vcpu, vmcs);
-	if (!(reason & kOrdinaryExit)) [[unlikely]]
+	const VmExit exit = enter_guest(vcpu, vmcs);
+	if (!exit.is_ordinary()) [[unlikely]]
 		return extraordinary_exit(vcpu, vmcs, exit);
-	tell_exit<Reg::kExitReason>(vcpu, vmcs, reason & kBasicExitReasonMask);
-	if (reason & kEntryFailure) {
-		vcpu.cache.vm_entry_failure_exit(vmcs);
-		u64 qualification = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs));
-		if (static_cast<ExitReason>(reason & kBasicExitReasonMask) == ExitReason::kMachineCheckDuringEntry)
-			vrc_host_handle_machine_check();
-		explain_entry_failure_exit(vcpu.id, reason, qualification);
-		if (vcpu.event.pending())
-			VREGCACHE_TRY(Event::take_back(vmcs));
-		exit.failed = true;
-		exit.failure = reason;
-		return {};
-	}
+	report_exit<Reg::kExitReason>(vcpu, vmcs, exit.basic_reason());
+	if (exit.is_entry_failure()) [[unlikely]]
+		return vm_entry_failure(vcpu, vmcs, exit);
 	entered(vcpu);
-	exit.failed = false;
-	exit.reason = static_cast<ExitReason>(reason & kBasicExitReasonMask);
-	if (exit.reason == ExitReason::kExternalInterrupt)
+	if (exit.reason() == ExitReason::kExternalInterrupt)
 		scope.take_interrupt(vcpu);
-	return {};
+	return exit;
 }
 
 inline ExitEnd exit_end(Result<Next> next)
@@ -175,20 +166,28 @@ inline ExitEnd exit_end(Result<Next> next)
 	}
 }
 
-inline Result<Next> handle_exit_and_trace(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason)
+inline Result<Next> handle_exit_and_trace(Vcpu& vcpu, const LoadedVmcs& vmcs, VmExit exit, bool may_sleep)
 {
-	Result<Next> next = handle_exit(vcpu, vmcs, reason);
-	trace_vm_exit(vcpu, static_cast<u32>(reason), [next] { return exit_end(next); });
+	Result<Next> next = handle_exit(vcpu, vmcs, exit.reason(), may_sleep);
+	if (next.ok() && next.value() == Next::kMaySleep) [[unlikely]]
+		return next;
+	trace_vm_exit(vcpu, exit.basic_reason(), [next] { return exit_end(next); });
 	return next;
+}
+
+VREGCACHE_COLD Next end_with_failed_entry(Vcpu& vcpu, VmExit exit)
+{
+	if (exit.is_entry_failure())
+		trace_vm_exit(vcpu, exit.basic_reason(), [] { return ExitEnd::kEntryFailure; });
+	report_failed_entry(vcpu, exit.reason_word);
+	return Next::kUserspace;
 }
 
 // Runs the guest with its FPU registers in the CPU, until an exit needs to sleep or userspace.
 // The task may be preempted in here, but never waits.
-inline Result<Next> run_burst(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason& sleeping_exit, bool& sleeps)
+inline Result<Next> run_burst(Vcpu& vcpu, const LoadedVmcs& vmcs, VmExit& exit)
 {
 	for (;;) {
-		// Kernels that clear what the stack brings need not clear this.
-		[[gnu::uninitialized]] Exit exit;
 		{
 			EntryScope scope;
 			if (!scope.may_enter()) [[unlikely]] {
@@ -199,21 +198,11 @@ inline Result<Next> run_burst(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason& sl
 				vrc_host_reschedule();
 				continue;
 			}
-			VREGCACHE_TRY(enter_once(vcpu, scope, exit));
+			exit = VREGCACHE_TRY(enter_once(vcpu, scope));
 		}
-		if (exit.failed) {
-			if (exit.failure & kEntryFailure)
-				trace_vm_exit(vcpu, exit.failure & kBasicExitReasonMask,
-					      [] { return ExitEnd::kEntryFailure; });
-			report_failed_entry(vcpu, exit.failure);
-			return Next::kUserspace;
-		}
-		sleeps = VREGCACHE_TRY(exit_may_sleep(vcpu, vmcs, exit.reason));
-		if (sleeps) {
-			sleeping_exit = exit.reason;
-			return Next::kResume;
-		}
-		Next next = VREGCACHE_TRY(handle_exit_and_trace(vcpu, vmcs, exit.reason));
+		if (exit.entry_failed()) [[unlikely]]
+			return end_with_failed_entry(vcpu, exit);
+		Next next = VREGCACHE_TRY(handle_exit_and_trace(vcpu, vmcs, exit, false));
 		if (next != Next::kResume)
 			return next;
 	}
@@ -222,16 +211,16 @@ inline Result<Next> run_burst(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason& sl
 inline Result<Next> run_until_userspace(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	for (;;) {
-		ExitReason reason{};
-		bool sleeps = false;
+		// Kernels that clear what the stack brings need not clear this.
+		[[gnu::uninitialized]] VmExit exit;
 		vrc_host_fpu_enter(vcpu.host);
-		Result<Next> burst = run_burst(vcpu, vmcs, reason, sleeps);
+		Result<Next> burst = run_burst(vcpu, vmcs, exit);
 		vrc_host_fpu_leave(vcpu.host);
 		Next next = VREGCACHE_TRY(burst);
 		if (next == Next::kUserspace) [[likely]]
 			return next;
-		if (sleeps)
-			next = VREGCACHE_TRY(handle_exit_and_trace(vcpu, vmcs, reason));
+		if (next == Next::kMaySleep)
+			next = VREGCACHE_TRY(handle_exit_and_trace(vcpu, vmcs, exit, true));
 		else if (next == Next::kTaskWork)
 			next = vrc_host_do_task_work(vcpu.host) ? Next::kInterrupted : Next::kResume;
 		else if (next == Next::kSplitLock)

@@ -17,22 +17,22 @@ enum class ExitEnd : u8 {
 #undef VRC_ENUMERATOR
 };
 
-void tell_vm_entry(const Vcpu& vcpu);
+void emit_vm_entry(const Vcpu& vcpu);
 
 [[gnu::always_inline]] inline void trace_vm_entry(const Vcpu& vcpu)
 {
 	if (is_traced<g_vm_entry>()) [[unlikely]]
-		tell_vm_entry(vcpu);
+		emit_vm_entry(vcpu);
 }
 
-void tell_vm_exit(const Vcpu& vcpu, u32 reason, ExitEnd next);
+void emit_vm_exit(const Vcpu& vcpu, u32 reason, ExitEnd next);
 
 // @end_of says what follows, asked only if somebody listens.
 template <class EndOf>
 [[gnu::always_inline]] inline void trace_vm_exit(const Vcpu& vcpu, u32 reason, EndOf end_of)
 {
 	if (is_traced<g_vm_exit>()) [[unlikely]]
-		tell_vm_exit(vcpu, reason, end_of());
+		emit_vm_exit(vcpu, reason, end_of());
 }
 
 }  // namespace

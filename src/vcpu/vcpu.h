@@ -48,12 +48,6 @@ struct PortIo {
 	u64 qualification = 0;  // of the exit
 };
 
-// How a way into the guest and out again ended.
-struct Crossing {
-	EntryResult result = EntryResult::kExited;
-	Error error = Error::kNone;  // after kExited: why not all that must be known at once is known
-};
-
 struct Vcpu {
 	Vm* vm = nullptr;
 	u32 id = 0;
@@ -72,10 +66,9 @@ struct Vcpu {
 	ControlShadows controls;
 	MsrShadows msr_shadows;
 	HostShadows host_shadows;
-	bool breakpoints_armed = false;  // the guest's DR7 enables one
-	u32 hosts_debugctl = 0;          // bits of the host's that are set in the guest's IA32_DEBUGCTL
-	bool exception_untold = false;   // an exit that observers have not heard of yet (crossing.h)
-	Crossing crossing;               // the last one that was out of the ordinary
+	bool breakpoints_armed = false;     // the guest's DR7 enables one
+	u32 hosts_debugctl = 0;             // bits of the host's that are set in the guest's IA32_DEBUGCTL
+	bool exception_unreported = false;  // an exit for which the hooks were not called yet (transition.h)
 
 	// Work for KVM_RUN before the guest runs: an instruction to complete, and state to check that ioctls may set in any order.
 	static constexpr u8 kUnfinishedIo = 1u << 0;

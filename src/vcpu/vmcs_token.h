@@ -8,6 +8,7 @@ namespace {
 
 struct Vcpu;
 struct MayEnter;
+struct VmExit;
 
 class VmcsKey {
 	VmcsKey() = default;
@@ -17,7 +18,7 @@ class VmcsKey {
 	// It has just loaded the VMCS.
 	friend int load_vmcs(Vcpu& vcpu);
 	// Interrupts are off since EntryScope.
-	friend u32 cross(Vcpu& vcpu, MayEnter);
+	friend VmExit enter_guest(Vcpu& vcpu, MayEnter);
 	// A handler of an interrupt or NMI that ended the guest's run.
 	friend PinnedVmcs begin_pmi_access(Vcpu& vcpu);
 	// For tests alone.

@@ -16,7 +16,7 @@ struct EntryFrame {
 static_assert(__builtin_offsetof(EntryFrame, gpr) == 0);
 static_assert(__builtin_offsetof(EntryFrame, host_rsp) == 256);
 
-enum class EntryResult : u32 { kExited = 0, kVmFailInvalid = 1, kVmFailValid = 2, kFault = 3 };
+enum class EntryResult : u8 { kExited = 0, kVmFailInvalid = 1, kVmFailValid = 2, kFault = 3 };
 
 }  // namespace
 

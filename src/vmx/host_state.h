@@ -141,7 +141,7 @@ class ResidentSwitch {
 	u64 kernel_gs_base_ = 0;
 };
 
-// What goes around each entry.  Inlined always: its place is in noinstr code (crossing.h).
+// What goes around each entry.  Inlined always: its place is in noinstr code (vcpu/transition.cc).
 class EntrySwitch {
  public:
 	u64 cr2 = 0;

@@ -43,7 +43,10 @@ class RawVmx {
 	explicit RawVmx(AccessCounters& uncached) : uncached_(&uncached) {}
 
 	[[gnu::always_inline]] static Result<u64> vmread(u32 encoding) { return ::vmread(encoding); }
-	[[gnu::always_inline]] static Result<void> vmwrite(u32 encoding, u64 value) { return ::vmwrite(encoding, value); }
+	[[gnu::always_inline]] static Result<void> vmwrite(u32 encoding, u64 value)
+	{
+		return ::vmwrite(encoding, value);
+	}
 	[[gnu::always_inline]] void uncached_vmread() const { uncached_->vmreads++; }
 	[[gnu::always_inline]] void uncached_vmwrite() const { uncached_->vmwrites++; }
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 // All C++ of the module, as it is, and which tokens its own functions ask for.
+#include <type_traits>
+
 #include "privileged_instructions.h"
 
 #include <module.cc>  // NOLINT(bugprone-suspicious-include)
@@ -8,8 +10,8 @@ namespace {
 
 // Does the call compile with this token?
 template <class Token>
-concept Crosses = requires(Vcpu& vcpu, Token& token) { cross(vcpu, token); };
-static_assert(Crosses<const PinnedVmcs> && !Crosses<const LoadedVmcs> && !Crosses<Vcpu>);
+concept EntersGuest = requires(Vcpu& vcpu, Token& token) { enter_guest(vcpu, token); };
+static_assert(EntersGuest<const PinnedVmcs> && !EntersGuest<const LoadedVmcs> && !EntersGuest<Vcpu>);
 
 template <class Token>
 concept PreparesEntry = requires(Vcpu& vcpu, Token& token) { prepare_entry(vcpu, token, 0); };
@@ -21,7 +23,10 @@ static_assert(Injects<const PinnedVmcs> && !Injects<const LoadedVmcs>);
 
 // One VM-entry asks for more than a token: what else the task has to do was looked at, with interrupts off.
 template <class Token>
-concept Enters = requires(Vcpu& vcpu, Token& token, Exit& exit) { enter_once(vcpu, token, exit); };
+concept Enters = requires(Vcpu& vcpu, Token& token) { enter_once(vcpu, token); };
 static_assert(Enters<EntryScope> && !Enters<const PinnedVmcs>);
+
+// And a token has to be earned.
+static_assert(!std::is_constructible_v<LoadedVmcs, RawVmx> && !std::is_default_constructible_v<VmcsKey>);
 
 }  // namespace

@@ -33,8 +33,11 @@ VREGCACHE_COLD Result<Next> load_cr8(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 val
 	return Next::kUserspace;
 }
 
-VRC_TRACEABLE Result<Next> handle_control_register(Vcpu& vcpu, const LoadedVmcs& vmcs)
+VRC_TRACEABLE Result<Next> handle_control_register(Vcpu& vcpu, const LoadedVmcs& vmcs, bool may_sleep)
 {
+	// PAE paging may come into force, whose page-directory pointers are loaded from guest memory.
+	if (!may_sleep && !VREGCACHE_TRY(in_long_mode(vcpu, vmcs)))
+		return Next::kMaySleep;
 	using Type = ControlRegisterQualification::Type;
 	ControlRegisterQualification access{VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs))};
 	bool allowed = true;

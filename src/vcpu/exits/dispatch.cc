@@ -6,19 +6,6 @@
 
 namespace {
 
-inline Result<bool> exit_may_sleep(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason)
-{
-	// A kernel that mitigates Spectre v2 has no jump tables, and most exits have a lower reason than these.
-	if (reason < ExitReason::kControlRegister)
-		return false;
-	// PAE paging may come into force, whose page-directory pointers are loaded from guest memory.
-	if (reason == ExitReason::kControlRegister) [[unlikely]]
-		return !VREGCACHE_TRY(in_long_mode(vcpu, vmcs));
-	if (reason == ExitReason::kIo) [[likely]]
-		return IoQualification{VREGCACHE_TRY(read_qualification_and_more(vcpu, vmcs))}.string();
-	return reason == ExitReason::kEptViolation;
-}
-
 VREGCACHE_COLD Result<Next> handle_rare_exit(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason)
 {
 	switch (reason) {
@@ -37,7 +24,7 @@ VREGCACHE_COLD Result<Next> handle_rare_exit(Vcpu& vcpu, const LoadedVmcs& vmcs,
 	}
 }
 
-VRC_TRACEABLE Result<Next> handle_exit(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason)
+VRC_TRACEABLE Result<Next> handle_exit(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason, bool may_sleep)
 {
 	// A kernel that mitigates Spectre v2 has no jump tables: first what an idle guest does all the time.
 	if (reason == ExitReason::kHlt)
@@ -66,17 +53,17 @@ VRC_TRACEABLE Result<Next> handle_exit(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitR
 	case ExitReason::kVmcall:
 		return handle_vmcall(vcpu, vmcs);
 	case ExitReason::kControlRegister:
-		return handle_control_register(vcpu, vmcs);
+		return handle_control_register(vcpu, vmcs, may_sleep);
 	case ExitReason::kMovDr:
 		return handle_mov_dr(vcpu, vmcs);
 	case ExitReason::kIo:
-		return handle_io(vcpu, vmcs);
+		return handle_io(vcpu, vmcs, may_sleep);
 	case ExitReason::kRdmsr:
 		return handle_rdmsr(vcpu, vmcs);
 	case ExitReason::kWrmsr:
 		return handle_wrmsr(vcpu, vmcs);
 	case ExitReason::kEptViolation:
-		return handle_ept_violation(vcpu, vmcs);
+		return handle_ept_violation(vcpu, vmcs, may_sleep);
 	case ExitReason::kXsetbv:
 		return handle_xsetbv(vcpu, vmcs);
 	case ExitReason::kMwait:

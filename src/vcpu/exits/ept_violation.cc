@@ -36,8 +36,10 @@ VREGCACHE_COLD Result<Next> raise_reserved_address(Vcpu& vcpu, const LoadedVmcs&
 	return Next::kResume;
 }
 
-VRC_TRACEABLE Result<Next> handle_ept_violation(Vcpu& vcpu, const LoadedVmcs& vmcs)
+VRC_TRACEABLE Result<Next> handle_ept_violation(Vcpu& vcpu, const LoadedVmcs& vmcs, bool may_sleep)
 {
+	if (!may_sleep)
+		return Next::kMaySleep;
 	constexpr u64 kNmiUnblockedByIret = 1u << 12;
 	u64 qualification, address;
 	u32 vectoring;

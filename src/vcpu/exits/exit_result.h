@@ -12,9 +12,10 @@ enum class Next : u8 {
 	kUserspace,    // kvm_run says why
 	kInterrupted,  // KVM_RUN fails with EINTR: the task has a signal
 	kOutOfMemory,  // KVM_RUN fails with ENOMEM; running again tries again
-	kTaskWork,     // the task has something to do first, which may sleep
-	kSplitLock,    // the kernel must handle a split lock; its handler may sleep
-	kNotNow,       // kvm_run's immediate_exit: KVM_RUN fails with EINTR before the guest runs
+	kMaySleep,  // nothing is done: the exit is to be handled again where that may sleep, with the guest's FPU registers saved
+	kTaskWork,   // the task has something to do first, which may sleep
+	kSplitLock,  // the kernel must handle a split lock; its handler may sleep
+	kNotNow,     // kvm_run's immediate_exit: KVM_RUN fails with EINTR before the guest runs
 };
 
 // An instruction that the module does not carry out: userspace gets what it needs to find out which.

@@ -25,7 +25,7 @@ Result<Next> handle_vmcall(Vcpu& vcpu, const LoadedVmcs& vmcs);
 Result<Next> handle_rdmsr(Vcpu& vcpu, const LoadedVmcs& vmcs);
 Result<Next> handle_wrmsr(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
-Result<Next> handle_control_register(Vcpu& vcpu, const LoadedVmcs& vmcs);
+Result<Next> handle_control_register(Vcpu& vcpu, const LoadedVmcs& vmcs, bool may_sleep);
 Result<Next> handle_mov_dr(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
 // XCR0 values that XSETBV takes (SDM Vol. 1, 13.3).
@@ -39,7 +39,7 @@ inline Result<void> requeue_interrupted_event(Vcpu& vcpu, const LoadedVmcs& vmcs
 // The exit came while IRET had already ended blocking by NMI, but IRET will execute again (SDM Vol. 3C, 28.2.3).
 inline Result<void> restore_nmi_blocking(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
-Result<Next> handle_ept_violation(Vcpu& vcpu, const LoadedVmcs& vmcs);
+Result<Next> handle_ept_violation(Vcpu& vcpu, const LoadedVmcs& vmcs, bool may_sleep);
 
 // The guest has executed a split lock, and the host detects them.  May sleep.
 Result<Next> handle_split_lock(Vcpu& vcpu, const LoadedVmcs& vmcs);
@@ -50,9 +50,7 @@ Result<Next> handle_exception_or_nmi(Vcpu& vcpu, const LoadedVmcs& vmcs);
 // The guest can take an interrupt now; the next VM-entry delivers the one that waits.
 Result<Next> handle_interrupt_window(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
-// Could handling this exit sleep?  Then the guest's FPU registers must be out of the CPU first.
-inline Result<bool> exit_may_sleep(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason);
-
-Result<Next> handle_exit(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason);
+// @may_sleep: false in a burst, which must not wait.  A handler that may have to then returns Next::kMaySleep.
+Result<Next> handle_exit(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason, bool may_sleep);
 
 }  // namespace

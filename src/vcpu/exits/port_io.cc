@@ -111,9 +111,11 @@ inline Result<Next> handle_string_io(Vcpu& vcpu, const LoadedVmcs& vmcs, IoQuali
 	return Next::kUserspace;
 }
 
-VRC_TRACEABLE Result<Next> handle_io(Vcpu& vcpu, const LoadedVmcs& vmcs)
+VRC_TRACEABLE Result<Next> handle_io(Vcpu& vcpu, const LoadedVmcs& vmcs, bool may_sleep)
 {
-	IoQualification io{VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs))};
+	IoQualification io{VREGCACHE_TRY(read_qualification_and_more(vcpu, vmcs))};
+	if (io.string() && !may_sleep)
+		return Next::kMaySleep;
 	vcpu.io = {};
 	vcpu.io.in = io.in();
 	vcpu.io.string = io.string();

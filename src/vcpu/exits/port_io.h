@@ -21,7 +21,7 @@ struct IoQualification {
 
 inline Gpr index_register(const PortIo& io) { return io.in ? Gpr::kRdi : Gpr::kRsi; }
 
-Result<Next> handle_io(Vcpu& vcpu, const LoadedVmcs& vmcs);
+Result<Next> handle_io(Vcpu& vcpu, const LoadedVmcs& vmcs, bool may_sleep);
 
 // The linear address of code at @rip, with the current CS and mode.
 inline Result<u64> linear_rip(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 rip);
