@@ -174,7 +174,7 @@ inline const char* find_error(const Vcpu& vcpu, const kvm_sregs& sregs)
 		return "CR3 has bits above the guest's physical-address width";
 	if (sregs.cr8 > 15)
 		return "CR8 is above 15";
-	if (sregs.apic_base & (0x6ff | vcpu.model.beyond_physical()))
+	if (sregs.apic_base & (0x6ff | vcpu.model.beyond_physical))
 		return "IA32_APIC_BASE has reserved bits, or x2APIC";
 	bool one = false;
 	for (u64 word : sregs.interrupt_bitmap) {

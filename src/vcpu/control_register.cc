@@ -32,7 +32,7 @@ inline Result<bool> load_pdptes(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 cr3)
 			return false;
 		u64& entry = pdptes.entry[i];
 		__builtin_memcpy(&entry, memory, sizeof(entry));
-		if ((entry & kPresent) && (entry & (kReserved | vcpu.model.beyond_physical())))
+		if ((entry & kPresent) && (entry & (kReserved | vcpu.model.beyond_physical)))
 			return false;
 	}
 	write_pdptes(vcpu.cache, vmcs, pdptes);
@@ -116,7 +116,7 @@ inline Result<bool> load_cr4(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)
 inline Result<bool> load_cr3(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)
 {
 	bool long_mode = VREGCACHE_TRY(in_long_mode(vcpu, vmcs));
-	if (long_mode && (value & vcpu.model.beyond_physical()))
+	if (long_mode && (value & vcpu.model.beyond_physical))
 		return false;
 	bool pae = !long_mode && VREGCACHE_TRY(host_owned_cr0<cr0::kPg>(vcpu, vmcs)) &&
 		   VREGCACHE_TRY(host_owned_cr4<cr4::kPae>(vcpu, vmcs));

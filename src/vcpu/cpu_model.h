@@ -12,7 +12,8 @@ struct CpuModel {
 	u64 efer = 0;  // bits that WRMSR of IA32_EFER takes, and LMA; none: there is no such MSR
 	u64 xcr0 = 0;  // bits that XSETBV takes
 	u32 physical_bits = 36;
-	u32 linear_bits = 48;  // of the widest paging mode that it supports
+	u64 beyond_physical = ~u64{0} << 36;  // address bits that no register and no paging structure may have
+	u32 linear_bits = 48;                 // of the widest paging mode that it supports
 	// Its MAXPHYADDR is smaller than what the module offers.  The CPU would accept values of CR3 that the guest's CPU must
 	// refuse, so MOV to CR3 exits.
 	bool checks_cr3 = false;
@@ -26,9 +27,6 @@ struct CpuModel {
 	bool pat = false;
 	bool long_mode = false;
 	bool has_every_msr = false;  // that the module knows
-
-	// Address bits that no register and no paging structure may have.
-	u64 beyond_physical() const { return ~u64{0} << physical_bits; }
 };
 
 }  // namespace

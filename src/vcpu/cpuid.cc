@@ -207,6 +207,7 @@ inline CpuModel model_of_cpuid(const Vcpu& vcpu)
 	u32 width = set_cpuid_leaf(vcpu, kAddressSizesLeaf, 0).eax & 0xff;
 	width = !width ? 36 : width < 32 ? 32 : width;
 	model.physical_bits = width < g_vmx.physical_bits ? width : g_vmx.physical_bits;
+	model.beyond_physical = ~u64{0} << model.physical_bits;
 	model.checks_cr3 = model.physical_bits < offered_physical_bits();
 	model.cr3 = ~(~u64{0} << (model.checks_cr3 ? model.physical_bits : g_vmx.physical_bits));
 	model.linear_bits = model.cr4 & cr4::kLa57 ? 57 : 48;

@@ -122,7 +122,7 @@ inline Result<bool> write_msr(Vcpu& vcpu, const LoadedVmcs& vmcs, MsrUser user, 
 	case msr::kApicBase: {
 		// There is no local APIC in the module: the base is remembered, x2APIC is refused.
 		constexpr u64 kReserved = 0x6ff, kX2apic = 1u << 10;
-		if (value & (kReserved | kX2apic | vcpu.model.beyond_physical()))
+		if (value & (kReserved | kX2apic | vcpu.model.beyond_physical))
 			return false;
 		vcpu.apic_base = value;
 		return true;

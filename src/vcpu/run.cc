@@ -53,19 +53,19 @@ inline Result<void> prepare_entry(Vcpu& vcpu, const PinnedVmcs& vmcs, u64 host_c
 	return {};
 }
 
-// VMLAUNCH or VMRESUME failed.  The VMCS has the reason in its VM-instruction error, which becomes @exit's.
+// VMLAUNCH or VMRESUME failed, and the VMCS has the reason in its VM-instruction error.
 inline Result<VmExit> vm_fail(Vcpu& vcpu, const PinnedVmcs& vmcs, VmExit exit)
 {
 	vcpu.cache.vm_fail(vmcs);
-	if (exit.entry == EntryResult::kFault)
+	if (exit.entry() == EntryResult::kFault)
 		return Error::kFault;
-	if (exit.entry == EntryResult::kVmFailInvalid)
+	if (exit.entry() == EntryResult::kVmFailInvalid)
 		return Error::kVmFailInvalid;
-	exit.reason_word = VREGCACHE_TRY(vmcs.read(vregcache::kVmInstructionError));
-	explain_vm_fail(vcpu.id, exit.reason_word);
+	u32 error = VREGCACHE_TRY(vmcs.read(vregcache::kVmInstructionError));
+	explain_vm_fail(vcpu.id, error);
 	if (vcpu.event.pending())
 		VREGCACHE_TRY(Event::take_back(vmcs));
-	return exit;
+	return VmExit::vm_fail(error);
 }
 
 // VM-entry has loaded guest state, and failed.
@@ -75,7 +75,7 @@ VREGCACHE_COLD Result<VmExit> vm_entry_failure(Vcpu& vcpu, const PinnedVmcs& vmc
 	u64 qualification = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs));
 	if (exit.reason() == ExitReason::kMachineCheckDuringEntry)
 		vrc_host_handle_machine_check();
-	explain_entry_failure_exit(vcpu.id, exit.reason_word, qualification);
+	explain_entry_failure_exit(vcpu.id, exit.failure(), qualification);
 	if (vcpu.event.pending())
 		VREGCACHE_TRY(Event::take_back(vmcs));
 	return exit;
@@ -120,11 +120,11 @@ class EntryScope {
 // succeeded: the event was delivered, and there is no second VMLAUNCH.
 VREGCACHE_COLD Result<VmExit> extraordinary_exit(Vcpu& vcpu, const PinnedVmcs& vmcs, VmExit exit)
 {
-	if (exit.entry != EntryResult::kExited)
+	if (exit.entry() != EntryResult::kExited)
 		return vm_fail(vcpu, vmcs, exit);
 	if (!(vcpu.cache.peek(Reg::kExitReason) & kEntryFailure))
 		entered(vcpu);
-	VREGCACHE_TRY(finish_exception(vcpu, vmcs, exit.error));
+	VREGCACHE_TRY(finish_exception(vcpu, vmcs, exit.error()));
 	return VmExit{};
 }
 
@@ -166,20 +166,16 @@ inline ExitEnd exit_end(Result<Next> next)
 	}
 }
 
-inline Result<Next> handle_exit_and_trace(Vcpu& vcpu, const LoadedVmcs& vmcs, VmExit exit, bool may_sleep)
+inline void trace_exit(const Vcpu& vcpu, VmExit exit, Result<Next> next)
 {
-	Result<Next> next = handle_exit(vcpu, vmcs, exit.reason(), may_sleep);
-	if (next.ok() && next.value() == Next::kMaySleep) [[unlikely]]
-		return next;
 	trace_vm_exit(vcpu, exit.basic_reason(), [next] { return exit_end(next); });
-	return next;
 }
 
 VREGCACHE_COLD Next end_with_failed_entry(Vcpu& vcpu, VmExit exit)
 {
 	if (exit.is_entry_failure())
 		trace_vm_exit(vcpu, exit.basic_reason(), [] { return ExitEnd::kEntryFailure; });
-	report_failed_entry(vcpu, exit.reason_word);
+	report_failed_entry(vcpu, exit.failure());
 	return Next::kUserspace;
 }
 
@@ -202,8 +198,10 @@ inline Result<Next> run_burst(Vcpu& vcpu, const LoadedVmcs& vmcs, VmExit& exit)
 		}
 		if (exit.entry_failed()) [[unlikely]]
 			return end_with_failed_entry(vcpu, exit);
-		Next next = VREGCACHE_TRY(handle_exit_and_trace(vcpu, vmcs, exit, false));
-		if (next != Next::kResume)
+		Result<Next> next = handle_exit(vcpu, vmcs, exit.reason());
+		if (!next.ok() || next.value() != Next::kMaySleep) [[likely]]
+			trace_exit(vcpu, exit, next);
+		if (!next.ok() || next.value() != Next::kResume)
 			return next;
 	}
 }
@@ -219,12 +217,15 @@ inline Result<Next> run_until_userspace(Vcpu& vcpu, const LoadedVmcs& vmcs)
 		Next next = VREGCACHE_TRY(burst);
 		if (next == Next::kUserspace) [[likely]]
 			return next;
-		if (next == Next::kMaySleep)
-			next = VREGCACHE_TRY(handle_exit_and_trace(vcpu, vmcs, exit, true));
-		else if (next == Next::kTaskWork)
+		if (next == Next::kMaySleep) {
+			Result<Next> slept = handle_sleeping_exit(vcpu, vmcs, exit.reason());
+			trace_exit(vcpu, exit, slept);
+			next = VREGCACHE_TRY(slept);
+		} else if (next == Next::kTaskWork) {
 			next = vrc_host_do_task_work(vcpu.host) ? Next::kInterrupted : Next::kResume;
-		else if (next == Next::kSplitLock)
+		} else if (next == Next::kSplitLock) {
 			next = VREGCACHE_TRY(handle_split_lock(vcpu, vmcs));
+		}
 		if (next != Next::kResume)
 			return next;
 	}

@@ -12,7 +12,7 @@ namespace {
 {
 	Error error = vcpu.cache.vm_exit_untraced(vmcs).error();
 	reason = VREGCACHE_TRY(vcpu.cache.read_untraced<Reg::kExitReason>(vmcs));
-	if (reason & VmExit::kOrdinary) [[likely]]
+	if (VmExit::is_ordinary(reason)) [[likely]]
 		return error;
 	vcpu.exception_unreported = true;
 	u32 information = VREGCACHE_TRY(vcpu.cache.read_untraced<Reg::kExitInterruptionInformation>(vmcs));
@@ -23,13 +23,17 @@ namespace {
 
 VRC_NOINSTR VmExit enter_guest(Vcpu& vcpu, MayEnter)
 {
-	VmExit exit;
 	vcpu.entry.to_guest(vcpu.breakpoints_armed);
-	exit.entry = static_cast<EntryResult>(vrc_vmx_enter(&vcpu.frame, vcpu.vmcs.launched()));
+	EntryResult entry = static_cast<EntryResult>(vrc_vmx_enter(&vcpu.frame, vcpu.vmcs.launched()));
 	vcpu.entry.to_host();
-	if (exit.entry == EntryResult::kExited) [[likely]]
-		exit.error = take_exit(vcpu, PinnedVmcs(vcpu.access(), VmcsKey()), exit.reason_word);
-	return exit;
+	Error error = Error::kNone;
+	if (entry == EntryResult::kExited) [[likely]] {
+		u32 reason = 0;
+		error = take_exit(vcpu, PinnedVmcs(vcpu.access(), VmcsKey()), reason);
+		if (VmExit::is_ordinary(reason) && error == Error::kNone) [[likely]]
+			return VmExit::of(reason);
+	}
+	return VmExit::extraordinary(entry, error);
 }
 
 VREGCACHE_COLD void report_exception(Vcpu& vcpu, const PinnedVmcs& vmcs)

@@ -7,27 +7,47 @@
 
 namespace {
 
-// In one register.
-struct VmExit {
-	u32 reason_word = 0;                       // the exit reason; or after VMfail the VM-instruction error
-	EntryResult entry = EntryResult::kExited;  // or how VMLAUNCH or VMRESUME failed
-	Error error = Error::kNone;                // not all that must be known at once could be read
+class VmExit {
+ public:
+	// By an exception or NMI.
+	VmExit() = default;
 
-	// Neither an exception or NMI, nor a failure; but a VM-entry failure, which is an exit, is one.
-	bool is_ordinary() const
+	// @exit_reason: as the VMCS has it.
+	static VmExit of(u32 exit_reason) { return VmExit(exit_reason); }
+	// Not an ordinary one: VM-entry failed (@entry), or not all that must be known at once could be read (@error).
+	static VmExit extraordinary(EntryResult entry, Error error)
 	{
-		return entry == EntryResult::kExited && error == Error::kNone && (reason_word & kOrdinary);
+		return VmExit(u64{static_cast<u8>(entry)} << kEntryShift | u64{static_cast<u8>(error)} << kErrorShift);
 	}
-	// The guest did not run.
-	bool entry_failed() const { return entry != EntryResult::kExited || is_entry_failure(); }
-	// VM-entry loaded guest state and then failed, which is a VM-exit (SDM Vol. 3C, 27.8).
-	bool is_entry_failure() const { return entry == EntryResult::kExited && (reason_word & kEntryFailure); }
-	ExitReason reason() const { return static_cast<ExitReason>(basic_reason()); }
-	u32 basic_reason() const { return reason_word & kBasicExitReasonMask; }
+	// VMfail with this VM-instruction error.
+	static VmExit vm_fail(u32 instruction_error) { return VmExit(kVmFail | instruction_error); }
 
-	static constexpr u32 kOrdinary = kEntryFailure | kBasicExitReasonMask;
+	// Neither by an exception or NMI, nor extraordinary.  A VM-entry failure is one: it is a VM-exit (SDM Vol. 3C, 27.8).
+	bool is_ordinary() const { return is_ordinary(static_cast<u32>(word_)); }
+	static bool is_ordinary(u32 exit_reason) { return exit_reason & (kEntryFailure | kBasicExitReasonMask); }
+
+	// The guest did not run.
+	bool entry_failed() const { return word_ >> kEntryFailureBit; }
+	bool is_entry_failure() const { return word_ & kEntryFailure; }
+	// Of a failed entry: the exit reason with bit 31, or the VM-instruction error.
+	u32 failure() const { return static_cast<u32>(word_); }
+
+	u32 basic_reason() const { return static_cast<u32>(word_) & kBasicExitReasonMask; }
+	ExitReason reason() const { return static_cast<ExitReason>(basic_reason()); }
+
+	// Of an extraordinary one.
+	EntryResult entry() const { return static_cast<EntryResult>(static_cast<u8>(word_ >> kEntryShift)); }
+	Error error() const { return static_cast<Error>(static_cast<u8>(word_ >> kErrorShift)); }
+
+ private:
+	static constexpr unsigned kEntryFailureBit = 31, kEntryShift = 40, kErrorShift = 48;
+	static constexpr u64 kVmFail = u64{1} << 32;
+	static_assert(kEntryFailure == 1u << kEntryFailureBit);
+	static_assert(ExitReason::kExceptionOrNmi == ExitReason{0});
+
+	explicit VmExit(u64 word) : word_(word) {}
+
+	u64 word_ = 0;  // an ordinary exit is its reason alone
 };
-static_assert(sizeof(VmExit) == 8);
-static_assert(ExitReason::kExceptionOrNmi == ExitReason{0});
 
 }  // namespace

@@ -35,7 +35,7 @@ using Pinned = vregcache::PinnedVmcs<ArrayVmcs>;
 
 struct Machine {
 	std::array<u64, kEncodings> fields{};
-	Pinned vmcs{ArrayVmcs{fields.data()}};
+	Pinned vmcs{ArrayVmcs{fields.data()}, ArrayVmcs::Key()};
 	Cache cache;
 
 	Machine()

@@ -24,7 +24,7 @@ VREGCACHE_COLD Result<Next> handle_rare_exit(Vcpu& vcpu, const LoadedVmcs& vmcs,
 	}
 }
 
-VRC_TRACEABLE Result<Next> handle_exit(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason, bool may_sleep)
+VRC_TRACEABLE Result<Next> handle_exit(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason)
 {
 	// A kernel that mitigates Spectre v2 has no jump tables: first what an idle guest does all the time.
 	if (reason == ExitReason::kHlt)
@@ -53,17 +53,17 @@ VRC_TRACEABLE Result<Next> handle_exit(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitR
 	case ExitReason::kVmcall:
 		return handle_vmcall(vcpu, vmcs);
 	case ExitReason::kControlRegister:
-		return handle_control_register(vcpu, vmcs, may_sleep);
+		return handle_control_register(vcpu, vmcs, false);
 	case ExitReason::kMovDr:
 		return handle_mov_dr(vcpu, vmcs);
 	case ExitReason::kIo:
-		return handle_io(vcpu, vmcs, may_sleep);
+		return handle_io(vcpu, vmcs, false);
 	case ExitReason::kRdmsr:
 		return handle_rdmsr(vcpu, vmcs);
 	case ExitReason::kWrmsr:
 		return handle_wrmsr(vcpu, vmcs);
 	case ExitReason::kEptViolation:
-		return handle_ept_violation(vcpu, vmcs, may_sleep);
+		return Next::kMaySleep;
 	case ExitReason::kXsetbv:
 		return handle_xsetbv(vcpu, vmcs);
 	case ExitReason::kMwait:
@@ -86,6 +86,15 @@ VRC_TRACEABLE Result<Next> handle_exit(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitR
 	vcpu.run->internal.data[2] = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs));
 	vcpu.run->internal.data[3] = VREGCACHE_TRY(vcpu.cache.read<Reg::kGuestPhysicalAddress>(vmcs));
 	return Next::kUserspace;
+}
+
+inline Result<Next> handle_sleeping_exit(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason)
+{
+	if (reason == ExitReason::kEptViolation) [[likely]]
+		return handle_ept_violation(vcpu, vmcs);
+	if (reason == ExitReason::kControlRegister)
+		return handle_control_register(vcpu, vmcs, true);
+	return handle_io(vcpu, vmcs, true);
 }
 
 }  // namespace

@@ -36,10 +36,8 @@ VREGCACHE_COLD Result<Next> raise_reserved_address(Vcpu& vcpu, const LoadedVmcs&
 	return Next::kResume;
 }
 
-VRC_TRACEABLE Result<Next> handle_ept_violation(Vcpu& vcpu, const LoadedVmcs& vmcs, bool may_sleep)
+VRC_TRACEABLE Result<Next> handle_ept_violation(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
-	if (!may_sleep)
-		return Next::kMaySleep;
 	constexpr u64 kNmiUnblockedByIret = 1u << 12;
 	u64 qualification, address;
 	u32 vectoring;
@@ -48,10 +46,11 @@ VRC_TRACEABLE Result<Next> handle_ept_violation(Vcpu& vcpu, const LoadedVmcs& vm
 			vmcs, qualification, address, vectoring);
 	if (!read.ok()) [[unlikely]]
 		return read.error();
-	VREGCACHE_TRY(requeue_interrupted_event(vcpu, vmcs, {vectoring}));
+	if (InterruptionInformation{vectoring}.valid()) [[unlikely]]
+		VREGCACHE_TRY(requeue_interrupted_event(vcpu, vmcs, {vectoring}));
 	if ((qualification & kNmiUnblockedByIret) && !vcpu.event.pending())
 		VREGCACHE_TRY(restore_nmi_blocking(vcpu, vmcs));
-	if ((address & vcpu.model.beyond_physical()) && !vcpu.event.pending()) [[unlikely]]
+	if ((address & vcpu.model.beyond_physical) && !vcpu.event.pending()) [[unlikely]]
 		return raise_reserved_address(vcpu, vmcs, qualification);
 
 	GuestMemory::Fault fault;

@@ -39,7 +39,7 @@ inline Result<void> requeue_interrupted_event(Vcpu& vcpu, const LoadedVmcs& vmcs
 // The exit came while IRET had already ended blocking by NMI, but IRET will execute again (SDM Vol. 3C, 28.2.3).
 inline Result<void> restore_nmi_blocking(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
-Result<Next> handle_ept_violation(Vcpu& vcpu, const LoadedVmcs& vmcs, bool may_sleep);
+Result<Next> handle_ept_violation(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
 // The guest has executed a split lock, and the host detects them.  May sleep.
 Result<Next> handle_split_lock(Vcpu& vcpu, const LoadedVmcs& vmcs);
@@ -50,7 +50,9 @@ Result<Next> handle_exception_or_nmi(Vcpu& vcpu, const LoadedVmcs& vmcs);
 // The guest can take an interrupt now; the next VM-entry delivers the one that waits.
 Result<Next> handle_interrupt_window(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
-// @may_sleep: false in a burst, which must not wait.  A handler that may have to then returns Next::kMaySleep.
-Result<Next> handle_exit(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason, bool may_sleep);
+// In a burst, which must not wait.  A handler that may have to wait returns Next::kMaySleep, and nothing has changed;
+Result<Next> handle_exit(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason);
+// then this has to follow, where it may sleep.
+inline Result<Next> handle_sleeping_exit(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason);
 
 }  // namespace
