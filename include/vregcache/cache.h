@@ -87,28 +87,12 @@ class Cache {
 	[[gnu::always_inline]] Result<void> read_all(const Loaded& vmcs, Value<kRegs>&... values)
 	{
 		constexpr RegSet kSet(kRegs...);
-		if (all_missing<kRegs...>()) [[likely]]
-			return read_all_missing<kRegs...>(vmcs, values...);
+		if ((available_ & kSet).empty() && !hooks_.watches_reads()) [[likely]]
+			return read_missing<kRegs...>(vmcs.access(), values...);
 		if (!quick_.contains(kSet))
 			VREGCACHE_TRY(read_rest<kRegs...>(vmcs.access()));
 		((values = static_cast<Value<kRegs>>(value_[index(kRegs)])), ...);
 		return {};
-	}
-
-	// Is none of these there, and does nobody watch?
-	template <Reg... kRegs>
-		requires(is_register(kRegs) && ...)
-	[[gnu::always_inline]] bool all_missing() const
-	{
-		return (available_ & RegSet(kRegs...)).empty() && !hooks_.watches_reads();
-	}
-
-	// read_all() where all_missing() said so just now: a value that was set and is not stored would be lost.
-	template <Reg... kRegs>
-		requires(is_register(kRegs) && ...)
-	[[gnu::always_inline]] Result<void> read_all_missing(const Loaded& vmcs, Value<kRegs>&... values)
-	{
-		return read_missing<kRegs...>(vmcs.access(), values...);
 	}
 
 	// Sets the register; the VMCS gets it at the next write_back(), unless it is known to have that value.

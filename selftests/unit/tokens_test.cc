@@ -17,7 +17,6 @@ OPERATION(Bind, cache.bind(token..., VmcsId{1}));
 OPERATION(Read, cache.template read<Reg::kRip>(token...));
 OPERATION(ReadByNumber, cache.read(token..., Reg::kRip));
 OPERATION(ReadAll, cache.template read_all<Reg::kRip>(token..., value));
-OPERATION(ReadAllMissing, cache.template read_all_missing<Reg::kRip>(token..., value));
 OPERATION(Write, cache.template write<Reg::kRip>(token..., value));
 OPERATION(WriteByNumber, cache.write(token..., Reg::kRip, value));
 OPERATION(MarkForReload, cache.mark_for_reload(token..., RegSet()));
@@ -54,7 +53,6 @@ NEEDS_LOADED_VMCS(Bind)
 NEEDS_LOADED_VMCS(Read)
 NEEDS_LOADED_VMCS(ReadByNumber)
 NEEDS_LOADED_VMCS(ReadAll)
-NEEDS_LOADED_VMCS(ReadAllMissing)
 NEEDS_LOADED_VMCS(Write)
 NEEDS_LOADED_VMCS(WriteByNumber)
 NEEDS_LOADED_VMCS(MarkForReload)

@@ -58,7 +58,7 @@ inline Result<bool> trap_if_due(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 flags, b
 	return true;
 }
 
-VREGCACHE_OUT_OF_LINE Result<void> skip_instruction_with_care(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 breakpoints)
+VREGCACHE_OUT_OF_LINE Result<void> skip_instruction(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 breakpoints)
 {
 	bool after_mov_ss = VREGCACHE_TRY(advance_rip(vcpu, vmcs));
 	u64 flags = VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs));
@@ -71,14 +71,7 @@ VREGCACHE_OUT_OF_LINE Result<void> skip_instruction_with_care(Vcpu& vcpu, const 
 
 VREGCACHE_OUT_OF_LINE Result<void> skip_instruction(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
-	[[gnu::uninitialized]] u64 rip, flags;
-	[[gnu::uninitialized]] u32 length, blocking;
-	Result<void> read =
-		vcpu.cache.read_all<Reg::kRip, Reg::kExitInstructionLength, Reg::kInterruptibility, Reg::kRflags>(
-			vmcs, rip, length, blocking, flags);
-	if (!read.ok()) [[unlikely]]
-		return read;
-	return move_rip(vcpu, vmcs, rip, length, blocking, flags);
+	return skip_instruction_inline(vcpu, vmcs);
 }
 
 }  // namespace

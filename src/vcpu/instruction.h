@@ -23,39 +23,29 @@ inline Result<u64> read_qualification_and_more(Vcpu& vcpu, const LoadedVmcs& vmc
 // it.  @after_mov_ss: blocking by MOV SS has ended with it.  True: the guest gets a debug exception.
 inline Result<bool> trap_if_due(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 flags, bool after_mov_ss, u64 breakpoints);
 
-Result<void> skip_instruction_with_care(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 breakpoints = 0);
-
-// What skip_instruction() takes, read.  Nearly always all that is to do is to move RIP.
-[[gnu::always_inline]] inline Result<void> move_rip(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 rip, u32 length,
-						    u32 blocking, u64 flags)
-{
-	using namespace interruptibility;
-	bool extraordinary = (flags & (rflags::kTf | rflags::kRf)) ||
-			     (blocking & (kBlockingBySti | kBlockingByMovSs)) || (rip ^ (rip + length)) >> 32;
-	if (extraordinary) [[unlikely]]
-		return skip_instruction_with_care(vcpu, vmcs);
-	vcpu.cache.write<Reg::kRip>(vmcs, rip + length);
-	return {};
-}
-
 // The instruction at RIP was carried out for the guest: all that a completed instruction does.
 Result<void> skip_instruction(Vcpu& vcpu, const LoadedVmcs& vmcs);
+// The same for one that met these breakpoints (bits of DR6), or none.
+Result<void> skip_instruction(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 breakpoints);
 
-// The same, in line, where nothing of what it takes will have been read.
-[[gnu::always_inline]] inline Result<void> skip_instruction_at_once(Vcpu& vcpu, const LoadedVmcs& vmcs)
+// Inline variant, for an exit that userspace waits for.
+[[gnu::always_inline]] inline Result<void> skip_instruction_inline(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
-	auto& cache = vcpu.cache;
-	if (!cache.all_missing<Reg::kRip, Reg::kExitInstructionLength, Reg::kInterruptibility, Reg::kRflags>())
-		[[unlikely]]
-		return skip_instruction(vcpu, vmcs);
+	using namespace interruptibility;
 	[[gnu::uninitialized]] u64 rip, flags;
 	[[gnu::uninitialized]] u32 length, blocking;
 	Result<void> read =
-		cache.read_all_missing<Reg::kRip, Reg::kExitInstructionLength, Reg::kInterruptibility, Reg::kRflags>(
+		vcpu.cache.read_all<Reg::kRip, Reg::kExitInstructionLength, Reg::kInterruptibility, Reg::kRflags>(
 			vmcs, rip, length, blocking, flags);
 	if (!read.ok()) [[unlikely]]
 		return read;
-	return move_rip(vcpu, vmcs, rip, length, blocking, flags);
+	// Nearly always all that is to do is to move RIP.
+	bool extraordinary = (flags & (rflags::kTf | rflags::kRf)) ||
+			     (blocking & (kBlockingBySti | kBlockingByMovSs)) || (rip ^ (rip + length)) >> 32;
+	if (extraordinary) [[unlikely]]
+		return skip_instruction(vcpu, vmcs, 0);
+	vcpu.cache.write<Reg::kRip>(vmcs, rip + length);
+	return {};
 }
 
 }  // namespace

@@ -27,7 +27,7 @@ VREGCACHE_COLD Result<Next> load_cr8(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 val
 	vcpu.cr8 = value;
 	vcpu.run->cr8 = value;
 	if (!lower)
-		return handle_nothing_to_do(vcpu, vmcs);
+		return resume_after_instruction(vcpu, vmcs);
 	VREGCACHE_TRY(skip_instruction(vcpu, vmcs));
 	vcpu.run->exit_reason = KVM_EXIT_SET_TPR;
 	return Next::kUserspace;
@@ -76,7 +76,7 @@ VRC_TRACEABLE Result<Next> handle_control_register(Vcpu& vcpu, const LoadedVmcs&
 		break;
 	}
 	}
-	return allowed ? handle_nothing_to_do(vcpu, vmcs) : handle_general_protection(vcpu, vmcs);
+	return allowed ? resume_after_instruction(vcpu, vmcs) : handle_general_protection(vcpu, vmcs);
 }
 
 }  // namespace

@@ -33,7 +33,7 @@ VRC_TRACEABLE Result<Next> handle_mov_dr(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	if (from) {
 		u64 value = number < 4 ? vcpu.entry.dr[number] : number == 6 ? vcpu.entry.dr6 : dr7;
 		VREGCACHE_TRY(write_gpr(vcpu, vmcs, gpr, value));
-		return handle_nothing_to_do(vcpu, vmcs);
+		return resume_after_instruction(vcpu, vmcs);
 	}
 	u64 value = VREGCACHE_TRY(read_gpr(vcpu, vmcs, gpr));
 	if (number < 4) {
@@ -46,7 +46,7 @@ VRC_TRACEABLE Result<Next> handle_mov_dr(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	} else {
 		set_dr7(vcpu, vmcs, value);
 	}
-	return handle_nothing_to_do(vcpu, vmcs);
+	return resume_after_instruction(vcpu, vmcs);
 }
 
 }  // namespace

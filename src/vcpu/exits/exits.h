@@ -10,8 +10,8 @@ namespace {
 Result<Next> handle_cpuid(Vcpu& vcpu, const LoadedVmcs& vmcs);
 Result<Next> handle_hlt(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
-// Instructions that change nothing the module models.
-inline Result<Next> handle_nothing_to_do(Vcpu& vcpu, const LoadedVmcs& vmcs);
+// The instruction was carried out: skips it, and the guest goes on.
+inline Result<Next> resume_after_instruction(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
 // INVD and WBINVD: guest memory is write-back, and coherent.
 Result<Next> handle_cache_flush(Vcpu& vcpu, const LoadedVmcs& vmcs);

@@ -8,7 +8,7 @@ namespace {
 
 VRC_TRACEABLE Result<Next> handle_hlt(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
-	VREGCACHE_TRY(skip_instruction_at_once(vcpu, vmcs));
+	VREGCACHE_TRY(skip_instruction_inline(vcpu, vmcs));
 	// An event that can be delivered wakes the CPU at once.
 	if (vcpu.event.pending())
 		return Next::kResume;

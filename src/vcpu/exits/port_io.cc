@@ -256,7 +256,7 @@ VREGCACHE_OUT_OF_LINE Result<Next> complete_string_io(Vcpu& vcpu, const LoadedVm
 	if (advance_registers(vcpu, io, io.count, backwards))
 		VREGCACHE_TRY(stay_at_instruction(vcpu, vmcs, breakpoints));
 	else if (breakpoints) [[unlikely]]
-		VREGCACHE_TRY(skip_instruction_with_care(vcpu, vmcs, breakpoints));
+		VREGCACHE_TRY(skip_instruction(vcpu, vmcs, breakpoints));
 	else
 		VREGCACHE_TRY(skip_instruction(vcpu, vmcs));
 	return Next::kResume;
@@ -281,8 +281,8 @@ inline Result<Next> complete_io(Vcpu& vcpu, const LoadedVmcs& vmcs)
 		vcpu.gpr()[Gpr::kRax] = kept | (value & mask);
 	}
 	if (vcpu.breakpoints_armed) [[unlikely]]
-		VREGCACHE_TRY(skip_instruction_with_care(
-			vcpu, vmcs, VREGCACHE_TRY(breakpoints_met(vcpu, vmcs, vcpu.io, 1, false))));
+		VREGCACHE_TRY(
+			skip_instruction(vcpu, vmcs, VREGCACHE_TRY(breakpoints_met(vcpu, vmcs, vcpu.io, 1, false))));
 	else
 		VREGCACHE_TRY(skip_instruction(vcpu, vmcs));
 	return Next::kResume;

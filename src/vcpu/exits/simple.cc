@@ -6,7 +6,7 @@
 
 namespace {
 
-inline Result<Next> handle_nothing_to_do(Vcpu& vcpu, const LoadedVmcs& vmcs)
+inline Result<Next> resume_after_instruction(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	VREGCACHE_TRY(skip_instruction(vcpu, vmcs));
 	return Next::kResume;
@@ -14,7 +14,7 @@ inline Result<Next> handle_nothing_to_do(Vcpu& vcpu, const LoadedVmcs& vmcs)
 
 VRC_TRACEABLE Result<Next> handle_cache_flush(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
-	return handle_nothing_to_do(vcpu, vmcs);
+	return resume_after_instruction(vcpu, vmcs);
 }
 
 VRC_TRACEABLE Result<Next> handle_invalid_opcode(Vcpu& vcpu, const LoadedVmcs& vmcs)
@@ -33,7 +33,7 @@ VRC_TRACEABLE Result<Next> handle_vmcall(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	constexpr u64 kNoSuchHypercall = static_cast<u64>(-1000);
 	vcpu.gpr()[Gpr::kRax] = kNoSuchHypercall;
-	return handle_nothing_to_do(vcpu, vmcs);
+	return resume_after_instruction(vcpu, vmcs);
 }
 
 }  // namespace

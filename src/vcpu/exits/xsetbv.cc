@@ -22,7 +22,7 @@ VRC_TRACEABLE Result<Next> handle_xsetbv(Vcpu& vcpu, const LoadedVmcs& vmcs)
 		return handle_general_protection(vcpu, vmcs);
 	vcpu.entry.xcr0 = value;
 	follow_cr4(vcpu, VREGCACHE_TRY(host_owned_cr4<kCr4Followed>(vcpu, vmcs)));
-	return handle_nothing_to_do(vcpu, vmcs);
+	return resume_after_instruction(vcpu, vmcs);
 }
 
 }  // namespace
