@@ -17,23 +17,23 @@ inline Result<long> get_debugregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned l
 	return long{copy_to_user(argument, registers)};
 }
 
-inline long set_debugregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument)
+inline Result<long> set_debugregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument)
 {
 	kvm_debugregs registers;
 	if (int error = copy_from_user(registers, argument))
-		return error;
+		return long{error};
 	if (registers.dr6 >> 32 || registers.dr7 >> 32)
-		return refuse(vcpu, "KVM_SET_DEBUGREGS", "DR6 or DR7 has bits above 31");
+		return long{refuse(vcpu, "KVM_SET_DEBUGREGS", "DR6 or DR7 has bits above 31")};
 	u64 unknown = registers.flags;
 	for (u64 reserved : registers.reserved)
 		unknown |= reserved;
 	if (unknown)
-		return refuse(vcpu, "KVM_SET_DEBUGREGS", "flags and reserved must be 0");
+		return long{refuse(vcpu, "KVM_SET_DEBUGREGS", "flags and reserved must be 0")};
 	for (u32 i = 0; i < 4; i++)
 		vcpu.entry.dr[i] = registers.db[i];
 	vcpu.entry.dr6 = dr6_from(registers.dr6);
 	set_dr7(vcpu, vmcs, registers.dr7);
-	return 0;
+	return 0L;
 }
 
 inline long get_xcrs(Vcpu& vcpu, unsigned long argument)

@@ -1,48 +1,82 @@
 // SPDX-License-Identifier: GPL-2.0
-// From the number of an ioctl to its function.
+// From the number of an ioctl to its function.  A new ioctl is one line in one of these tables.
 #include "kvm_api/ioctls.h"
 #include "machine.h"
 #include "vcpu/run.h"
 
 namespace {
 
-inline Result<long> state_ioctl(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned int command, unsigned long argument)
+struct DeviceIoctl {
+	unsigned int command;
+	long (*function)(unsigned long argument);
+};
+
+constexpr DeviceIoctl kDeviceIoctls[] = {
+	{KVM_GET_API_VERSION, get_api_version},       {KVM_CHECK_EXTENSION, check_extension},
+	{KVM_GET_VCPU_MMAP_SIZE, get_vcpu_mmap_size}, {KVM_GET_SUPPORTED_CPUID, get_supported_cpuid},
+	{KVM_GET_MSR_INDEX_LIST, get_msr_index_list},
+};
+
+struct VmIoctl {
+	unsigned int command;
+	long (*function)(Vm& vm, unsigned long argument);
+};
+
+constexpr VmIoctl kVmIoctls[] = {
+	{KVM_CHECK_EXTENSION, [](Vm&, unsigned long argument) { return check_extension(argument); }},
+	{KVM_SET_USER_MEMORY_REGION, set_user_memory_region},
+	{KVM_SET_TSS_ADDR, set_tss_addr},
+	{KVM_SET_IDENTITY_MAP_ADDR, set_identity_map_addr},
+};
+
+// What an ioctl of a vCPU needs: nothing, or its VMCS to be the current one.
+class VcpuIoctl {
+ public:
+	using Function = long (*)(Vcpu& vcpu, unsigned long argument);
+	using FunctionOfVmcs = Result<long> (*)(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument);
+
+	constexpr VcpuIoctl(unsigned int number, Function needs_nothing) : command(number), plain(needs_nothing) {}
+	constexpr VcpuIoctl(unsigned int number, FunctionOfVmcs needs_vmcs) : command(number), with_vmcs(needs_vmcs) {}
+
+	unsigned int command;
+	Function plain = nullptr;
+	FunctionOfVmcs with_vmcs = nullptr;
+};
+
+// KVM_RUN is not here: it is frequent, and dispatched by itself.
+constexpr VcpuIoctl kVcpuIoctls[] = {
+	{KVM_GET_REGS, get_regs},
+	{KVM_SET_REGS, set_regs},
+	{KVM_GET_SREGS, get_sregs},
+	{KVM_SET_SREGS, set_sregs},
+	{KVM_GET_FPU, get_fpu},
+	{KVM_SET_FPU, set_fpu},
+	{KVM_GET_CPUID2, get_cpuid},
+	{KVM_SET_CPUID2, set_cpuid},
+	{KVM_GET_MSRS, get_msrs},
+	{KVM_SET_MSRS, set_msrs},
+	{KVM_GET_DEBUGREGS, get_debugregs},
+	{KVM_SET_DEBUGREGS, set_debugregs},
+	{KVM_GET_XCRS, get_xcrs},
+	{KVM_SET_XCRS, set_xcrs},
+	{KVM_GET_VCPU_EVENTS, get_vcpu_events},
+	{KVM_SET_VCPU_EVENTS, set_vcpu_events},
+	{KVM_GET_MP_STATE, get_mp_state},
+	{KVM_SET_MP_STATE, set_mp_state},
+	{KVM_INTERRUPT, add_interrupt},
+	{KVM_NMI, add_nmi},
+};
+
+template <class Ioctl, unsigned kCount>
+const Ioctl* find(const Ioctl (&table)[kCount], unsigned int command)
 {
-	switch (command) {
-	case KVM_GET_REGS:
-		return get_regs(vcpu, vmcs, argument);
-	case KVM_SET_REGS:
-		return set_regs(vcpu, vmcs, argument);
-	case KVM_GET_SREGS:
-		return get_sregs(vcpu, vmcs, argument);
-	case KVM_SET_SREGS:
-		return set_sregs(vcpu, vmcs, argument);
-	case KVM_SET_CPUID2:
-		return set_cpuid(vcpu, vmcs, argument);
-	case KVM_GET_CPUID2:
-		return get_cpuid(vcpu, vmcs, argument);
-	case KVM_GET_MSRS:
-		return transfer_msrs(vcpu, vmcs, argument, false);
-	case KVM_SET_MSRS:
-		return transfer_msrs(vcpu, vmcs, argument, true);
-	case KVM_GET_DEBUGREGS:
-		return get_debugregs(vcpu, vmcs, argument);
-	case KVM_SET_DEBUGREGS:
-		return set_debugregs(vcpu, vmcs, argument);
-	case KVM_SET_XCRS:
-		return set_xcrs(vcpu, vmcs, argument);
-	case KVM_GET_VCPU_EVENTS:
-		return get_vcpu_events(vcpu, vmcs, argument);
-	case KVM_NMI:
-		return argument ? Result<long>(long{-EINVAL}) : add_nmi(vcpu, vmcs);
-	case KVM_SET_VCPU_EVENTS:
-		return set_vcpu_events(vcpu, vmcs, argument);
-	default:
-		return long{-ENOTTY};
+	for (const Ioctl& ioctl : table) {
+		if (ioctl.command == command)
+			return &ioctl;
 	}
+	return nullptr;
 }
 
-// The one that is fast, by itself.
 inline long run_ioctl(Vcpu& vcpu, unsigned long argument)
 {
 	if (argument)
@@ -52,7 +86,7 @@ inline long run_ioctl(Vcpu& vcpu, unsigned long argument)
 		VcpuResidence residence(vcpu);
 		if (residence.error())
 			return residence.error();
-		// Somebody may have begun to watch since the vCPU ran.
+		// Hits may be observed since the vCPU ran.
 		if (vcpu.cache.hooks().watches_reads()) [[unlikely]]
 			vcpu.cache.watching_changed(residence.vmcs());
 		result = run_vcpu(vcpu, residence.vmcs());
@@ -60,33 +94,20 @@ inline long run_ioctl(Vcpu& vcpu, unsigned long argument)
 	return result.ok() ? result.value() : report_vmcs_error(vcpu, result.error());
 }
 
-// All others.
 VREGCACHE_OUT_OF_LINE long other_ioctl(Vcpu& vcpu, unsigned int command, unsigned long argument)
 {
-	switch (command) {
-	// These need no VMCS.
-	case KVM_GET_FPU:
-		return get_fpu(vcpu, argument);
-	case KVM_SET_FPU:
-		return set_fpu(vcpu, argument);
-	case KVM_GET_XCRS:
-		return get_xcrs(vcpu, argument);
-	case KVM_GET_MP_STATE:
-		return copy_to_user(argument, kvm_mp_state{KVM_MP_STATE_RUNNABLE});
-	case KVM_SET_MP_STATE:
-		return set_mp_state(argument);
-	case KVM_INTERRUPT:
-		return add_interrupt(vcpu, argument);
-	default:
-		break;
-	}
+	const VcpuIoctl* ioctl = find(kVcpuIoctls, command);
+	if (!ioctl)
+		return -ENOTTY;
+	if (ioctl->plain)
+		return ioctl->plain(vcpu, argument);
 	Result<long> result = 0L;
 	{
 		VcpuResidence residence(vcpu);
 		if (residence.error())
 			return residence.error();
 		vcpu.cache.watching_changed(residence.vmcs());
-		result = state_ioctl(vcpu, residence.vmcs(), command, argument);
+		result = ioctl->with_vmcs(vcpu, residence.vmcs(), argument);
 	}
 	return result.ok() ? result.value() : report_vmcs_error(vcpu, result.error());
 }
@@ -101,20 +122,14 @@ extern "C" long vrc_vcpu_ioctl(struct vrc_vcpu* handle, unsigned int command, un
 	return other_ioctl(vcpu, command, argument);
 }
 
+extern "C" long vrc_vm_ioctl(struct vrc_vm* vm, unsigned int command, unsigned long argument)
+{
+	const VmIoctl* ioctl = find(kVmIoctls, command);
+	return ioctl ? ioctl->function(vm_of(vm), argument) : -ENOTTY;
+}
+
 extern "C" long vrc_device_ioctl(unsigned int command, unsigned long argument)
 {
-	switch (command) {
-	case KVM_GET_API_VERSION:
-		return argument ? -EINVAL : KVM_API_VERSION;
-	case KVM_CHECK_EXTENSION:
-		return check_extension(argument);
-	case KVM_GET_VCPU_MMAP_SIZE:
-		return argument ? -EINVAL : static_cast<long>(VRC_RUN_PAGES * kPageSize);
-	case KVM_GET_SUPPORTED_CPUID:
-		return get_supported_cpuid(argument);
-	case KVM_GET_MSR_INDEX_LIST:
-		return get_msr_index_list(argument);
-	default:
-		return -ENOTTY;
-	}
+	const DeviceIoctl* ioctl = find(kDeviceIoctls, command);
+	return ioctl ? ioctl->function(argument) : -ENOTTY;
 }

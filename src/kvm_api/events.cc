@@ -18,8 +18,10 @@ inline long add_interrupt(Vcpu& vcpu, unsigned long argument)
 	return 0;
 }
 
-inline Result<long> add_nmi(Vcpu& vcpu, const LoadedVmcs& vmcs)
+inline Result<long> add_nmi(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument)
 {
+	if (argument)
+		return long{-EINVAL};
 	u32 blocking = VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs));
 	vcpu.waiting.add_nmi(vcpu.event.information.is_nmi() || (blocking & interruptibility::kBlockingByNmi));
 	return 0L;
@@ -111,7 +113,12 @@ inline Result<long> set_vcpu_events(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned
 	return 0L;
 }
 
-inline long set_mp_state(unsigned long argument)
+inline long get_mp_state(Vcpu&, unsigned long argument)
+{
+	return copy_to_user(argument, kvm_mp_state{KVM_MP_STATE_RUNNABLE});
+}
+
+inline long set_mp_state(Vcpu&, unsigned long argument)
 {
 	kvm_mp_state state;
 	if (int error = copy_from_user(state, argument))

@@ -5,11 +5,28 @@
 #include <initializer_list>
 
 #include "vcpu/vcpu.h"
+#include "vcpu/vm.h"
 
 namespace {
 
+// ---- of the device ----
+
+inline long get_api_version(unsigned long argument);
+inline long get_vcpu_mmap_size(unsigned long argument);
+
 // What is offered, for the device and for a virtual machine alike.  Zero: not offered.
 inline long check_extension(unsigned long extension);
+
+inline long get_supported_cpuid(unsigned long argument);
+inline long get_msr_index_list(unsigned long argument);
+
+// ---- of a virtual machine ----
+
+inline long set_user_memory_region(Vm& vm, unsigned long argument);
+inline long set_tss_addr(Vm& vm, unsigned long argument);
+inline long set_identity_map_addr(Vm& vm, unsigned long argument);
+
+// ---- of a vCPU ----
 
 // An access to the VMCS failed, which is never the client's fault.
 inline long report_vmcs_error(const Vcpu& vcpu, Error error);
@@ -19,7 +36,7 @@ inline long report_vmcs_error(const Vcpu& vcpu, Error error);
 inline long add_interrupt(Vcpu& vcpu, unsigned long argument);
 
 // KVM_NMI.
-inline Result<long> add_nmi(Vcpu& vcpu, const LoadedVmcs& vmcs);
+inline Result<long> add_nmi(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument);
 
 // This one instead of any that is on its way.
 inline void set_pending_interrupt(Vcpu& vcpu, u8 number);
@@ -34,14 +51,14 @@ inline Result<long> get_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long 
 inline int refuse(const Vcpu& vcpu, const char* ioctl, const char* why);
 inline Result<long> set_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument);
 
-// KVM_GET_MSRS and KVM_SET_MSRS return how many were done; they stop at the first that is not known or not allowed.
-inline Result<long> transfer_msrs(Vcpu& vcpu, const LoadedVmcs& vmcs, kvm_msr_entry* entries, u32 count, bool set);
+// Both return how many MSRs were done; they stop at the first that is not known or not allowed.
+inline Result<long> get_msrs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument);
+inline Result<long> set_msrs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument);
 
-inline Result<long> transfer_msrs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument, bool set);
 inline long get_fpu(Vcpu& vcpu, unsigned long argument);
 inline long set_fpu(Vcpu& vcpu, unsigned long argument);
 inline Result<long> get_debugregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument);
-inline long set_debugregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument);
+inline Result<long> set_debugregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument);
 inline long get_xcrs(Vcpu& vcpu, unsigned long argument);
 inline Result<long> set_xcrs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument);
 inline Result<long> set_cpuid(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument);
@@ -49,8 +66,7 @@ inline Result<long> set_cpuid(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long 
 // As the guest would read it now.
 inline Result<long> get_cpuid(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument);
 
-inline long get_supported_cpuid(unsigned long argument);
-inline long get_msr_index_list(unsigned long argument);
-inline long set_mp_state(unsigned long argument);
+inline long get_mp_state(Vcpu& vcpu, unsigned long argument);
+inline long set_mp_state(Vcpu& vcpu, unsigned long argument);
 
 }  // namespace

@@ -42,6 +42,16 @@ inline Result<long> transfer_msrs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned l
 	return error ? Result<long>(long{error}) : done;
 }
 
+inline Result<long> get_msrs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument)
+{
+	return transfer_msrs(vcpu, vmcs, argument, false);
+}
+
+inline Result<long> set_msrs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument)
+{
+	return transfer_msrs(vcpu, vmcs, argument, true);
+}
+
 inline long get_msr_index_list(unsigned long argument)
 {
 	constexpr u32 kCount = sizeof(kMsrIndexList) / sizeof(kMsrIndexList[0]);

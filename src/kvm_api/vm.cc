@@ -8,7 +8,7 @@
 
 namespace {
 
-inline int vm_set_memory_region(Vm& vm, unsigned long argument)
+inline long set_user_memory_region(Vm& vm, unsigned long argument)
 {
 	kvm_userspace_memory_region region;
 	if (int error = copy_from_user(region, argument))
@@ -17,14 +17,24 @@ inline int vm_set_memory_region(Vm& vm, unsigned long argument)
 	return vm.memory.set_slot(vm.host, region);
 }
 
+// Where KVM puts a task state segment for real mode on old CPUs.  With unrestricted guest none is needed.
+inline long set_tss_addr(Vm&, unsigned long argument) { return argument >> 32 ? -EINVAL : 0; }
+
 // Where KVM puts a page table for CPUs without unrestricted guest.  Those are not supported, and the address is ignored.
-inline int vm_set_identity_map(Vm& vm, unsigned long argument)
+inline long set_identity_map_addr(Vm& vm, unsigned long argument)
 {
 	u64 address;
 	if (int error = copy_from_user(address, argument))
 		return error;
 	MemoryGuard guard(vm.host);
 	return vm.vcpu_ids ? -EINVAL : 0;
+}
+
+inline long get_api_version(unsigned long argument) { return argument ? -EINVAL : KVM_API_VERSION; }
+
+inline long get_vcpu_mmap_size(unsigned long argument)
+{
+	return argument ? -EINVAL : static_cast<long>(VRC_RUN_PAGES * kPageSize);
 }
 
 inline long check_extension(unsigned long extension)
@@ -80,21 +90,4 @@ extern "C" void vrc_vm_destroy(struct vrc_vm* vm)
 	Vm& machine = vm_of(vm);
 	machine.memory.destroy(machine.host);
 	vrc_host_free(vm);
-}
-
-extern "C" long vrc_vm_ioctl(struct vrc_vm* vm, unsigned int command, unsigned long argument)
-{
-	switch (command) {
-	case KVM_CHECK_EXTENSION:
-		return check_extension(argument);
-	case KVM_SET_USER_MEMORY_REGION:
-		return vm_set_memory_region(vm_of(vm), argument);
-	case KVM_SET_TSS_ADDR:
-		// Where KVM puts a task state segment for real mode on old CPUs.  With unrestricted guest none is needed.
-		return argument >> 32 ? -EINVAL : 0;
-	case KVM_SET_IDENTITY_MAP_ADDR:
-		return vm_set_identity_map(vm_of(vm), argument);
-	default:
-		return -ENOTTY;
-	}
 }
