@@ -37,7 +37,7 @@ module: ## vregcache.ko, for KDIR= or else the running kernel or else the test k
 modules: ## all modules, the test-only ones too, for the test kernel (KERNEL=)
 	@kdir=$$(scripts/test-kernel --kdir '$(ONE_KERNEL)') || exit 1; \
 	echo "KDIR: $$kdir" >&2; \
-	scripts/build-modules "$$kdir" $(MODULE_DIRS)
+	VRC_TEST_HOOKS=1 scripts/build-modules "$$kdir" $(MODULE_DIRS)
 
 selftests: ## the programs that run in the guest
 	@kdir=$$(scripts/test-kernel --kdir) || exit 1; \

@@ -56,5 +56,7 @@
 #include "kvm_api/vcpu.cc"
 #include "kvm_api/vm.cc"
 
-// ---- for tests alone ----
+// ---- for tests, which build the module with it ----
+#ifdef VRC_TEST_HOOKS
 #include "test_hooks/machine_hooks.cc"
+#endif

@@ -12,7 +12,7 @@ from vm.paths import TOP
 
 PARTS = ("Kbuild", "include", "src", "scripts", "selftests")
 # A mutant may leave something unused.  The unchanged tree is built alike, so that only what changed is built anew.
-FLAGS = {"KCFLAGS": "-w"}
+FLAGS = {"KCFLAGS": "-w", "VRC_TEST_HOOKS": "1"}
 # For one machine to come up, run the tests and go off; software emulation of two CPUs is slow.
 LIMIT = 600
 

@@ -6,13 +6,19 @@
 #include <linux/printk.h>
 #include <linux/ratelimit.h>
 
+#ifdef VRC_TEST_HOOKS
 #include "../test_hooks/exports.h"
+#endif
 #include "compat.h"
 #include "host.h"
 
 /* Userspace can make errors happen as often as it likes. */
+#ifdef VRC_TEST_HOOKS
 DEFINE_RATELIMIT_STATE(vrc_log_limit, DEFAULT_RATELIMIT_INTERVAL, DEFAULT_RATELIMIT_BURST);
 VRC_EXPORT_FOR_TESTS(vrc_log_limit);
+#else
+static DEFINE_RATELIMIT_STATE(vrc_log_limit, DEFAULT_RATELIMIT_INTERVAL, DEFAULT_RATELIMIT_BURST);
+#endif
 
 void vrc_host_error(const char *format, ...)
 {
