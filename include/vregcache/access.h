@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0 OR MIT
 // Access to a VMCS, and the permission for it as a type: a token.
 //
 // LoadedVmcs: this task owns the vCPU, and its VMCS is current wherever the task runs.  May sleep.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0 OR MIT
 // The register cache: a vCPU's registers in memory, in front of its VMCS.
 //
 // Two bits for each register:

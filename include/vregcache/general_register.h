@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0 OR MIT
 // General-purpose registers by the number that an instruction gives, wherever each is kept, and RIP.
 //
 // Outside 64-bit mode software has 32 bits of them; what is beyond is cut.  The _raw functions cut nothing.  RIP and RSP

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0 OR MIT
 // CR0 and CR4 as the guest sees them.  Hardware keeps each in two fields: the register that is in force, and the read
 // shadow, which the guest reads wherever the guest/host mask makes a bit the host's (SDM Vol. 3C, 25.6.6).
 #pragma once

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0 OR MIT
 // What a cache calls of its surroundings: to check the calling context, to observe, and to verify the cache against the VMCS.
 #pragma once
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0 OR MIT
 // A field of the VMCS that only the host changes, and neither a guest nor a VM-exit: controls, the host's state, MSRs whose
 // accesses exit.  What was written last is what the VMCS has, so nothing is read back, and writing it again is skipped.
 // VMCLEAR keeps the fields in memory, so it stays true when the VMCS moves to another CPU.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0 OR MIT
 // The four page-directory pointers of PAE paging, which are loaded together (SDM Vol. 3A, 4.4.1).
 #pragma once
 

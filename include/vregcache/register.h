@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0 OR MIT
 // The names of the registers that the cache has bits for, and sets of them.
 //
 // One register is one VMCS field.  What a guest sees as one register and hardware keeps in two (CR0 and CR4 with their
@@ -6,55 +6,27 @@
 // whole truth about one field, and a set of all registers fits in one 64-bit word.
 #pragma once
 
+#include "registers.def"
 #include "types.h"
 
 namespace vregcache {
 
+#define VREGCACHE_ENUMERATOR(unused, number, name, constant, field) constant = (number)
 enum class Reg : u8 {
-	kRip,
-	kRsp,
-	kRflags,
-	kInterruptibility,
-	kPendingDebugExceptions,
-	kActivityState,
-	kCr0,
-	kCr0ReadShadow,
-	kCr3,
-	kCr4,
-	kCr4ReadShadow,
-	kEfer,
-	kDr7,
-	kPdpte0,
-	kPdpte1,
-	kPdpte2,
-	kPdpte3,
-	kGdtrBase,
-	kGdtrLimit,
-	kIdtrBase,
-	kIdtrLimit,
-	kExitReason,
-	kExitQualification,
-	kExitInterruptionInformation,
-	kExitInterruptionErrorCode,
-	kIdtVectoringInformation,
-	kIdtVectoringErrorCode,
-	kExitInstructionLength,
-	kExitInstructionInformation,
-	kGuestPhysicalAddress,
-	kGuestLinearAddress,
-	kDebugctl,
+	VREGCACHE_PLAIN_REGISTERS(VREGCACHE_ENUMERATOR, ),
 	// Segment registers take the upper half of the word: eight segments of four parts each.
-	kFirstSegment = 32,
-	kEnd = 64,
+	kFirstSegment = VREGCACHE_FIRST_SEGMENT,
+	kEnd = VREGCACHE_REGISTER_END,
 };
-
-// All places are taken.
-static_assert(static_cast<u8>(Reg::kDebugctl) + 1 == static_cast<u8>(Reg::kFirstSegment));
+#undef VREGCACHE_ENUMERATOR
 
 // In the order of the VMCS encodings.
-enum class Segment : u8 { kEs, kCs, kSs, kDs, kFs, kGs, kLdtr, kTr };
+#define VREGCACHE_ENUMERATOR(unused, selector, base, limit, access_rights, zeros, name, constant) constant
+enum class Segment : u8 { VREGCACHE_SEGMENTS(VREGCACHE_ENUMERATOR, ) };
+#undef VREGCACHE_ENUMERATOR
 enum class SegmentPart : u8 { kSelector, kBase, kLimit, kAccessRights };
 constexpr u8 kSegmentCount = 8;
+static_assert(VREGCACHE_FIRST_SEGMENT + kSegmentCount * 4 <= VREGCACHE_REGISTER_END);
 
 VREGCACHE_INLINE u8 index(Reg reg) { return static_cast<u8>(reg); }
 

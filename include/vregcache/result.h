@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0 OR MIT
 // Errors are values.  A Result<T> holds a T or the reason why there is none, and cannot be dropped silently.
 #pragma once
 

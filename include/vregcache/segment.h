@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0 OR MIT
 // A segment register as a whole.  Its four parts are cached one by one: who wants CS.D reads access rights only.
 #pragma once
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0 OR MIT
 // The integer types of the library.  They are the ones of <linux/types.h>, so that values cross the boundary to
 // the kernel without a conversion; no kernel header is included.
 #pragma once

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0 OR MIT
 // A VMCS field is a type.  Its encoding says how wide it is and who may write it (SDM Vol. 3C, 25.11.2 and
 // Appendix B), so the compiler can hold the caller to both.
 #pragma once

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0 OR MIT
 // Which register lives in which VMCS field, and which registers a guest changes behind the host's back.
 #pragma once
 
@@ -18,38 +18,9 @@ consteval VmxEncodingTable make_vmx_encoding_table()
 {
 	VmxEncodingTable table;
 	auto put = [&table](Reg reg, auto field) { table.encoding[index(reg)] = field.kEncoding; };
-	put(Reg::kRip, kGuestRip);
-	put(Reg::kRsp, kGuestRsp);
-	put(Reg::kRflags, kGuestRflags);
-	put(Reg::kInterruptibility, kGuestInterruptibilityState);
-	put(Reg::kPendingDebugExceptions, kGuestPendingDebugExceptions);
-	put(Reg::kActivityState, kGuestActivityState);
-	put(Reg::kCr0, kGuestCr0);
-	put(Reg::kCr0ReadShadow, vregcache::kCr0ReadShadow);
-	put(Reg::kCr3, kGuestCr3);
-	put(Reg::kCr4, kGuestCr4);
-	put(Reg::kCr4ReadShadow, vregcache::kCr4ReadShadow);
-	put(Reg::kEfer, kGuestIa32Efer);
-	put(Reg::kDr7, kGuestDr7);
-	put(Reg::kPdpte0, kGuestPdpte0);
-	put(Reg::kPdpte1, kGuestPdpte1);
-	put(Reg::kPdpte2, kGuestPdpte2);
-	put(Reg::kPdpte3, kGuestPdpte3);
-	put(Reg::kGdtrBase, kGuestGdtrBase);
-	put(Reg::kGdtrLimit, kGuestGdtrLimit);
-	put(Reg::kIdtrBase, kGuestIdtrBase);
-	put(Reg::kIdtrLimit, kGuestIdtrLimit);
-	put(Reg::kExitReason, vregcache::kExitReason);
-	put(Reg::kExitQualification, vregcache::kExitQualification);
-	put(Reg::kExitInterruptionInformation, vregcache::kExitInterruptionInformation);
-	put(Reg::kExitInterruptionErrorCode, vregcache::kExitInterruptionErrorCode);
-	put(Reg::kIdtVectoringInformation, vregcache::kIdtVectoringInformation);
-	put(Reg::kIdtVectoringErrorCode, vregcache::kIdtVectoringErrorCode);
-	put(Reg::kExitInstructionLength, vregcache::kExitInstructionLength);
-	put(Reg::kExitInstructionInformation, vregcache::kExitInstructionInformation);
-	put(Reg::kGuestPhysicalAddress, vregcache::kGuestPhysicalAddress);
-	put(Reg::kGuestLinearAddress, vregcache::kGuestLinearAddress);
-	put(Reg::kDebugctl, kGuestIa32Debugctl);
+#define VREGCACHE_PUT(unused, number, name, constant, field) put(Reg::constant, vregcache::field)
+	VREGCACHE_PLAIN_REGISTERS(VREGCACHE_PUT, );
+#undef VREGCACHE_PUT
 	// The fields of the eight segments follow each other at a distance of two in each group.
 	for (u8 s = 0; s < kSegmentCount; s++) {
 		auto at = [s](auto first) { return static_cast<u16>(first.kEncoding + 2 * s); };
@@ -84,7 +55,7 @@ struct VmxLayout {
 	}
 
 	// The VMCS fields that VM-exits write and VM-entries do not read (SDM Vol. 3C, 25.9).
-	static consteval RegSet exit_information() { return RegSet::range(Reg::kExitReason, Reg::kGuestLinearAddress); }
+	static consteval RegSet exit_information() { return RegSet::range(Reg::VREGCACHE_FIRST_EXIT_INFORMATION, Reg::VREGCACHE_LAST_EXIT_INFORMATION); }
 
 	// Of an exit reason (SDM Vol. 3C, 25.9.1).
 	VREGCACHE_INLINE static bool is_entry_failure(u64 exit_reason) { return exit_reason & 1u << 31; }

@@ -84,13 +84,13 @@ struct HeaderField {
 // The header as text: a constant that nobody put into the table above must not escape.
 std::vector<HeaderField> fields_in_header()
 {
-	std::ifstream header(VRC_INCLUDE_DIR "/vregcache/vmcs_fields.h");
+	std::ifstream header(VRC_INCLUDE_DIR "/vregcache/fields.def");
 	std::vector<HeaderField> fields;
 	std::string line;
 	while (std::getline(header, line)) {
 		char name[80];
 		u32 encoding;
-		if (std::sscanf(line.c_str(), "constexpr Field<%x> %79[A-Za-z0-9]", &encoding, name) == 2)
+		if (std::sscanf(line.c_str(), "VREGCACHE_FIELD(%x, %79[A-Za-z0-9]", &encoding, name) == 2)
 			fields.push_back({name, encoding});
 	}
 	return fields;

@@ -9,34 +9,6 @@
 
 namespace {
 
-struct RegisterName {
-	vregcache::Reg reg;
-	unsigned number;
-	unsigned long long mask;
-};
-
-consteval bool every_register_has_its_name()
-{
-	using vregcache::Reg;
-	using vregcache::Segment;
-	using vregcache::segment_register;
-	using vregcache::SegmentPart;
-// clang-format off
-#define VRC_ROW(number, mask, name, reg) {reg, number, mask}
-	// clang-format on
-	constexpr RegisterName kNames[] = {VRC_REGISTERS(VRC_ROW)};
-#undef VRC_ROW
-	vregcache::RegSet named;
-	for (const RegisterName& name : kNames) {
-		if (vregcache::index(name.reg) != name.number || name.mask != 1ull << name.number % 32)
-			return false;
-		named |= name.reg;
-	}
-	return named.contains(vregcache::RegSet::all());
-}
-
-static_assert(every_register_has_its_name(), "linux/names.h and the cache do not agree");
-
 consteval bool every_group_is_one()
 {
 	using vregcache::Reg;

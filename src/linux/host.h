@@ -227,7 +227,7 @@ struct vrc_mismatch {
 #define VRC_CACHED_BY_VMPTRLD 66 /* no value: it should be current */
 };
 
-#define VRC_NOT_A_REGISTER 64
+#define VRC_NOT_A_REGISTER VREGCACHE_REGISTER_END
 VRC_COLD void vrc_report_mismatch(const struct vrc_mismatch *mismatch);
 /* Odd from when verification is on everywhere until it is no longer, and another number each time. */
 extern vrc_u32 vrc_verify_period;

@@ -1,64 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The names that people see of registers, exit reasons and others, in trace events (C) and in the tables (C++).  Only
- * macros: a trace event's format needs literals.  src/instrument/names.h checks that each is the name of what C++ has under
- * that number.
+ * The names of registers, exit reasons and others in trace events (C) and tables (C++). Only macros: the format of a
+ * trace event needs literals. src/instrument/names.h checks the numbers against those of the C++ enumerations.
  */
-#ifndef VREGCACHE_GLUE_NAMES_H
-#define VREGCACHE_GLUE_NAMES_H
+#ifndef VREGCACHE_LINUX_NAMES_H
+#define VREGCACHE_LINUX_NAMES_H
+
+#include "../../include/vregcache/registers.def"
 
 /*
- * X(number, mask, name, register) for each of enum class Reg, with commas in between.  The mask is the register's bit
- * in its half of a set: libtraceevent cannot tell bit 63 from a sign, so a set is printed in halves.
+ * X(number, mask, name, register) for each register, with commas in between.  The mask is the register's bit in its
+ * half of a set: libtraceevent cannot tell bit 63 from a sign, so a set is printed in halves.
  */
-#define VRC_LOWER_REGISTERS(X)							\
-	VRC_REGISTER(X, 0, rip, kRip),						\
-	VRC_REGISTER(X, 1, rsp, kRsp),						\
-	VRC_REGISTER(X, 2, rflags, kRflags),					\
-	VRC_REGISTER(X, 3, interruptibility, kInterruptibility),		\
-	VRC_REGISTER(X, 4, pending_debug, kPendingDebugExceptions),		\
-	VRC_REGISTER(X, 5, activity, kActivityState),				\
-	VRC_REGISTER(X, 6, cr0, kCr0),						\
-	VRC_REGISTER(X, 7, cr0_shadow, kCr0ReadShadow),				\
-	VRC_REGISTER(X, 8, cr3, kCr3),						\
-	VRC_REGISTER(X, 9, cr4, kCr4),						\
-	VRC_REGISTER(X, 10, cr4_shadow, kCr4ReadShadow),			\
-	VRC_REGISTER(X, 11, efer, kEfer),					\
-	VRC_REGISTER(X, 12, dr7, kDr7),						\
-	VRC_REGISTER(X, 13, pdpte0, kPdpte0),					\
-	VRC_REGISTER(X, 14, pdpte1, kPdpte1),					\
-	VRC_REGISTER(X, 15, pdpte2, kPdpte2),					\
-	VRC_REGISTER(X, 16, pdpte3, kPdpte3),					\
-	VRC_REGISTER(X, 17, gdtr.base, kGdtrBase),				\
-	VRC_REGISTER(X, 18, gdtr.limit, kGdtrLimit),				\
-	VRC_REGISTER(X, 19, idtr.base, kIdtrBase),				\
-	VRC_REGISTER(X, 20, idtr.limit, kIdtrLimit),				\
-	VRC_REGISTER(X, 21, exit_reason, kExitReason),				\
-	VRC_REGISTER(X, 22, qualification, kExitQualification),			\
-	VRC_REGISTER(X, 23, interruption, kExitInterruptionInformation),	\
-	VRC_REGISTER(X, 24, interruption_error, kExitInterruptionErrorCode),	\
-	VRC_REGISTER(X, 25, vectoring, kIdtVectoringInformation),		\
-	VRC_REGISTER(X, 26, vectoring_error, kIdtVectoringErrorCode),		\
-	VRC_REGISTER(X, 27, instruction_length, kExitInstructionLength),	\
-	VRC_REGISTER(X, 28, instruction_information, kExitInstructionInformation), \
-	VRC_REGISTER(X, 29, guest_physical, kGuestPhysicalAddress),		\
-	VRC_REGISTER(X, 30, guest_linear, kGuestLinearAddress),			\
-	VRC_REGISTER(X, 31, debugctl, kDebugctl)
-
-#define VRC_SEGMENT_REGISTERS(X)						\
-	VRC_SEGMENT(X, 32, 33, 34, 35, UL, es, kEs),				\
-	VRC_SEGMENT(X, 36, 37, 38, 39, 0UL, cs, kCs),				\
-	VRC_SEGMENT(X, 40, 41, 42, 43, 00UL, ss, kSs),				\
-	VRC_SEGMENT(X, 44, 45, 46, 47, 000UL, ds, kDs),				\
-	VRC_SEGMENT(X, 48, 49, 50, 51, 0000UL, fs, kFs),				\
-	VRC_SEGMENT(X, 52, 53, 54, 55, 00000UL, gs, kGs),				\
-	VRC_SEGMENT(X, 56, 57, 58, 59, 000000UL, ldtr, kLdtr),				\
-	VRC_SEGMENT(X, 60, 61, 62, 63, 0000000UL, tr, kTr)
-
+#define VRC_LOWER_REGISTERS(X) VREGCACHE_PLAIN_REGISTERS(VRC_REGISTER, X)
+#define VRC_SEGMENT_REGISTERS(X) VREGCACHE_SEGMENTS(VRC_SEGMENT, X)
 #define VRC_REGISTERS(X) VRC_LOWER_REGISTERS(X), VRC_SEGMENT_REGISTERS(X)
 
-#define VRC_REGISTER(X, number, name, reg) X(number, 1UL << (number), name, Reg::reg)
-/* Its four parts are one hexadecimal digit, and the zeros behind it say which. */
+#define VRC_REGISTER(X, number, name, reg, field) X(number, 1UL << (number), name, Reg::reg)
+/* Its four parts are one hexadecimal digit. */
 /* NOLINTBEGIN(bugprone-macro-parentheses): names are no expressions. */
 #define VRC_SEGMENT(X, a, b, c, d, zeros, name, segment)						\
 	X(a, 0x1##zeros, name.selector, segment_register(Segment::segment, SegmentPart::kSelector)),	\
