@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-# The front end: what the targets do is in scripts/, Kbuild builds the modules.
+# The front end: scripts/ implements the targets, Kbuild builds the modules.
 
-# Sets: KDIR (kernel build tree), KERNEL (test kernel), MACHINE, CPUS, BOCHS, TESTS, VERIFY, BENCH; see `make help`.
+# Variables: KDIR (kernel build tree), KERNEL (test kernel), MACHINE, CPUS, BOCHS, TESTS, VERIFY, BENCH; see `make help`.
 KERNEL ?=
 MACHINE ?= auto
 CPUS ?=
@@ -11,14 +11,14 @@ BENCH ?=
 VERIFY ?=
 MUTANTS ?=
 
-# What is not said: all of them in check, these elsewhere.
+# If not set: check uses all of them, other targets these.
 ONE_KERNEL := $(or $(KERNEL),debian)
 VM_RUN := scripts/vm-run --kernel '$(ONE_KERNEL)' --machine '$(MACHINE)' --cpus '$(or $(CPUS),1)' $(if $(filter-out 0,$(VERIFY)),--verify)
 
 MODULE_DIRS := . $(patsubst %/Kbuild,%,$(wildcard selftests/*/Kbuild))
 
 export BOCHS
-# Kbuild and lib.mk look at these too: ours are for the top level only.
+# Kbuild and lib.mk read these too: ours are for the top level only.
 unexport KERNEL MACHINE CPUS TESTS VERIFY MODULE_DIRS ONE_KERNEL VM_RUN
 
 .DEFAULT_GOAL := module

@@ -3,16 +3,16 @@
 #
 #     cxx-units := src/module.o        the objects that are built from .cc files
 #     cxxflags-y := -I$(src)/include      include paths and defines of the C++ units alone
-#     cxx-prefix := vrc_                  what the names of functions and variables begin with in the object
+#     cxx-prefix := vrc_                  the prefix of function and variable names in the object
 #     include $(src)/scripts/Kbuild.cxx
 #
-# The compiler is the one that Kbuild picked, told that the source is C++: it needs only the g++ package of
-# the same version.  Code generation follows the kernel's own flags, so that retpolines, return thunks, IBT,
+# The compiler is the one that Kbuild picked, invoked for C++: it needs only the g++ package of the same
+# version.  Code generation follows the kernel's own flags, so that retpolines, return thunks, IBT,
 # stack protection and ftrace apply to C++ as they do to C, and objtool runs on the result.
 
 cxx-scripts := $(dir $(lastword $(MAKEFILE_LIST)))
 
-# Options that only C has; the C++ compiler warns about them or they change the language.
+# C-only options: the C++ compiler warns about them, or they change the language.
 cxx-c-only := $(CC_FLAGS_DIALECT) -std=% -fms-extensions -fms-anonymous-structs \
 	-Wno-gnu -Wno-microsoft-anon-tag \
 	-Wimplicit-function-declaration -Werror=implicit-function-declaration \
@@ -33,20 +33,20 @@ cxx-dialect += $(if $(CONFIG_CC_IS_GCC),-fno-gnu-unique)
 # pahole aborts on C++ DWARF, and Kbuild then deletes the module.
 cxx-dialect += $(if $(CONFIG_DEBUG_INFO_BTF_MODULES),-g0)
 
-# libstdc++'s freestanding headers, by path: -nostdinc keeps the build machine's C library out; cxx-include/ has what they
-# ask of it.
+# libstdc++'s freestanding headers, by path: -nostdinc keeps the build machine's C library out; cxx-include/ provides
+# what they need of it.
 cxx-stdinc := -isystem $(cxx-scripts)cxx-include $(shell echo | $(CC) -x c++ -E -v - 2>&1 | \
 	sed -n '/^ .*\/c++\/[0-9]*$$/p;/^ .*\/c++\/[0-9]*\/backward$$/d;/^ .*\/[^/]*-linux-gnu\/c++\/[0-9]*$$/p;/^ .*\/lib\/gcc\/.*\/include$$/p' | \
 	sed 's/^ */-isystem /')
 
-# Of the kernel's headers only kconfig.h, which is macros; compiler_types.h redefines `inline`.
+# The only kernel header is kconfig.h, which is macros; compiler_types.h redefines `inline`.
 cxx-flags = -Wp,-MMD,$(depfile) -nostdinc $(cxxflags-y) $(cxx-stdinc) \
 	-include $(srctree)/include/linux/kconfig.h -I$(objtree)/include \
 	$(filter-out $(cxx-c-only) $(ccflags-y),$(_c_flags) $(modkern_cflags)) \
 	$(cxx-dialect) $(CXXFLAGS_$(target-stem).o) \
 	$(basename_flags) $(modname_flags)
 
-# Mangled names cannot be typed into a tracer's filter, and nobody wants to read them in a back trace.  Before objtool,
+# Mangled names cannot be typed into a tracer's filter, and are hard to read in a back trace.  Runs before objtool,
 # which looks for functions and their cold parts by name.
 cxx-names = ; $(NM) -p $@ >$@.mangled; $(NM) -pC $@ >$@.demangled; \
 	$(AWK) -v prefix=$(or $(cxx-prefix),$(error cxx-prefix is not set)) -v own=vregcache \

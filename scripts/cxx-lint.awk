@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# Reads nm's output for a C++ object and fails the build on what a kernel module must not contain.
+# Reads nm's output for a C++ object and fails the build on symbols that a kernel module must not contain.
 function reject(why) { print "cxx-lint: " $NF ": " why > "/dev/stderr"; failed = 1 }
 $(NF-1) ~ /^[WVwv]$/ { reject("weak symbol: put the definition into an anonymous namespace") }
 $(NF-1) == "u" { reject("unique symbol: needs -fno-gnu-unique") }

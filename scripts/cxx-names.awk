@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
-# Gives the functions and variables of a C++ object names that a person can type and a tracer's filter takes: [a-z0-9_]
-# behind a prefix.  Of a class's member, the class and the member; of overloads, each a number.
+# Gives the functions and variables of a C++ object names that a person can type and a tracer's filter accepts: [a-z0-9_]
+# after a prefix.  A class's member gets the class and the member; overloads get numbers.
 #
 #   nm -p OBJECT >MANGLED; nm -pC OBJECT >DEMANGLED; awk -v prefix=vrc_ -v own=NAMESPACE -f cxx-names.awk MANGLED DEMANGLED
 #
-# NAMESPACE goes without saying, as does an anonymous one.
+# NAMESPACE is omitted, as is an anonymous one.
 #
-# Prints lines for objcopy --redefine-syms.  What the compiler puts behind a name, from a dot on (.cold, .isra.0), stays as
-# it is: objtool finds a function's cold part by it.
+# Prints lines for objcopy --redefine-syms.  A suffix that the compiler adds to a name, from a dot on (.cold, .isra.0),
+# does not change: objtool finds a function's cold part by it.
 
-# In a name, a boundary between words is an underscore.
+# Puts an underscore between the words of a name.
 function snake(word,    out, i, c, before, after) {
 	out = ""
 	for (i = 1; i <= length(word); i++) {
@@ -32,12 +32,12 @@ function typable(name,    parts, count, i, out, part) {
 	gsub(/operator[<>=-]+/, "operator_sign", name)
 	gsub(/operator /, "operator_", name)
 	sub(/( \[clone [^]]*\])+$/, "", name)
-	# Arguments of functions and of templates, from the inside to the outside.
+	# Removes arguments of functions and of templates, from the inside out.
 	while (gsub(/\([^()]*\)/, "", name) || gsub(/<[^<>]*>/, "", name))
 		;
 	gsub(/( const| volatile| &+)+::/, "::", name)
 	sub(/( const| volatile| &+)+$/, "", name)
-	# In front of a template function's name stands what it returns.
+	# A template function's name comes after its return type.
 	sub(/^.* /, "", name)
 	count = split(name, parts, "::")
 	out = ""
@@ -63,7 +63,7 @@ function typable(name,    parts, count, i, out, part) {
 
 { sub(/^[0-9a-f]* *[A-Za-z?] /, "") }
 
-# The names as they are.
+# The mangled names.
 NR == FNR {
 	symbol[FNR] = $0
 	taken[$0] = 1
@@ -71,13 +71,13 @@ NR == FNR {
 	next
 }
 
-# The same symbols in the same order, for people.
+# The same symbols in the same order, demangled.
 symbol[FNR] ~ /^_Z/ {
 	base = symbol[FNR]
 	sub(/\..*/, "", base)
 	if (!(base in wanted)) {
 		wanted[base] = prefix typable($0)
-		# Sorted, so that an overload's number does not depend on where the compiler has put it.
+		# Sorted, so that an overload's number does not depend on where the compiler placed it.
 		for (i = ++bases; i > 1 && sorted[i - 1] > base; i--)
 			sorted[i] = sorted[i - 1]
 		sorted[i] = base

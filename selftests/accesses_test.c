@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What each exit costs in VMREADs and VMWRITEs, exactly: the steady state first, in which nothing but the exit itself is
- * going on; then what each thing adds that may be going on besides; then what userspace's reads and writes of state cost.
- * The numbers are the module's own, from debugfs, over thousands of exits. The host's interrupts come in between and have
- * a line of their own.
+ * The exact cost of each exit in VMREADs and VMWRITEs: first the steady state, in which nothing but the exit itself
+ * happens; then what other activity adds; then the cost of reads and writes of state by userspace. The numbers are the
+ * module's own, from debugfs, over thousands of exits. The host's interrupts occur in between and have a line of their
+ * own.
  */
 #include <inttypes.h>
 #include <sys/mman.h>
@@ -17,7 +17,7 @@
 #include "lib/vm.h"
 
 #define EXITS		rounds(2000)
-/* What exits more often than that is slow in an emulator, with lockdep, and with verification more so; in seconds. */
+/* Timeout, in seconds, of tests with more exits: slow in an emulator, with lockdep, and even more with verification. */
 #define SLOW		120
 #define PAGES_GPA	0x1000000UL
 #define RFLAGS_RF	0x10000UL
@@ -27,7 +27,7 @@
 #define MSR_STAR		0xc0000081
 #define MSR_KERNEL_GS_BASE	0xc0000102
 
-/* Each guest executes its instruction RBP times, and ends with an OUT. R15 is a page that nobody has touched. */
+/* Each guest executes its instruction RBP times, then ends with an OUT. R15 points to an untouched page. */
 #define LOOP_GUEST(name, text)								\
 	GUEST_ASM(name, 64,								\
 		"1:	" text "\n"							\
@@ -44,16 +44,16 @@ LOOP_GUEST(out, "outb %al, $" GUEST_STRING(PORT_TEST));
 LOOP_GUEST(in, "inl $" GUEST_STRING(PORT_TEST) ", %eax");
 LOOP_GUEST(vmcall, "vmcall");
 LOOP_GUEST(wbinvd, "wbinvd");
-/* CR0.MP, which no paging mode knows. */
+/* CR0.MP, which no paging mode depends on. */
 LOOP_GUEST(mov_cr0, "mov %cr0, %rax\n xor $2, %rax\n mov %rax, %cr0");
 LOOP_GUEST(touch, "mov %r15, (%r15)\n add $4096, %r15");
-/* Long enough for some of the host's ticks. */
+/* Long enough for some of the host's timer ticks. */
 LOOP_GUEST(spin, "mov $20000, %ecx\n 2: dec %ecx\n jnz 2b");
 LOOP_GUEST(sti_hlt, "cli\n sti\n hlt");
 LOOP_GUEST(mov_ss_cpuid, "xor %eax, %eax\n mov %ss, %ecx\n mov %ecx, %ss\n cpuid");
-/* Interrupt 0x30 with a stack that is not mapped: the delivery is interrupted. */
+/* Interrupt 0x30 with an unmapped stack: an exit interrupts the delivery. */
 LOOP_GUEST(int_to_new_stack, "mov %rsp, %r10\n lea 4096(%r15), %rsp\n int $0x30\n mov %r10, %rsp\n add $4096, %r15");
-/* Traps behind each instruction; the one behind CPUID is the hypervisor's to raise. */
+/* Traps after each instruction; the hypervisor must raise the one after CPUID. */
 LOOP_GUEST(tf_cpuid, "pushf\n orl $0x100, (%rsp)\n popf\n cpuid\n pushf\n andl $~0x100, (%rsp)\n popf");
 LOOP_GUEST(cli_out_sti, "cli\n outb %al, $" GUEST_STRING(PORT_TEST) "\n sti\n nop\n nop");
 /* E6 20 EB FC means the same in every mode. */
@@ -79,7 +79,7 @@ FIXTURE_SETUP(accesses)
 {
 	if (!device_is_vregcache())
 		SKIP(return, "%s keeps no such table", device_path());
-	/* Another CPU's host state would have to be written. */
+	/* On another CPU the host state would have to be written. */
 	pin_here();
 	vm_create(&self->vm, GUEST_MEM_SIZE);
 	self->pages = host_alloc((EXITS + 1) * PAGE_BYTES);
@@ -117,7 +117,7 @@ static struct counter total(void)
 	return counters_total(&counters);
 }
 
-/* Bochs: a guest with IF clear is not left for interrupts, so all but those that mean it have IF set. */
+/* Bochs takes no exit for interrupts while IF is clear, so IF is set in all guests but those that need it clear. */
 static void start(struct vcpu *vcpu, const struct kvm_regs *more, uint64_t exits)
 {
 	struct kvm_regs regs = *more;
@@ -129,7 +129,7 @@ static void start(struct vcpu *vcpu, const struct kvm_regs *more, uint64_t exits
 	vcpu_set_regs(vcpu, &regs);
 }
 
-/* To the guest's last OUT; 0 when it ends in another way. */
+/* Runs to the guest's last OUT. Returns 0 if the run ends in another way. */
 static int run_to_end(struct vcpu *vcpu)
 {
 	for (;;) {
@@ -146,7 +146,7 @@ static int run_to_end(struct vcpu *vcpu)
 	}
 }
 
-/* Once for the guest's own pages, then EXITS times, counted. R15 is behind the page of the first time. */
+/* Runs once to map the guest's own pages, then EXITS times, counted, with R15 after the page of the first run. */
 #define measure(regs_) do {								\
 	struct kvm_regs regs = (regs_);							\
 											\
@@ -167,7 +167,7 @@ static int run_to_end(struct vcpu *vcpu)
 	EXPECT_EQ((uint64_t)(count_) * (writes_), seen.vmwrites) TH_LOG("%s: VMWRITEs", reason_); \
 } while (0)
 
-/* The number that is reached, which is at or below the one that is allowed. */
+/* The cost that is reached, which is at or below the one that is allowed. */
 #define STEADY(test, guest, reason, reads, writes, reads_allowed, writes_allowed, ...)	\
 TEST_F(accesses, test)									\
 {											\
@@ -178,7 +178,7 @@ TEST_F(accesses, test)									\
 	expect_cost(reason, EXITS, reads, writes);					\
 }
 
-/* Reason, RIP, instruction length, interruptibility, RFLAGS; RIP. */
+/* Read: reason, RIP, instruction length, interruptibility, RFLAGS; written: RIP. */
 STEADY(cpuid, cpuid, "cpuid", 5, 1, 5, 1, .rcx = 0)
 STEADY(rdmsr_of_an_msr_in_the_vmcs, rdmsr, "rdmsr", 5, 1, 5, 1, .rcx = MSR_SYSENTER_EIP)
 STEADY(rdmsr_of_an_msr_in_memory, rdmsr, "rdmsr", 5, 1, 5, 1, .rcx = MSR_STAR)
@@ -188,12 +188,12 @@ STEADY(wrmsr_of_the_same_value, wrmsr, "wrmsr", 5, 1, 5, 1, .rcx = MSR_SYSENTER_
 STEADY(hlt_to_userspace_and_back, hlt, "hlt", 5, 1, 5, 1, .rcx = 0)
 STEADY(vmcall, vmcall, "vmcall", 5, 1, 6, 1, .rcx = 0)
 STEADY(wbinvd, wbinvd, "wbinvd", 5, 1, 5, 1, .rcx = 0)
-/* The qualification as well; CR0 and its read shadow. */
+/* The qualification is read as well; CR0 and its read shadow are written. */
 STEADY(mov_to_cr0, mov_cr0, "cr_access", 6, 3, 7, 3, .rcx = 0)
-/* Reason, qualification, guest-physical address, IDT-vectoring information. */
+/* Read: reason, qualification, guest-physical address, IDT-vectoring information. */
 STEADY(ept_violation, touch, "ept_violation", 4, 0, 4, 0, .rcx = 0)
 
-/* The qualification as well.  The first exit is before the counting, and the OUT that ends the guest is in it. */
+/* The qualification is read as well. The first exit is not counted; the OUT that ends the guest is. */
 static void run_from_second_exit(struct vcpu *vcpu)
 {
 	start(vcpu, &(struct kvm_regs) { .rcx = 0 }, EXITS + 1);
@@ -220,7 +220,7 @@ TEST_F(accesses, in_from_userspace)
 	expect_cost("io", EXITS + 1, 6, 1);
 }
 
-/* The reason, and nothing else. */
+/* Only the reason is read. */
 TEST_F(accesses, external_interrupt)
 {
 	struct counter interrupts;
@@ -234,17 +234,17 @@ TEST_F(accesses, external_interrupt)
 	EXPECT_EQ(0U, interrupts.vmwrites);
 }
 
-/* ---- outside the steady state: what is added ---- */
+/* ---- outside the steady state: additional accesses ---- */
 
-/* The MSR's field. */
+/* The MSR's field is written. */
 STEADY(wrmsr_of_a_new_value_in_the_vmcs, wrmsr_new, "wrmsr", 5, 2, 5, 2, .rcx = MSR_SYSENTER_EIP)
 /* The blocking ends: interruptibility is written. */
 STEADY(hlt_behind_sti, sti_hlt, "hlt", 5, 2, 5, 2, .rcx = 0)
-/* Likewise, and pending debug exceptions are read: MOV SS may have held one back. */
+/* Also, pending debug exceptions are read: MOV SS may have held one back. */
 STEADY(cpuid_behind_mov_ss, mov_ss_cpuid, "cpuid", 6, 2, 6, 2, .rcx = 0)
 /*
- * RF ends with the instruction: RFLAGS are written. The software CPUs show none at an exit, so userspace sets it for the OUT
- * that it completes.
+ * RF ends with the instruction: RFLAGS is written. The software CPUs never show RF at an exit, so userspace sets it for
+ * the OUT that it completes.
  */
 TEST_F(accesses, out_with_rf)
 {
@@ -264,14 +264,14 @@ TEST_F(accesses, out_with_rf)
 		ASSERT_EQ(0U, regs.rflags & RFLAGS_RF);
 	}
 	ASSERT_EQ(EXITS, line("io").exits);
-	/* RSP is what KVM_GET_REGS reads besides. */
+	/* KVM_GET_REGS also reads RSP. */
 	EXPECT_EQ(EXITS * 7, line("io").vmreads);
 	EXPECT_EQ(EXITS * 2, line("io").vmwrites);
 }
 
 /*
- * The event goes again: its instruction's length is read; interruption information is written, and the length, which stays
- * the same, but once.
+ * The event is injected again: its instruction's length is read; interruption information is written, and the length,
+ * which stays the same, only once.
  */
 TEST_F_TIMEOUT(accesses, ept_violation_in_event_delivery, SLOW)
 {
@@ -301,7 +301,7 @@ TEST_F(accesses, ept_violation_of_iret_from_an_nmi)
 	for (unsigned int i = 0; i <= turns; i++) {
 		uint8_t *frame = self->pages + i * PAGE_BYTES + 0x100;
 
-		/* Behind the first round the handler's pages are mapped. */
+		/* After the first round the handler's pages are mapped. */
 		if (i == 1)
 			before = line("ept_violation");
 		vm_write64(&self->vm, EVENT_NMI_FRAME, PAGES_GPA + i * PAGE_BYTES + 0x100);
@@ -309,7 +309,7 @@ TEST_F(accesses, ept_violation_of_iret_from_an_nmi)
 		ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
 		ASSERT_EQ(PORT_EVENT, self->vcpu.run->io.port);
 		vcpu_get_regs(&self->vcpu, &regs);
-		/* RAX, RBX, vector and error code are below it. */
+		/* RAX, RBX, vector and error code are below the frame. */
 		memcpy(frame, vm_at(&self->vm, regs.rax + 32), 40);
 		ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
 		ASSERT_EQ(PORT_TEST, self->vcpu.run->io.port);
@@ -321,8 +321,8 @@ TEST_F(accesses, ept_violation_of_iret_from_an_nmi)
 }
 
 /*
- * The single step behind CPUID is injected: pending debug exceptions, DEBUGCTL and DR7 are read; interruption information
- * is written.
+ * The single step after CPUID is injected: pending debug exceptions, DEBUGCTL and DR7 are read; interruption
+ * information is written.
  */
 TEST_F_TIMEOUT(accesses, cpuid_with_tf, SLOW)
 {
@@ -341,7 +341,7 @@ TEST_F_TIMEOUT(accesses, injection, SLOW)
 	RETURN_IF_SKIPPED();
 	vm_load(&self->vm, GUEST_CODE, out);
 	start(&self->vcpu, &regs, EXITS);
-	/* The handler's pages. */
+	/* Maps the handler's pages. */
 	ASSERT_EQ(0, ioctl_ptr(self->vcpu.fd, KVM_INTERRUPT, &interrupt));
 	ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
 	counters_reset();
@@ -361,8 +361,8 @@ TEST_F_TIMEOUT(accesses, injection, SLOW)
 }
 
 /*
- * An interrupt that must wait: the window is asked for, and when it opens, RFLAGS and interruptibility are read beside the
- * reason, and the interrupt is injected and the window closed.
+ * An interrupt that must wait: interrupt-window exiting is turned on. When the window opens, RFLAGS and
+ * interruptibility are read besides the reason, the interrupt is injected and interrupt-window exiting is turned off.
  */
 TEST_F_TIMEOUT(accesses, interrupt_window, SLOW)
 {
@@ -372,7 +372,7 @@ TEST_F_TIMEOUT(accesses, interrupt_window, SLOW)
 	RETURN_IF_SKIPPED();
 	vm_load(&self->vm, GUEST_CODE, cli_out_sti);
 	start(&self->vcpu, &regs, EXITS);
-	/* Once round. */
+	/* One round first. */
 	ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
 	ASSERT_EQ(0, ioctl_ptr(self->vcpu.fd, KVM_INTERRUPT, &interrupt));
 	ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
@@ -422,7 +422,7 @@ static const struct mode modes[] = {
 	{ "pae", vcpu_enter_pae }, { "long", vcpu_enter_long },
 };
 
-/* One OUT to the next: what it costs when nothing else has been set, and so many fields more. */
+/* From one OUT to the next: the cost when nothing else has been set, plus this many fields. */
 #define expect_next_out(mode_, more_) do {						\
 	struct counter before = total(), after;						\
 	uint64_t interrupts = line("external_interrupt").vmreads;			\
@@ -460,7 +460,7 @@ TEST_F(accesses, set_sregs_of_what_was_got)
 
 		mode->enter(&self->vcpu);
 		vm_load(&self->vm, GUEST_CODE, out_for_ever);
-		/* Before a run, and behind one. */
+		/* Before a run and after one. */
 		set_what_was_got(mode->name);
 		ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu)) TH_LOG("%s", mode->name);
 		ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu)) TH_LOG("%s", mode->name);
@@ -485,7 +485,7 @@ TEST_F(accesses, set_sregs_with_segments_that_the_guest_made_unusable)
 	struct kvm_sregs sregs;
 
 	RETURN_IF_SKIPPED();
-	/* An unusable segment's other bits are whatever the CPU leaves there. */
+	/* The CPU may leave any value in an unusable segment's other bits. */
 	vcpu_get_sregs(&self->vcpu, &sregs);
 	sregs.ldt = (struct kvm_segment) { .unusable = 1, .present = 1, .type = 2 };
 	vcpu_set_sregs(&self->vcpu, &sregs);
@@ -512,7 +512,7 @@ TEST_F(accesses, set_sregs_with_bits_of_cr0_that_are_not_the_vmcs_s)
 	EXPECT_EQ(CR0_CD | CR0_NW | CR0_TS, sregs.cr0 & (CR0_CD | CR0_NW | CR0_TS));
 }
 
-/* PAE paging: what is in memory counts, and is written if it is new. */
+/* PAE paging: the PDPTEs come from memory, and are written if they are new. */
 TEST_F(accesses, set_sregs_loads_pdptes)
 {
 	struct kvm_sregs sregs;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What an attacker would try: bad pointers, bad counts, races, and plain garbage. */
+/* Attacks: bad pointers, bad counts, races, and plain garbage. */
 #include "lib/harness.h"
 
 #include <pthread.h>
@@ -62,7 +62,7 @@ TEST_F(bad, pointers_to_nothing_are_efault)
 	struct vm bare;
 
 	munmap(hole, PAGE_BYTES);
-	/* Its identity map can still be moved: it has no vCPU. */
+	/* The identity map can still be moved, because there is no vCPU. */
 	vm_create_bare(&bare);
 	pointers[1] = (unsigned long)hole;
 	for (int p = 0; p < 3; p++) {
@@ -81,7 +81,7 @@ TEST_F(bad, pointers_to_nothing_are_efault)
 TEST_F(bad, structures_that_cross_into_nothing_are_efault)
 {
 	uint8_t *pages = host_alloc(2 * PAGE_BYTES);
-	/* 16 bytes are there. */
+	/* The last 16 bytes that are mapped. */
 	uint8_t *edge = pages + PAGE_BYTES - 16;
 
 	munmap(pages + PAGE_BYTES, PAGE_BYTES);
@@ -90,7 +90,7 @@ TEST_F(bad, structures_that_cross_into_nothing_are_efault)
 	EXPECT_EQ(-EFAULT, ioctl_ptr(self->vcpu.fd, KVM_GET_SREGS, edge));
 	EXPECT_EQ(-EFAULT, ioctl_ptr(self->vcpu.fd, KVM_SET_SREGS, edge));
 	EXPECT_EQ(-EFAULT, ioctl_ptr(self->vm.fd, KVM_SET_USER_MEMORY_REGION, edge));
-	/* Headers that are whole, with entries that are not. */
+	/* Complete headers with incomplete entries. */
 	*(uint32_t *)edge = 10;
 	EXPECT_EQ(-EFAULT, ioctl_ptr(self->vcpu.fd, KVM_GET_MSRS, edge));
 	EXPECT_EQ(-EFAULT, ioctl_ptr(self->vcpu.fd, KVM_SET_MSRS, edge));
@@ -123,7 +123,7 @@ struct scribbler {
 	volatile int stop;
 };
 
-/* All of kvm_run and its I/O page, but for immediate_exit, again and again. */
+/* Overwrites all of kvm_run and its I/O page, except immediate_exit, again and again. */
 static void *scribble(void *argument)
 {
 	struct scribbler *scribbler = argument;
@@ -157,7 +157,7 @@ TEST_F(bad, kvm_run_that_changes_while_it_is_used)
 	}
 	scribbler.stop = 1;
 	pthread_join(thread, NULL);
-	/* Memory that the guest did not fill is as it was: nothing went astray. */
+	/* Memory that the guest did not fill is unchanged: nothing was written elsewhere. */
 	EXPECT_EQ(0U, vm_read64(&self->vm, GUEST_FREE + 0x2000 + 4096));
 	EXPECT_EQ(0U, vm_read64(&self->vm, GUEST_FREE + 0x2000 - 8));
 }
@@ -288,7 +288,7 @@ TEST_F(bad, mapping_outlives_its_file)
 	self->vm.fd = -1;
 }
 
-/* Not RUN, which may well run a guest forever, and nothing that makes files. */
+/* Not RUN, which may run a guest forever, and nothing that creates files. */
 static int is_harmless(unsigned int number)
 {
 	return number != _IOC_NR(KVM_RUN) && number != _IOC_NR(KVM_CREATE_VM) && number != _IOC_NR(KVM_CREATE_VCPU) &&
@@ -307,7 +307,7 @@ TEST_F(bad, random_ioctls_with_random_arguments)
 	random_start();
 	for (int kind = 0; kind < 3; kind++) {
 		for (int i = 0; i < GARBAGE; i++) {
-			/* Mostly numbers that mean something, with sizes that do or do not. */
+			/* Mostly valid numbers, with sizes that may or may not be valid. */
 			unsigned int number = random_below(256);
 			unsigned long request = _IOC(random_below(4), KVMIO, number, random_below(512));
 			unsigned long arg = random64();
@@ -318,7 +318,7 @@ TEST_F(bad, random_ioctls_with_random_arguments)
 			if (!is_harmless(number))
 				continue;
 			if (random_below(2)) {
-				/* Small counts at the start let the rest be looked at. */
+				/* With a small count at the start, the rest is read too. */
 				memset(buffer, random64(), 256);
 				*(uint64_t *)buffer = random64() >> random_below(64);
 				arg = (unsigned long)buffer + random_below(64);
@@ -328,7 +328,7 @@ TEST_F(bad, random_ioctls_with_random_arguments)
 	}
 	munmap(buffer, 16 * PAGE_BYTES);
 
-	/* Others are none the worse for it. */
+	/* Another virtual machine is not affected. */
 	vm_create(&healthy, GUEST_MEM_SIZE);
 	vcpu_create(&vcpu, &healthy, 0);
 	vcpu_enter_long(&vcpu);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KVM_RUN completes an instruction that has exited to userspace if the vCPU is still at it, with the registers as
- * userspace has left them. kvm_run has the current state at every return. An ioctl that fails changes nothing.
+ * KVM_RUN completes an instruction that exited to userspace, with the registers as userspace left them, if the vCPU is
+ * still at that instruction. kvm_run has the current state at every return. An ioctl that fails changes nothing.
  */
 #include "lib/harness.h"
 
@@ -49,7 +49,7 @@ static void start_real(struct vcpu *vcpu)
 	vcpu_set_regs(vcpu, &regs);
 }
 
-/* RIP stays what it was. */
+/* Leaves RIP unchanged. */
 static void move_code_segment(struct vcpu *vcpu, uint64_t base)
 {
 	struct kvm_sregs sregs;
@@ -105,7 +105,7 @@ TEST_F(completion, in_goes_on_at_the_same_linear_address)
 	EXPECT_EQ(0x103U, regs.rip);
 }
 
-/* Away and back again, it is where it was. */
+/* The segment is moved away and back, so the vCPU is at the IN again. */
 TEST_F(completion, in_goes_on_when_the_code_segment_has_come_back)
 {
 	struct kvm_regs regs;
@@ -136,7 +136,7 @@ TEST_F(completion, instruction_is_over_when_rip_has_moved)
 	EXPECT_EQ(0x77U, regs.rbx);
 }
 
-/* ---- what kvm_run says ---- */
+/* ---- state in kvm_run ---- */
 
 GUEST_ASM(sti_out, 64, "sti\n	out %al, $" GUEST_STRING(PORT_TEST) "\n	hlt\n");
 
@@ -147,7 +147,7 @@ TEST_F(completion, kvm_run_says_how_things_are_after_completion)
 	vcpu_enter_long(&self->vcpu);
 	vm_load(&self->vm, GUEST_CODE, sti_out);
 	ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
-	/* STI blocks as long as the OUT is not over. */
+	/* STI blocks until the OUT is complete. */
 	EXPECT_EQ(1, run->if_flag);
 	EXPECT_EQ(0, run->ready_for_interrupt_injection);
 	run->exit_reason = UNTOUCHED;
@@ -198,7 +198,7 @@ TEST_F(completion, refused_run_changes_nothing)
 	run->exit_reason = UNTOUCHED;
 	run->cr8 = 16;
 	EXPECT_EQ(-EINVAL, ioctl_errno(self->vcpu.fd, KVM_RUN, 0));
-	/* The register is what it was. */
+	/* The register is unchanged. */
 	EXPECT_EQ(0U, run->cr8);
 	for (int bit = 0; bit < 64; bit++) {
 		run->kvm_valid_regs = 1UL << bit;
@@ -223,7 +223,7 @@ GUEST_ASM(task_priority, 64,
 	"	mov %cr8, %rbx\n"
 	"	hlt\n");
 
-/* Userspace has the interrupt controller, and may now have an interrupt to deliver. */
+/* The interrupt controller is in userspace, which may now have an interrupt to deliver. */
 TEST_F(completion, lower_task_priority_is_reported)
 {
 	struct kvm_regs regs;
@@ -237,7 +237,7 @@ TEST_F(completion, lower_task_priority_is_reported)
 	EXPECT_EQ(4U, regs.rbx);
 }
 
-/* ---- what userspace changes during an exit ---- */
+/* ---- changes by userspace during an exit ---- */
 
 TEST_F(completion, single_step_that_userspace_asks_for_comes_behind_the_instruction)
 {
@@ -260,7 +260,7 @@ TEST_F(completion, single_step_that_userspace_asks_for_comes_behind_the_instruct
 
 GUEST_ASM(rep_ins, 64, "cld\n	rep insb\n	hlt\n");
 
-/* The bytes are stored where RDI and RCX point at completion. */
+/* The bytes are stored according to RDI and RCX at completion. */
 TEST_F(completion, ins_follows_registers_that_userspace_has_changed)
 {
 	uint8_t *there = vm_at(&self->vm, GUEST_FREE + 0x100), *elsewhere = vm_at(&self->vm, GUEST_FREE + 0x200);
@@ -316,7 +316,7 @@ TEST_F(completion, ins_follows_a_segment_that_userspace_has_changed)
 #define MSR_SYSENTER_EIP	0x176
 #define MSR_STAR		0xc0000081
 
-/* The second entry is beyond the end of what is mapped. */
+/* The second entry is beyond the end of the mapping. */
 TEST_F(completion, set_msrs_with_a_bad_address_sets_none)
 {
 	uint8_t *pages = host_alloc(2 * PAGE_BYTES);
@@ -345,7 +345,7 @@ TEST_F(completion, set_xcrs_with_one_bad_value_sets_none)
 	attempt.nr_xcrs = 2;
 	attempt.xcrs[0].value = 3;
 	attempt.xcrs[1] = (struct kvm_xcr) { .value = 2 };
-	/* KVM looks at the first only. */
+	/* KVM checks only the first. */
 	if (device_is_vregcache()) {
 		EXPECT_EQ(-EINVAL, ioctl_ptr(self->vcpu.fd, KVM_SET_XCRS, &attempt));
 		ASSERT_EQ(0, ioctl_ptr(self->vcpu.fd, KVM_GET_XCRS, &xcrs));

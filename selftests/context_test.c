@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The context rule: each operation of the register cache, used by whom it is not for, gives one WARN of the right kind, and
- * is counted and traced each time; and nothing is said where it may be used.
+ * The context rule: each operation of the register cache in a forbidden context gives one WARN of the right kind, and
+ * is counted and traced each time. In an allowed context nothing is reported.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -58,10 +58,10 @@ FIXTURE(context) {
 };
 
 FIXTURE_VARIANT(context) {
-	/* NULL: it is allowed. */
+	/* NULL: the operation is allowed. */
 	const char *kind;
 	enum vrc_test_where where;
-	/* What the line in the log says of it, and the task in it. */
+	/* The context and the task that the line in the log names. */
 	const char *says;
 	const char *task;
 };
@@ -96,7 +96,7 @@ VIOLATION(soft_interrupt_in_an_interrupts_window, "softirq", VRC_TEST_SOFTIRQ_IN
 VIOLATION(interrupt_of_that_soft_interrupt, "hardirq", VRC_TEST_IRQ_OF_SOFTIRQ_IN_IRQ_WINDOW,
 	  "in a hard interrupt", SELF);
 
-/* Of violations, of whatever kind. */
+/* The number of violations of all kinds. */
 static uint64_t sum_of_counters(void)
 {
 	static const char *const names[] = {
@@ -119,7 +119,7 @@ FIXTURE_SETUP(context)
 		SKIP(return, "%s", why);
 	pin_here();
 	self->device = test_module_device();
-	/* With lockdep it makes no difference. */
+	/* With lockdep this has no effect. */
 	self->was_on = parameter_set("check_context", 1);
 	ASSERT_LE(0, self->was_on);
 	why = trace_open(&self->trace);
@@ -135,7 +135,7 @@ FIXTURE_SETUP(context)
 	vcpu_complete_io(&self->vcpu);
 	vcpu_get_regs(&self->vcpu, &self->regs);
 	ASSERT_EQ(GUEST_CODE + 2, self->regs.rip);
-	/* Of the module itself there is none. */
+	/* The module itself causes no violation. */
 	ASSERT_EQ(violations, sum_of_counters());
 }
 
@@ -149,7 +149,7 @@ FIXTURE_TEARDOWN(context)
 	test_module_unload();
 }
 
-/* The value that the register has, which is also what writes set. */
+/* The register's value, which is also the value that writes set. */
 static uint64_t right_value(const struct kvm_regs *regs, const struct operation *operation)
 {
 	return operation->reg && !strcmp(operation->reg, "rflags") ? regs->rflags : regs->rip;
@@ -160,7 +160,7 @@ static int reads(const struct operation *operation)
 	return !strcmp(operation->name, "read");
 }
 
-/* 0 or -errno of the attempt; what the operation itself says is in *request. */
+/* Returns 0 or -errno of the attempt; the operation's own result is in *request. */
 static long use(int device, struct vcpu *vcpu, enum vrc_test_where where, const struct operation *operation,
 		uint64_t value, struct vrc_test_context *request)
 {
@@ -170,7 +170,7 @@ static long use(int device, struct vcpu *vcpu, enum vrc_test_where where, const 
 	return ioctl_ptr(device, VRC_TEST_USE_CACHE, request);
 }
 
-/* What comes by an interrupt of its own comes soon. */
+/* A report that is deferred to an interrupt arrives soon. */
 static void read_log(struct fault_log *log, unsigned int reports)
 {
 	unsigned int ms;
@@ -255,7 +255,7 @@ static void try_operation(struct __test_metadata *_metadata, struct _test_data_c
 		expect_event(_metadata, &self->trace.event[i], variant->kind, operation);
 	if (!expected)
 		return;
-	/* Under the lock of a run queue nothing may be printed. */
+	/* Nothing may be printed under the lock of a run queue. */
 	EXPECT_EQ(variant->where == VRC_TEST_IN_SCHED_OUT, self->log.told_late != 0) TH_LOG("%s", operation->name);
 	expect_line(_metadata, self->log.line, variant->says, variant->task, operation);
 	snprintf(counter, sizeof(counter), " vrc_context_%s", variant->kind);
@@ -279,7 +279,7 @@ TEST_F(context, each_operation)
 		try_operation(_metadata, self, variant, &operations[i]);
 	EXPECT_EQ(before + expected * TIMES, sum_of_counters());
 
-	/* No other counter has moved.  What was asked went on, and the vCPU does. */
+	/* No other counter has changed. The operations were carried out, and the vCPU runs on. */
 	vcpu_get_regs(&self->vcpu, &regs);
 	EXPECT_EQ(0, memcmp(&self->regs, &regs, sizeof(regs)));
 	EXPECT_EQ(0, vcpu_run_to_hlt(&self->vcpu));
@@ -298,7 +298,7 @@ static const struct operation *find(enum vrc_test_operation number)
 	die("no such operation");
 }
 
-/* It is a check, not a lock: the operation goes on, and what fails still fails. */
+/* It is a check, not a lock: the operation continues, and an error is still returned. */
 TEST_F(context, error_stays_an_error)
 {
 	const struct operation *write = find(VRC_TEST_WRITE), *vm_exit = find(VRC_TEST_VM_EXIT);
@@ -311,7 +311,7 @@ TEST_F(context, error_stays_an_error)
 		announce_reports(1, regex);
 	}
 	warn_again();
-	/* A register that was set and not stored when the guest ran: this VM-exit is none. */
+	/* A register was set but not written back, so there cannot have been a VM-exit. */
 	ASSERT_EQ(0, use(self->device, &self->vcpu, VRC_TEST_IN_TASK, write, self->regs.rflags ^ 1, &request));
 	ASSERT_EQ(0, request.error);
 	ASSERT_EQ(0, use(self->device, &self->vcpu, variant->where, vm_exit, 0, &request));
@@ -323,7 +323,7 @@ TEST_F(context, error_stays_an_error)
 	EXPECT_EQ(variant->kind ? 1U : 0U, self->log.reports);
 }
 
-/* Neither in the log, nor a counter, nor an event. */
+/* No line in the log, no counter and no event. */
 TEST_F(context, nothing_is_said_while_the_check_is_off)
 {
 	struct vrc_test_context request;

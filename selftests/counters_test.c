@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The table of exits in debugfs counts what a guest did, and what it cost. */
+/* The table of exits in debugfs counts a guest's exits and their cost. */
 #include "lib/harness.h"
 #include "lib/counters.h"
 #include "lib/modes.h"
@@ -105,9 +105,9 @@ TEST_F(counters, accesses_are_far_below_reading_every_register)
 	cpuid = counters_find(&self->after, "cpuid");
 	ASSERT_EQ((uint64_t)CPUID_EXITS, cpuid.exits);
 	EXPECT_TRUE(cpuid.hits_are_counted);
-	/* CPUID looks at the read shadow of CR4 each time. */
+	/* CPUID reads the read shadow of CR4 each time. */
 	EXPECT_GE(cpuid.hits, cpuid.exits);
-	/* accesses_test.c has each of them, and those of the other exits. */
+	/* accesses_test.c lists each of them, and those of the other exits. */
 	EXPECT_EQ(5 * cpuid.exits, cpuid.vmreads);
 	EXPECT_EQ(cpuid.exits, cpuid.vmwrites);
 	EXPECT_EQ(64 * cpuid.exits, cpuid.eager);
@@ -127,13 +127,13 @@ TEST_F(counters, hits_are_counted_only_on_request)
 	cpuid = counters_find(&self->before, "cpuid");
 	EXPECT_EQ((uint64_t)CPUID_EXITS, cpuid.exits);
 	EXPECT_FALSE(cpuid.hits_are_counted);
-	/* They were not counted in secret either. */
+	/* Nor were they counted without being shown. */
 	EXPECT_EQ(0, counters_count_hits(1));
 	ASSERT_TRUE(counters_read(&self->before));
 	cpuid = counters_find(&self->before, "cpuid");
 	EXPECT_TRUE(cpuid.hits_are_counted);
 	EXPECT_EQ(0U, cpuid.hits);
-	/* It takes effect while the vCPU is there. */
+	/* The switch takes effect on an existing vCPU. */
 	start(&self->vcpu, CPUID_EXITS, 1);
 	ASSERT_EQ(KVM_EXIT_HLT, run_to_hlt_through_outs(&self->vcpu));
 	ASSERT_TRUE(counters_read(&self->after));
@@ -190,7 +190,7 @@ TEST_F(counters, gets_of_available_registers_are_hits_and_read_nothing)
 	RETURN_IF_SKIPPED();
 	start(&self->vcpu, 1, 1);
 	ASSERT_EQ(KVM_EXIT_HLT, run_to_hlt_through_outs(&self->vcpu));
-	/* The first get may read what the exit had no use for. */
+	/* The first get may read registers that the exit did not need. */
 	vcpu_get_regs(&self->vcpu, &regs);
 	ASSERT_TRUE(counters_read(&self->before));
 	for (int i = 0; i < 100; i++)
@@ -208,7 +208,7 @@ TEST_F(counters, gets_of_available_registers_are_hits_and_read_nothing)
 TEST_F(counters, triple_fault_is_counted)
 {
 	RETURN_IF_SKIPPED();
-	/* UD2, with an IDT that has nothing. */
+	/* UD2 with an empty IDT. */
 	*(uint16_t *)vm_at(&self->vm, GUEST_CODE) = 0x0b0f;
 	ASSERT_TRUE(counters_read(&self->before));
 	ASSERT_EQ(KVM_EXIT_SHUTDOWN, vcpu_run(&self->vcpu));

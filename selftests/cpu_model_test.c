@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The guest's CPUID is its CPU: a register, an MSR, an instruction or an address bit that CPUID does not announce is not
- * there, for the guest and for what userspace sets. And CPUID says what it would say on such a CPU.
+ * The guest's CPUID defines its CPU: a register, MSR, instruction or address bit that CPUID does not announce does not
+ * exist, neither for the guest nor for values that userspace sets. And CPUID returns what it would on such a CPU.
  */
 #include "lib/harness.h"
 
@@ -169,7 +169,7 @@ TEST_F(model, efer_with_nx_alone)
 	EXPECT_EQ(GENERAL_PROTECTION, try(&self->vcpu, WRMSR, EFER_LME, MSR_EFER, &regs));
 }
 
-/* Userspace may save and restore what the guest does not have. */
+/* Userspace may save and restore MSRs that the guest does not have. */
 #define EXPECT_NO_MSR(index)									\
 	do {											\
 		struct kvm_regs msr_regs;							\
@@ -214,7 +214,7 @@ TEST_F(model, rdtscp_and_its_msr)
 	start64(&self->vcpu);
 	EXPECT_NO_MSR(MSR_TSC_AUX);
 	EXPECT_EQ(INVALID_OPCODE, try(&self->vcpu, RDTSCP, 0, 0, &regs));
-	/* And it comes back with its bit. */
+	/* The MSR exists again once its CPUID bit is set. */
 	extended->edx |= EXTENDED_EDX_RDTSCP;
 	if (ioctl_ptr(self->vcpu.fd, KVM_SET_CPUID2, self->cpuid))
 		SKIP(return, "%s takes no other CPUID now", device_path());
@@ -246,7 +246,7 @@ TEST_F(model, cr4_without_global_pages)
 	EXPECT_EQ(-EINVAL, ioctl_ptr(self->vcpu.fd, KVM_SET_SREGS, &sregs));
 }
 
-/* ---- XCR0 and the sizes of its area ---- */
+/* ---- XCR0 and the sizes of the XSAVE area ---- */
 
 static int has_avx(struct kvm_cpuid2 *cpuid)
 {
@@ -302,14 +302,14 @@ TEST_F(model, sizes_of_the_xsave_area)
 
 	if (!has_avx(self->cpuid))
 		SKIP(return, "no AVX");
-	/* What the device offers fits to itself. */
+	/* The device's own entries are consistent. */
 	supported = leaf(self->cpuid, 0xd, 0);
 	for (uint32_t i = 2; i < 32; i++) {
 		if (supported->eax >> i & 1 && end_of_component(self->cpuid, i) > size)
 			size = end_of_component(self->cpuid, i);
 	}
 	EXPECT_EQ(size, supported->ecx);
-	/* The greatest size is what userspace says, and the size of now follows XCR0. */
+	/* Userspace sets the maximum size; the current size follows XCR0. */
 	supported->ecx = 0x1230;
 	set_cpuid(&self->vcpu, self->cpuid);
 	start64(&self->vcpu);
@@ -322,7 +322,7 @@ TEST_F(model, sizes_of_the_xsave_area)
 	EXPECT_EQ(0x1230U, regs.rcx);
 }
 
-/* It has AVX right behind the header. */
+/* It has AVX directly after the header. */
 TEST_F(model, sizes_of_the_compacted_xsave_area)
 {
 	struct kvm_xcrs xcrs = { .nr_xcrs = 1, .xcrs[0].value = 7 };
@@ -369,7 +369,7 @@ TEST_F(model, get_cpuid_says_what_the_guest_reads)
 			       entry->index, entry->eax, entry->ebx, entry->ecx, entry->edx, regs.rax, regs.rbx, regs.rcx,
 			       regs.rdx);
 	}
-	/* The APIC's number is what userspace says. */
+	/* The APIC ID is the one that userspace set. */
 	ASSERT_EQ(-1, try(&self->vcpu, CPUID, 1, 0, &regs));
 	EXPECT_EQ(0x5aU, regs.rbx >> 24);
 	free(got);
@@ -393,7 +393,7 @@ TEST_F(model, leaves_out_of_range_of_an_intel_cpu)
 	struct kvm_regs regs;
 
 	set_vendor(self->cpuid, "GenuineIntel");
-	/* A highest leaf of known contents, whatever the machine has. */
+	/* A highest leaf with known contents, whatever the machine has. */
 	leaf(self->cpuid, 0, 0)->eax = 0x10;
 	highest = (struct kvm_cpuid_entry2) {
 		.function = 0x10, .eax = 0x11111111, .ebx = 0x22222222, .ecx = 0x33333333, .edx = 0x44444444,
@@ -407,7 +407,7 @@ TEST_F(model, leaves_out_of_range_of_an_intel_cpu)
 			    regs.rdx == highest.edx)
 			TH_LOG("leaf %#x: %#llx", out_of_range[i], regs.rax);
 	}
-	/* In range and not there. */
+	/* In range but absent. */
 	ASSERT_EQ(-1, try(&self->vcpu, CPUID, 0xf, 0, &regs));
 	EXPECT_EQ(0U, regs.rax | regs.rbx | regs.rcx | regs.rdx);
 }
@@ -507,7 +507,7 @@ TEST_F(model, registers_with_an_address_beyond_the_width)
 	EXPECT_EQ(-EINVAL, ioctl_ptr(self->vcpu.fd, KVM_SET_SREGS, &attempt));
 }
 
-/* What an access at LINEAR finds when the page, or the table above it, is at an address beyond the width. */
+/* An access at LINEAR when the page, or the table above it, is at an address beyond the width. */
 static void expect_reserved(struct __test_metadata *_metadata, struct vcpu *vcpu, enum op op)
 {
 	const uint64_t reserved = 0x09;
@@ -519,7 +519,7 @@ static void expect_reserved(struct __test_metadata *_metadata, struct vcpu *vcpu
 	EXPECT_EQ(-1, try(vcpu, op, LINEAR, 0, &regs));
 	for (int level = 0; level < 2; level++) {
 		vm_write64(vm, level ? GUEST_PD + (LINEAR >> 21) * 8 : GUEST_FREE, TOO_HIGH | PTE_P | PTE_W);
-		/* Entries that the CPU holds are gone with this. */
+		/* This drops the entries that the CPU holds. */
 		EXPECT_EQ(-1, try(vcpu, MOV_CR3, GUEST_PML4, 0, &regs));
 		EXPECT_EQ(PAGE_FAULT, try(vcpu, op, LINEAR, 0, &regs));
 		EXPECT_EQ(reserved, error_code(vm));
@@ -536,7 +536,7 @@ TEST_F(model, page_tables_beyond_the_width_for_outs)
 	expect_reserved(_metadata, &self->vcpu, OUTS);
 }
 
-/* The CPU's own width is greater, so it accesses what is not there, and exits. */
+/* The CPU's own width is greater, so it accesses absent memory and exits. */
 TEST_F(model, page_tables_beyond_the_width_for_the_cpu)
 {
 	if (!device_is_vregcache())
@@ -563,7 +563,7 @@ TEST_F(model, pdptes_with_an_address_beyond_the_width)
 	EXPECT_EQ(GENERAL_PROTECTION, try(&self->vcpu, MOV_CR3, GUEST_PDPT_PAE, 0, &regs));
 }
 
-/* ---- a table that comes after what it forbids ---- */
+/* ---- a table that is set after state that it forbids ---- */
 
 TEST_F(model, table_that_does_not_fit_to_the_registers_is_judged_at_the_run)
 {
@@ -578,7 +578,7 @@ TEST_F(model, table_that_does_not_fit_to_the_registers_is_judged_at_the_run)
 	ASSERT_EQ(0, ioctl(self->vcpu.fd, KVM_RUN, 0UL));
 	EXPECT_EQ((uint32_t)KVM_EXIT_FAIL_ENTRY, self->vcpu.run->exit_reason);
 	EXPECT_EQ(GUEST_STATE, self->vcpu.run->fail_entry.hardware_entry_failure_reason);
-	/* It stays so until one of the two is mended. */
+	/* This lasts until one of the two is fixed. */
 	ASSERT_EQ(0, ioctl(self->vcpu.fd, KVM_RUN, 0UL));
 	EXPECT_EQ((uint32_t)KVM_EXIT_FAIL_ENTRY, self->vcpu.run->exit_reason);
 	extended->edx |= EXTENDED_EDX_LM;

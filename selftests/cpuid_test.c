@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* CPUID: what the device offers, what userspace sets, and what the guest sees. */
+/* CPUID: as the device offers it, as userspace sets it, and as the guest sees it. */
 #include "lib/harness.h"
 #include "lib/cpuid.h"
 #include "lib/modes.h"
@@ -43,7 +43,7 @@ TEST_F(cpuid, supported_leaves_describe_a_64_bit_cpu)
 	ASSERT_NE(NULL, extended);
 	/* SYSCALL, NX, long mode. */
 	EXPECT_EQ(0x20100800U, extended->edx & 0x20100800);
-	/* There is no VMX for a guest. */
+	/* Guests have no VMX. */
 	EXPECT_EQ(0U, leaf1->ecx >> 5 & 1);
 }
 

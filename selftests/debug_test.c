@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Debug exceptions of instructions that the module carries out for the guest: I/O and data breakpoints, single steps
- * between the iterations of a repeated instruction, general detect, and the values that debug registers take.
+ * Debug exceptions of instructions that the module emulates: I/O and data breakpoints, single steps between the
+ * iterations of a repeated instruction, general detect, and the values that debug registers accept.
  */
 #include "lib/harness.h"
 
@@ -56,7 +56,7 @@ FIXTURE_TEARDOWN(debug)
 	vm_destroy(&self->vm);
 }
 
-/* The handlers return with TF as it was, so that a guest is stepped until it clears TF itself. */
+/* The handlers return with TF unchanged, so a guest is single-stepped until it clears TF itself. */
 GUEST_ASM(ports, 64,
 	"	out %al, (%dx)\n"
 	"	out %eax, (%dx)\n"
@@ -106,7 +106,7 @@ static uint64_t get_dr6(struct vcpu *vcpu)
 	return debug.dr6;
 }
 
-/* Through all port exits; the elements that they carried. */
+/* Runs through all port exits. Returns the number of elements that they carried. */
 static unsigned int run_to_hlt(struct vcpu *vcpu)
 {
 	unsigned int elements = 0;
@@ -144,7 +144,7 @@ TEST_F(debug, io_breakpoint_comes_behind_the_instruction)
 	EXPECT_DEBUG(2, GUEST_CODE + 3, 1UL << 0);
 }
 
-/* An access of four bytes meets what lies in any of them; one of one byte only its own. */
+/* A four-byte access hits breakpoints on any of its bytes, a one-byte access only on its own. */
 TEST_F(debug, io_breakpoint_has_a_length)
 {
 	set_cr4(&self->vcpu, CR4_DE);
@@ -157,7 +157,7 @@ TEST_F(debug, io_breakpoint_has_a_length)
 	start(&self->vcpu, 0, PORT_TEST_DX, 0);
 	EXPECT_EQ(3U, run_to_hlt(&self->vcpu));
 	ASSERT_EQ(1U, event_count(&self->vm));
-	/* Aligned to its two bytes it begins at 2; the other one at 4. */
+	/* Aligned to its two bytes, breakpoint 2 begins at offset 2; breakpoint 3 begins at 4. */
 	EXPECT_DEBUG(0, GUEST_CODE + 2, 1UL << 2);
 }
 
@@ -209,7 +209,7 @@ TEST_F(debug, io_breakpoint_comes_behind_each_iteration)
 	EXPECT_DEBUG(0, GUEST_CODE, 1UL << 0);
 	EXPECT_DEBUG(1, GUEST_CODE, 1UL << 0);
 	EXPECT_DEBUG(2, GUEST_CODE + 2, 1UL << 0);
-	/* But for the last one the instruction goes on, and RF says so. */
+	/* Except after the last one the instruction continues, so RF is set. */
 	EXPECT_EQ(RFLAGS_RF, event_at(&self->vm, 0)->rflags & RFLAGS_RF);
 	EXPECT_EQ(RFLAGS_RF, event_at(&self->vm, 1)->rflags & RFLAGS_RF);
 	EXPECT_EQ(0U, event_at(&self->vm, 2)->rflags & RFLAGS_RF);
@@ -228,7 +228,7 @@ TEST_F(debug, data_breakpoint_of_outs)
 	start(&self->vcpu, 0, PORT_TEST_DX, 0);
 	EXPECT_EQ(1U, run_to_hlt(&self->vcpu));
 	ASSERT_EQ(1U, event_count(&self->vm));
-	/* It reads. */
+	/* OUTS only reads. */
 	EXPECT_DEBUG(0, GUEST_CODE + 1, 1UL << 0);
 }
 
@@ -247,7 +247,7 @@ TEST_F(debug, data_breakpoint_of_ins)
 	EXPECT_DEBUG(0, GUEST_CODE + 1, 1UL << 0 | 1UL << 1 | 1UL << 3);
 }
 
-/* The third of five. */
+/* The third iteration of five. */
 TEST_F(debug, data_breakpoint_comes_behind_its_iteration)
 {
 	struct kvm_regs regs;
@@ -269,7 +269,7 @@ TEST_F(debug, data_breakpoint_comes_behind_its_iteration)
 	EXPECT_EQ(1U, event_count(&self->vm));
 }
 
-/* Backwards, and over the edge of what is watched. */
+/* The access runs backwards over the edge of the breakpoint. */
 TEST_F(debug, data_breakpoint_of_a_backward_instruction)
 {
 	self->debug.db[0] = SOURCE - 1;
@@ -284,7 +284,7 @@ TEST_F(debug, data_breakpoint_of_a_backward_instruction)
 
 /* ---- code breakpoints ---- */
 
-/* RF holds it back, as it does when the handler has returned: also at the iterations after the first. */
+/* RF suppresses it, as it does after the handler has returned, also at the iterations after the first. */
 TEST_F(debug, code_breakpoint_on_a_repeated_instruction_does_not_fire_again)
 {
 	const uint8_t *const code[] = { guest_rep_outs, guest_rep_ins };
@@ -317,7 +317,7 @@ TEST_F(debug, single_step_comes_behind_each_iteration)
 	start(&self->vcpu, RFLAGS_TF, PORT_TEST_DX, 3);
 	elements = run_to_hlt(&self->vcpu);
 	EXPECT_EQ(3U, elements);
-	/* Three iterations, PUSHF, and POPF, which is stepped by the TF before it. */
+	/* Three iterations, PUSHF, and POPF, which is stepped because TF was set before it. */
 	ASSERT_EQ(5U, event_count(&self->vm));
 	EXPECT_DEBUG(0, GUEST_CODE, DR6_BS);
 	EXPECT_DEBUG(1, GUEST_CODE, DR6_BS);
@@ -342,7 +342,7 @@ GUEST_ASM(mov_dr4, 64,
 	"	.byte 0x0f, 0x21, 0xe3\n"	/* mov %dr4, %rbx */
 	"	hlt\n");
 
-/* It is a fault, so the flags that it saves have RF, and a breakpoint on the instruction does not come twice. */
+/* It is a fault, so RF is set in the saved flags, and a breakpoint on the instruction does not fire twice. */
 TEST_F(debug, general_detect)
 {
 	vm_load(&self->vm, GUEST_CODE, mov_dr);
@@ -360,7 +360,7 @@ TEST_F(debug, general_detect)
 	EXPECT_EQ(RFLAGS_RF, event_at(&self->vm, 0)->rflags & RFLAGS_RF);
 }
 
-/* A value that DR7 does not take would be #GP, but general detect comes first. */
+/* A value that DR7 does not accept would cause #GP, but general detect comes first. */
 TEST_F(debug, general_detect_comes_before_the_value)
 {
 	struct kvm_regs regs;
@@ -376,7 +376,7 @@ TEST_F(debug, general_detect_comes_before_the_value)
 	EXPECT_DEBUG(0, GUEST_CODE + 3, DR6_BD);
 }
 
-/* DR4 does not exist with CR4.DE, and nothing is to be detected. */
+/* DR4 does not exist with CR4.DE, so general detect does not apply. */
 TEST_F(debug, general_detect_comes_behind_an_undefined_register)
 {
 	struct kvm_regs regs;
@@ -389,7 +389,7 @@ TEST_F(debug, general_detect_comes_behind_an_undefined_register)
 	regs.rax = DR7_FIXED | DR7_GD;
 	vcpu_set_regs(&self->vcpu, &regs);
 	ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
-	/* The handler, which looks at DR6, comes to it instead. */
+	/* The handler reads DR6, so general detect occurs there instead. */
 	ASSERT_EQ(2U, event_count(&self->vm));
 	EXPECT_EQ(6U, event_at(&self->vm, 0)->vector);
 	EXPECT_EQ(GUEST_CODE + 3UL, event_at(&self->vm, 0)->rip);
@@ -405,7 +405,7 @@ GUEST_ASM(mov_to_drs, 64,
 	"	mov %dr3, %rbx\n"
 	"	hlt\n");
 
-/* They are compared with addresses that there are, and take any other as well. */
+/* They are compared with existing addresses, but accept any other value as well. */
 TEST_F(debug, breakpoint_addresses_need_not_be_canonical)
 {
 	const uint64_t values[] = { 1UL << 63, 0x0000800000000000, 0xdead000000000001, ~0UL };
@@ -428,7 +428,7 @@ TEST_F(debug, breakpoint_addresses_need_not_be_canonical)
 		ASSERT_EQ(0, ioctl_ptr(self->vcpu.fd, KVM_GET_DEBUGREGS, &got));
 		EXPECT_EQ(~values[i], got.db[3]);
 	}
-	/* Armed, too. */
+	/* Also when enabled. */
 	self->debug.dr7 |= ENABLE(0) | KIND(0, WRITES) | ENABLE(1);
 	EXPECT_EQ(0, ioctl_ptr(self->vcpu.fd, KVM_SET_DEBUGREGS, &self->debug));
 	start(&self->vcpu, 0, 0, 0);

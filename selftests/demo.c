@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * For a person to look at: runs a guest that leaves in many ways, checks what
- * it computed, and shows what its registers cost.
+ * A demonstration: runs a guest that exits in many ways, checks its results,
+ * and shows what its registers cost.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,19 +14,19 @@
 #include "lib/vm.h"
 
 #define ROUNDS		400
-/* HLT comes in every fourth round. */
+/* HLT is executed in every fourth round. */
 #define HLT_MASK	3
 #define PAGES_GPA	0x1000000UL
 
-/* Where the guest leaves what it computed. */
+/* Where the guest leaves its results. */
 #define RESULT_CPUID	(GUEST_DATA + 0x00)
 #define RESULT_IN	(GUEST_DATA + 0x08)
 #define RESULT_MSR	(GUEST_DATA + 0x10)
 #define RESULT_CR	(GUEST_DATA + 0x18)
 
 /*
- * R12 counts the rounds down, R13 is a page that nobody has touched yet. R8 to
- * R11 gather results: CPUID's EBX, what IN gave, what MSRs gave back, CR0.TS.
+ * R12 counts the rounds down, R13 points to an untouched page. R8 to R11
+ * accumulate results: CPUID's EBX, IN data, values read back from MSRs, CR0.TS.
  */
 GUEST_ASM(demo, 64,
 	"	mov $" GUEST_STRING(ROUNDS) ", %r12d\n"
@@ -51,7 +51,7 @@ GUEST_ASM(demo, 64,
 	"	xor %eax, %eax\n"
 	"	rdmsr\n"
 	"	add %rax, %r10\n"
-	/* CR0.TS on and off, and a look at it in between. */
+	/* CR0.TS is set, read and cleared. */
 	"	mov %cr0, %rax\n"
 	"	or $8, %rax\n"
 	"	mov %rax, %cr0\n"
@@ -88,7 +88,7 @@ static int wrong(const char *what, uint64_t expected, uint64_t seen)
 	return 1;
 }
 
-/* Runs the guest to its end. Answers 0, or 1 when it left in a way that it should not. */
+/* Runs the guest to its end. Returns 0, or 1 after an unexpected exit. */
 static int run_guest(struct vcpu *vcpu, struct tally *tally)
 {
 	uint32_t data;
@@ -198,7 +198,7 @@ static void print_summary(const struct counter *total)
 	       total->vmreads ? (double)total->eager / total->vmreads : 0);
 }
 
-/* Answers the number of things that are wrong with the table. */
+/* Returns the number of errors in the table. */
 static int show_counters(const struct tally *tally)
 {
 	struct counters counters;
@@ -223,7 +223,7 @@ static int show_counters(const struct tally *tally)
 	return failures;
 }
 
-/* Answers whether there is a table. */
+/* Returns whether there is a table. */
 static int start_counting(void)
 {
 	struct counters ignored;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The three kinds of files and what each of them answers. */
+/* The three kinds of files and what each of them returns. */
 #include "lib/harness.h"
 
 #include <fcntl.h>
@@ -96,7 +96,7 @@ TEST_F(files, vregcache_offers_no_interrupt_controller)
 		TH_LOG("%ld", error);
 }
 
-/* KVM's device and its vCPU answer EINVAL to what they do not know. */
+/* KVM's device and vCPU files return EINVAL for unknown ioctls. */
 static int is_refusal(long error)
 {
 	return error == -ENOTTY || (error == -EINVAL && !device_is_vregcache());
@@ -157,12 +157,12 @@ TEST_F(files, vcpu_id_can_be_used_once)
 	second = ioctl_errno(self->vm.fd, KVM_CREATE_VCPU, 1);
 	ASSERT_GE(second, 0);
 	EXPECT_EQ(-EEXIST, ioctl_errno(self->vm.fd, KVM_CREATE_VCPU, 1));
-	/* A vCPU lives as long as its virtual machine, whatever becomes of its file. */
+	/* A vCPU lives as long as its virtual machine, even if its file is closed. */
 	close(second);
 	EXPECT_EQ(-EEXIST, ioctl_errno(self->vm.fd, KVM_CREATE_VCPU, 1));
 }
 
-/* 1 when the mapping is refused, or dies when touched. */
+/* Returns 1 if the mapping is refused, or if touching it kills the process. */
 static int mapping_is_useless(int fd, size_t bytes, off_t offset)
 {
 	volatile char *mapping = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, offset);
@@ -220,7 +220,7 @@ TEST_F(files, addresses_of_tss_and_identity_map_are_taken)
 	__u64 identity = 0xfffbc000;
 	struct vm bare;
 
-	/* The identity map's address is settled before the first vCPU. */
+	/* The identity map's address must be set before the first vCPU exists. */
 	vm_create_bare(&bare);
 	EXPECT_EQ(0, ioctl_ptr(bare.fd, KVM_SET_IDENTITY_MAP_ADDR, &identity));
 	EXPECT_EQ(0, ioctl_errno(bare.fd, KVM_SET_TSS_ADDR, 0xfffbd000));

@@ -2,7 +2,7 @@
 /*
  * VM-entry fails on one broken VMCS field after the other. Each time userspace
  * gets KVM_EXIT_FAIL_ENTRY, the kernel's log names the check and the field, and
- * the guest runs on as if nothing had happened when the field is mended.
+ * the guest runs on as if nothing had happened once the field is fixed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,7 +27,7 @@
 #define BIT(n)			(1ULL << (n))
 #define EVERYTHING		(~0ULL)
 #define NOT_CANONICAL		BIT(63)
-/* No processor has so many physical-address bits, and CR3 has nothing else there. */
+/* No processor has so many physical-address bits, and CR3 has no other field there. */
 #define NOT_PHYSICAL		BIT(55)
 #define INTERRUPT(type, vector)	(BIT(31) | (type) << 8 | (vector))
 #define ERROR_CODE		BIT(11)
@@ -45,19 +45,19 @@ struct change {
 
 struct broken {
 	const char *name;
-	/* Of the field, as the log has it. */
+	/* The field's name in the log. */
 	const char *field;
 	const char *section;
 	uint64_t reason;
 	struct change change;
-	/* What else must be so that this is the check that fails. */
+	/* Other changes that are needed so that this is the check that fails. */
 	struct change before[3];
 	enum mode mode;
-	/* Another field is named: one that the broken one decides about. */
+	/* If not 0, the field that the log names instead: one that depends on the broken one. */
 	uint32_t named;
-	/* The check is not made by Bochs. */
+	/* Bochs does not make this check. */
 	int not_on_bochs;
-	/* With IA32_VMX_BASIC bit 56 this is right. */
+	/* Valid if IA32_VMX_BASIC bit 56 is set. */
 	int any_error_code;
 };
 
@@ -71,7 +71,7 @@ struct broken {
 #define CLEAR(field, bits)	{ (field), (bits), 0 }
 #define VALUE(field, value)	{ (field), EVERYTHING, (value) }
 #define BOTH(field, clear, set)	{ (field), (clear), (set) }
-/* A bit that the processor reserves is found at run time. */
+/* A bit that the processor reserves, found at run time. */
 #define RESERVED_SECONDARY	SET(VMCS_SECONDARY, 0)
 
 #define PIN_BASED "pin-based VM-execution controls"
@@ -142,8 +142,8 @@ static const struct broken broken[] = {
 		.before = { VALUE(VMCS_ENTRY_MSR_LOAD_COUNT, 1) }, .name = "misaligned"),
 
 	/*
-	 * SDM Vol. 3C, 27.2.2 to 27.2.4. None of these values would be taken for a good one. The base of FS is missing: the
-	 * module writes it for each run.
+	 * SDM Vol. 3C, 27.2.2 to 27.2.4. None of these values could be mistaken for a valid one. The base of FS is
+	 * missing because the module writes it for each run.
 	 */
 	HOST("27.2.4", "VM-exit controls", MAYBE(CLEAR(VMCS_EXIT_CONTROLS, BIT(9))), .name = "host not in IA-32e mode"),
 	HOST("27.2.4", "host CR4", MAYBE(CLEAR(VMCS_HOST_CR4, CR4_PAE)), .name = "no PAE"),
@@ -311,14 +311,14 @@ static const char *const mode_names[] = {
 	[VIRTUAL_8086] = "virtual-8086 mode",
 };
 
-/* Counts in AL, and says it: each turn is an exit to userspace. */
+/* Counts in AL and outputs it: each turn is an exit to userspace. */
 #define COUNT_AND_SAY					\
 	"1:	inc %al\n"				\
 	"	out %al, $" GUEST_STRING(PORT_TEST) "\n"	\
 	"	jmp 1b\n"
 GUEST_ASM(count, 32, COUNT_AND_SAY);
 
-/* One turn of the guest: what it says, or the exit reason with bit 31. */
+/* Runs one turn. Returns the guest's output, or the exit reason with bit 31 set. */
 static uint32_t turn(struct vcpu *vcpu)
 {
 	uint8_t said;
@@ -330,7 +330,7 @@ static uint32_t turn(struct vcpu *vcpu)
 	return said;
 }
 
-/* KVM_RUN, where the exit reason is what the test is about. */
+/* Calls KVM_RUN directly, because the exit reason is under test. */
 static uint64_t failed_entry(struct vcpu *vcpu)
 {
 	if (ioctl(vcpu->fd, KVM_RUN, 0UL))
@@ -339,8 +339,8 @@ static uint64_t failed_entry(struct vcpu *vcpu)
 }
 
 /*
- * A failed entry has written back all registers, and what is written to the
- * VMCS below the cache afterwards stays.
+ * A failed entry has written back all registers, so the cache does not
+ * overwrite later writes to the VMCS below it.
  */
 static void write_registers_back(struct vcpu *vcpu)
 {
@@ -353,7 +353,7 @@ static void write_registers_back(struct vcpu *vcpu)
 	vmcs_write(vcpu, VMCS_CR3_TARGET_COUNT, count);
 }
 
-/* From PROTECTED.  The guest does not run in it: whoever wants its port there needs a TSS that allows it. */
+/* From PROTECTED. The guest does not run in this mode: its OUT would need a TSS that allows the port. */
 static void enter_virtual_8086(struct vcpu *vcpu)
 {
 	struct kvm_segment segment = { .limit = 0xffff, .type = 3, .present = 1, .dpl = 3, .s = 1 };
@@ -395,7 +395,7 @@ static void enter(struct vcpu *vcpu, enum mode mode)
 	vm_load(vcpu->vm, GUEST_CODE, count);
 }
 
-/* The one that all this happens on. */
+/* The CPU that all tests run on. */
 static int cpu;
 
 static uint64_t read_host_msr(uint32_t index)
@@ -440,7 +440,7 @@ static struct saved apply(struct vcpu *vcpu, const struct change *change)
 	return saved;
 }
 
-/* What the module or the CPU has written in between is newer than what was there before. */
+/* Keeps a newer value that the module or the CPU has written since. */
 static void restore(struct vcpu *vcpu, const struct saved *saved)
 {
 	if (vmcs_read(vcpu, saved->field) == saved->now)
@@ -468,7 +468,7 @@ static void machine_destroy(struct machine *machine)
 	vm_destroy(&machine->vm);
 }
 
-/* 1 when the log has one line about it, and that line names the check, the field and its value. */
+/* Returns 1 if the log has exactly one line, and it names the check, the field and its value. */
 static int log_is_right(struct machine *machine, const struct broken *broken, uint64_t value)
 {
 	char expected[256];
@@ -476,7 +476,7 @@ static int log_is_right(struct machine *machine, const struct broken *broken, ui
 
 	snprintf(expected, sizeof(expected), "; SDM Vol. 3C, %s: %s is %#llx, ", broken->section, broken->field,
 		 (unsigned long long)value);
-	/* The kernel writes 0x0, and the C library 0. */
+	/* The kernel prints 0x0, the C library 0. */
 	if (!value)
 		snprintf(expected, sizeof(expected), "; SDM Vol. 3C, %s: %s is 0x0, ", broken->section, broken->field);
 	found = kernel_log_count(&machine->log, expected);
@@ -487,7 +487,7 @@ static int log_is_right(struct machine *machine, const struct broken *broken, ui
 	return 0;
 }
 
-/* 1 when the guest goes on from where it was, with all registers as they were but for what it does itself. */
+/* 1 if the guest continues where it was, with all registers unchanged except by its own instructions. */
 static int guest_runs_on(struct vcpu *vcpu, struct kvm_regs *before, const struct kvm_sregs *special)
 {
 	struct kvm_sregs special_now;
@@ -497,7 +497,7 @@ static int guest_runs_on(struct vcpu *vcpu, struct kvm_regs *before, const struc
 	vcpu_get_regs(vcpu, &now);
 	vcpu_get_sregs(vcpu, &special_now);
 	before->rax = (before->rax & ~0xffULL) | (uint8_t)(before->rax + 1);
-	/* INC sets these. */
+	/* INC changes these flags. */
 	before->rflags = (before->rflags & ~0x8d4ULL) | (now.rflags & 0x8d4);
 	if (said == (uint8_t)before->rax && !memcmp(&now, before, sizeof(now)) &&
 	    !memcmp(&special_now, special, sizeof(special_now)))
@@ -544,7 +544,7 @@ static int breaks_and_mends(struct machine *machine, const struct broken *broken
 		vcpu_set_sregs(vcpu, &special);
 		vcpu_set_regs(vcpu, &regs);
 	}
-	/* An entry that came about is over, and the guest somewhere else. */
+	/* After an entry that succeeded, the guest is elsewhere. */
 	return reason && guest_runs_on(vcpu, &regs, &special) && good;
 }
 
@@ -562,7 +562,7 @@ static void test_one(struct machine *machine, const struct broken *broken)
 		return;
 	}
 	machine_create(machine, broken->mode);
-	/* The VMCS must have been launched: a first entry is another instruction. */
+	/* The VMCS must have been launched: the first entry uses another instruction. */
 	if (turn(&machine->vcpu) != 1)
 		die("the guest does not run in %s", mode_names[broken->mode]);
 	ksft_test_result(breaks_and_mends(machine, broken), "%s\n", name);
@@ -580,9 +580,9 @@ int main(void)
 	reason = test_module_load();
 	if (reason)
 		ksft_exit_skip("%s\n", reason);
-	/* What is done to the VMCS here is what verification would find. */
+	/* Verification would report the changes that are made to the VMCS here. */
 	verified = parameter_set("verify", 0);
-	/* Host state belongs to a CPU, and must not change between being broken and mended. */
+	/* Host state belongs to a CPU, and must not change between being broken and being fixed. */
 	cpu = pin_here();
 	ksft_set_plan(COUNT(broken));
 	for (i = 0; i < COUNT(broken); i++)

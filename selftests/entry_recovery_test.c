@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a failed VM-entry leaves: pending events, the guest's state, a vCPU that
- * runs on once its state is mended; and the ways of failing that are not about
+ * State after a failed VM-entry: pending events, the guest's registers, a vCPU
+ * that runs on once its state is fixed. Also failures that are not caused by
  * the value of a field.
  */
 #include "lib/harness.h"
@@ -30,13 +30,13 @@ FIXTURE(entry) {
 	int verified;
 };
 
-/* Says so, and then once more in another way. */
+/* Reports by OUT, then once more by HLT. */
 GUEST_ASM(say, 64,
 	"1:	out %al, $" GUEST_STRING(PORT_TEST) "\n"
 	"	hlt\n"
 	"	inc %rax\n"
 	"	jmp 1b\n");
-/* OUT is as long. */
+/* OUT is two bytes long. */
 #define AFTER_OUT (GUEST_CODE + 2)
 
 FIXTURE_SETUP(entry)
@@ -45,7 +45,7 @@ FIXTURE_SETUP(entry)
 
 	if (reason)
 		SKIP(return, "%s", reason);
-	/* What is done to the VMCS here is what verification would find. */
+	/* Verification would report the changes that are made to the VMCS here. */
 	self->verified = parameter_set("verify", 0);
 	pin_here();
 	vm_create(&self->vm, GUEST_MEM_SIZE);
@@ -64,7 +64,7 @@ FIXTURE_TEARDOWN(entry)
 	test_module_unload();
 }
 
-/* The hardware's reason when KVM_RUN ends with KVM_EXIT_FAIL_ENTRY, and else 0. */
+/* The hardware's reason if KVM_RUN ends with KVM_EXIT_FAIL_ENTRY, else 0. */
 static uint64_t failed_entry(struct vcpu *vcpu)
 {
 	long error = ioctl_errno(vcpu->fd, KVM_RUN, 0);
@@ -74,7 +74,7 @@ static uint64_t failed_entry(struct vcpu *vcpu)
 	return vcpu->run->fail_entry.hardware_entry_failure_reason;
 }
 
-/* A vCPU behind its OUT, with the #DB of a single step not yet delivered. */
+/* Leaves the vCPU after its OUT, with the #DB of a single step not yet delivered. */
 static void make_debug_exception_pending(struct __test_metadata *_metadata, struct vcpu *vcpu)
 {
 	struct kvm_regs regs;
@@ -94,7 +94,7 @@ static void expect_debug_exception(struct __test_metadata *_metadata, struct vcp
 {
 	struct vm *vm = vcpu->vm;
 
-	/* The handler goes back to the HLT, which is not stepped. */
+	/* The handler returns to the HLT, which is not single-stepped. */
 	vm_write64(vm, GUEST_EXC_RECORD + EXC_RESUME, AFTER_OUT);
 	EXPECT_EQ(0, vcpu_run_to_hlt(vcpu));
 	EXPECT_EQ(1U, vm_read64(vm, GUEST_EXC_RECORD + EXC_COUNT));
@@ -110,7 +110,7 @@ TEST_F(entry, event_waits_while_a_control_is_invalid)
 	vmcs_write(vcpu, VMCS_CR3_TARGET_COUNT, 0x200);
 	for (int turn = 0; turn < 3; turn++) {
 		EXPECT_EQ(CONTROL_ERROR, failed_entry(vcpu));
-		/* The event is the module's again. */
+		/* The module has taken the event back. */
 		EXPECT_EQ(0U, vmcs_read(vcpu, VMCS_ENTRY_INTERRUPTION) >> 31);
 	}
 	EXPECT_EQ(3U, kernel_log_count(&self->log, "CR3-target count is 0x200"));
@@ -135,13 +135,13 @@ TEST_F(entry, event_waits_while_the_guests_state_is_invalid)
 	expect_debug_exception(_metadata, vcpu);
 }
 
-/* What is wrong with the event itself is found although the module takes it back. */
+/* An error in the event itself is found although the module takes the event back. */
 TEST_F(entry, event_is_in_the_vmcs_when_the_checks_are_made)
 {
 	struct vcpu *vcpu = &self->vcpu;
 
 	make_debug_exception_pending(_metadata, vcpu);
-	/* HLT with an event that does not end it; where there is no HLT state the state itself is what is wrong. */
+	/* HLT with an event that does not end it; without an HLT state the state itself is invalid. */
 	vmcs_write(vcpu, VMCS_GUEST_ACTIVITY, 3);
 	EXPECT_EQ(GUEST_STATE, failed_entry(vcpu));
 	EXPECT_EQ(1U, kernel_log_count(&self->log, "27.3.1.5: guest activity state is 0x3"));
@@ -149,7 +149,7 @@ TEST_F(entry, event_is_in_the_vmcs_when_the_checks_are_made)
 	expect_debug_exception(_metadata, vcpu);
 }
 
-/* Allowed by itself, and not in IA-32e mode: what is judged is the whole, when it is to run. */
+/* RFLAGS.VM is allowed by itself, but not in IA-32e mode: KVM_RUN checks the combination. */
 TEST_F(entry, set_regs_mends_rflags)
 {
 	struct kvm_regs good, bad, now;
@@ -163,7 +163,7 @@ TEST_F(entry, set_regs_mends_rflags)
 	vcpu_set_regs(&self->vcpu, &bad);
 	EXPECT_EQ(GUEST_STATE, failed_entry(&self->vcpu));
 	EXPECT_EQ(1U, kernel_log_count(&self->log, "27.3.1.4: guest RFLAGS is 0x20002, "));
-	/* What userspace has set it finds again. */
+	/* Userspace reads back the values that it set. */
 	vcpu_get_regs(&self->vcpu, &now);
 	EXPECT_EQ(0, memcmp(&bad, &now, sizeof(bad)));
 	vcpu_set_regs(&self->vcpu, &good);
@@ -187,7 +187,7 @@ TEST_F(entry, set_sregs_mends_efer)
 	EXPECT_EQ(0, vcpu_run_to_hlt(&self->vcpu));
 }
 
-/* What no order of ioctls could make right is refused at once; the log names the check. */
+/* State that no order of ioctls could make valid is refused at once; the log names the check. */
 TEST_F(entry, set_sregs_refuses_segments)
 {
 	struct kvm_sregs good, bad, now;
@@ -209,13 +209,13 @@ TEST_F(entry, set_sregs_refuses_segments)
 	EXPECT_EQ(0, vcpu_run_to_hlt(&self->vcpu));
 }
 
-/* The first entry is a VMLAUNCH. After a failed one the next must be VMLAUNCH again. */
+/* The first entry is a VMLAUNCH. If it fails, the next one must be a VMLAUNCH again. */
 TEST_F(entry, first_entry_may_fail)
 {
 	struct vcpu *vcpu = &self->vcpu;
 	uint64_t limit = vmcs_read(vcpu, VMCS_GUEST_IDTR_LIMIT);
 
-	/* Registers are written back before the controls are checked; then the limit stays as the test leaves it. */
+	/* Registers are written back before the controls are checked, so the limit then stays as the test sets it. */
 	vmcs_write(vcpu, VMCS_CR3_TARGET_COUNT, 0x200);
 	EXPECT_EQ(CONTROL_ERROR, failed_entry(vcpu));
 	limit = vmcs_read(vcpu, VMCS_GUEST_IDTR_LIMIT);
@@ -228,7 +228,7 @@ TEST_F(entry, first_entry_may_fail)
 	EXPECT_EQ(0, vcpu_run_to_hlt(vcpu));
 }
 
-/* A VMCS that was cleared behind the module's back is not current, and not launched when it comes back. */
+/* A VMCS that was cleared behind the module's back is not current, and not launched when it is loaded again. */
 TEST_F(entry, vmcs_that_is_not_current_and_not_launched)
 {
 	struct kvm_sregs sregs;
@@ -240,7 +240,7 @@ TEST_F(entry, vmcs_that_is_not_current_and_not_launched)
 	EXPECT_EQ(-EIO, ioctl_errno(self->vcpu.fd, KVM_RUN, 0));
 	EXPECT_EQ(1U, kernel_log_count(&self->log, "VMfailInvalid: no VMCS is current"));
 
-	/* The other's VMCS takes its place, and then it comes back. */
+	/* The other VMCS becomes current, then this one again. */
 	vcpu_get_sregs(&other, &sregs);
 	EXPECT_EQ(NOT_LAUNCHED, failed_entry(&self->vcpu));
 	EXPECT_EQ(1U, kernel_log_count(&self->log,
@@ -248,7 +248,7 @@ TEST_F(entry, vmcs_that_is_not_current_and_not_launched)
 	vcpu_destroy(&other);
 }
 
-/* Until the test module is loaded, which lifts it. */
+/* The log is rate-limited until the test module is loaded, which lifts the limit. */
 TEST_F(entry, failures_do_not_flood_the_log)
 {
 	struct kvm_regs regs;
@@ -262,7 +262,7 @@ TEST_F(entry, failures_do_not_flood_the_log)
 	for (int turn = 0; turn < 40; turn++)
 		EXPECT_EQ(GUEST_STATE, failed_entry(&self->vcpu));
 	lines = kernel_log_count(&self->log, "guest RFLAGS is 0x20002");
-	/* Ten in five seconds, and the first window may end in between. */
+	/* Ten in five seconds, and the first interval may end in between. */
 	EXPECT_GE(lines, 1U);
 	EXPECT_LE(lines, 20U);
 	ASSERT_EQ(NULL, test_module_load());
@@ -287,7 +287,7 @@ TEST_F(entry, test_module_takes_vcpus_of_this_process_only)
 	close(pipes[0]);
 	close(pipes[1]);
 
-	/* No such field; and one that is only read. */
+	/* A field that does not exist, and one that is read-only. */
 	EXPECT_EQ(-EINVAL, vmcs_try_read(self->vcpu.fd, 0x7ffe, &value));
 	EXPECT_EQ(-EINVAL, vmcs_try_write(self->vcpu.fd, 0x7ffe, 0));
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Events of the guest: interrupts and NMIs from userspace, held back while the
- * guest blocks them and delivered at the first instruction boundary where it
- * does not; exceptions; and deliveries that an exit interrupts.
+ * Guest events: interrupts and NMIs from userspace, held back while the guest
+ * blocks them and delivered at the first instruction boundary where it does
+ * not; exceptions; and deliveries that an exit interrupts.
  */
 #include "lib/harness.h"
 #include "lib/event_log.h"
@@ -72,7 +72,7 @@ static uint64_t get_rip(struct vcpu *vcpu)
 	return regs.rip;
 }
 
-/* Starts the guest at GUEST_CODE with RSI at memory that is not there. */
+/* Starts the guest at GUEST_CODE with RSI at absent memory. */
 static void start(struct vcpu *vcpu, uint64_t rflags)
 {
 	struct kvm_regs regs = {
@@ -83,7 +83,7 @@ static void start(struct vcpu *vcpu, uint64_t rflags)
 	vcpu_set_regs(vcpu, &regs);
 }
 
-/* Runs up to the access to memory that is not there. */
+/* Runs up to the access to absent memory. */
 #define RUN_TO_ABSENT() do {							\
 	ASSERT_EQ(KVM_EXIT_INTERNAL_ERROR, vcpu_run(&self->vcpu));		\
 	ASSERT_EQ(4U, self->vcpu.run->internal.ndata);				\
@@ -93,7 +93,7 @@ static void start(struct vcpu *vcpu, uint64_t rflags)
 #define ADD_ABSENT() \
 	ASSERT_EQ(0, vm_set_slot(&self->vm, 1, 0, ABSENT_GPA, PAGE_BYTES, host_alloc(PAGE_BYTES)))
 
-/* The next event in the log is this one, and it came before the instruction at the address. */
+/* The event at this index in the log has this vector, and came before the instruction at the address. */
 #define EXPECT_EVENT(index, number, address) do {				\
 	EXPECT_EQ((uint64_t)(number), event_at(&self->vm, (index))->vector);	\
 	EXPECT_EQ((uint64_t)(address), event_at(&self->vm, (index))->rip);	\
@@ -116,7 +116,7 @@ GUEST_ASM(enable, 64,
 	MARK(enable_end_of_code));
 LABELS(guest_enabled[], guest_enable_end_of_code[]);
 
-/* STI blocks for one instruction more. */
+/* STI blocks for one more instruction. */
 TEST_F(events, interrupt_waits_until_the_guest_enables_interrupts)
 {
 	vm_load(&self->vm, GUEST_CODE, enable);
@@ -198,7 +198,7 @@ TEST_F(events, userspace_is_told_when_an_interrupt_can_go)
 	EXPECT_EVENT(0, VECTOR, LABEL(enable, enabled));
 }
 
-/* The window is open at the start, and no instruction runs before userspace is told. */
+/* The window is open at the start, and no instruction runs before the exit to userspace. */
 TEST_F(events, open_window_is_told_before_the_first_instruction)
 {
 	vm_load(&self->vm, GUEST_CODE, enable);
@@ -264,7 +264,7 @@ TEST_F(events, blocking_by_mov_ss_holds_back_nmis)
 		     queue_nmi(&self->vcpu), NMI_VECTOR);
 }
 
-/* VM-entry would refuse blocking by STI while interrupts are off, and a single step that is not pending. */
+/* VM-entry would fail on blocking by STI with interrupts disabled, and on a single step that is not pending. */
 TEST_F(events, flags_that_userspace_changes_while_an_instruction_blocks)
 {
 	struct kvm_regs regs;
@@ -312,7 +312,7 @@ GUEST_ASM(idle, 64,
 	MARK(idle_again));
 LABELS(guest_woken[], guest_idle_again[]);
 
-/* HLT ends STI's blocking, so the interrupt wakes the CPU before userspace hears of it. */
+/* HLT ends the blocking by STI, so the interrupt wakes the CPU before an exit to userspace. */
 TEST_F(events, waiting_interrupt_ends_hlt)
 {
 	vm_load(&self->vm, GUEST_CODE, idle);
@@ -341,7 +341,7 @@ TEST_F(events, nmi_needs_no_enabled_interrupts)
 	EXPECT_EVENT(0, NMI_VECTOR, GUEST_CODE);
 }
 
-/* While one is handled, a second waits for IRET, and a third merges with it. */
+/* While one NMI is handled, a second waits for IRET, and a third merges with the second. */
 TEST_F(events, nmis_are_blocked_until_iret)
 {
 	vm_load(&self->vm, GUEST_CODE, steps);
@@ -355,7 +355,7 @@ TEST_F(events, nmis_are_blocked_until_iret)
 	for (int i = 0; i < 3; i++)
 		ASSERT_EQ(0, queue_nmi(&self->vcpu));
 	EXPECT_EQ(1, get_events(&self->vcpu).nmi.pending);
-	/* The second handler's stop: the first one has returned. */
+	/* The second handler stops: the first one has returned. */
 	ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
 	ASSERT_EQ(2U, event_count(&self->vm));
 	EXPECT_EVENT(1, NMI_VECTOR, GUEST_CODE);
@@ -367,7 +367,7 @@ TEST_F(events, nmis_are_blocked_until_iret)
 	EXPECT_EQ(0, get_events(&self->vcpu).nmi.masked);
 }
 
-/* The NMI cannot go, but an interrupt can, and userspace has asked. */
+/* The NMI cannot be delivered, but an interrupt can, and userspace has requested the window. */
 TEST_F(events, nmi_that_is_blocked_does_not_hide_the_interrupt_window)
 {
 	struct kvm_vcpu_events events = get_events(&self->vcpu);
@@ -383,7 +383,7 @@ TEST_F(events, nmi_that_is_blocked_does_not_hide_the_interrupt_window)
 	EXPECT_EQ(0U, event_count(&self->vm));
 }
 
-/* Userspace ends the blocking by STI that held the NMI back, and no window of interrupts will open. */
+/* Userspace ends the blocking by STI that held the NMI back, and no interrupt window will open. */
 TEST_F(events, nmi_goes_when_userspace_ends_what_blocks_it)
 {
 	struct kvm_regs regs;
@@ -416,8 +416,8 @@ TEST_F(events, two_nmis_at_once_come_one_after_the_other)
 }
 
 /*
- * IRET pops its frame from a page that the guest has not touched yet, so it exits after it has ended the blocking, and
- * executes again. An NMI that waits must not come in between.
+ * IRET pops its frame from an untouched page, so it exits after it has ended the blocking, and executes again. A
+ * pending NMI must not be delivered in between.
  */
 TEST_F(events, iret_that_exits_keeps_nmis_blocked)
 {
@@ -456,7 +456,7 @@ TEST_F(events, nmi_goes_before_an_interrupt)
 	EXPECT_EVENT(1, VECTOR, GUEST_CODE);
 }
 
-/* The NMI comes at the first instruction of the exception's handler, the interrupt when that has returned. */
+/* The NMI comes at the first instruction of the exception's handler, the interrupt after the handler has returned. */
 TEST_F(events, exception_goes_before_both)
 {
 	struct kvm_vcpu_events events = get_events(&self->vcpu);
@@ -492,7 +492,7 @@ TEST_F(events, exceptions_have_their_error_codes)
 		events.exception.injected = 1;
 		events.exception.nr = vector;
 		events.exception.has_error_code = has_error_code;
-		/* VM-entry wants bits 31:16 clear. */
+		/* VM-entry requires bits 31:16 to be clear. */
 		events.exception.error_code = has_error_code ? 0x100 + vector : 0;
 		if (vector == NMI_VECTOR) {
 			EXPECT_EQ(-EINVAL, set_events(&self->vcpu, &events));
@@ -530,7 +530,7 @@ TEST_F(events, deliveries_that_an_exit_interrupts_are_done_once)
 
 	for (int kind = 0; kind < 4; kind++) {
 		if (kind) {
-			/* A new machine: nothing is mapped in its EPT. */
+			/* A new virtual machine: nothing is mapped in its EPT. */
 			vm_create(&vm, GUEST_MEM_SIZE);
 			vcpu_create(&vcpu, &vm, 0);
 			vcpu_enter_long(&vcpu);
@@ -579,7 +579,7 @@ TEST_F(events, deliveries_that_an_exit_interrupts_are_done_once)
 	}
 }
 
-/* The IDT is in no slot, so that userspace sees the event half delivered. */
+/* Moves the IDT outside all slots, so that userspace sees the event half delivered. */
 static void put_idt_away(struct vcpu *vcpu)
 {
 	struct kvm_sregs sregs;
@@ -677,7 +677,7 @@ LABELS(guest_traced0[], guest_traced1[], guest_traced2[], guest_traced3[], guest
 LABELS(guest_traced6[], guest_traced7[], guest_traced8[], guest_traced9[], guest_traced10[], guest_traced11[]);
 LABELS(guest_traced12[]);
 
-/* One trap behind each instruction, those that the module carries out too; none behind MOV SS. The one behind HLT ends it. */
+/* One trap after each instruction, also after emulated ones; none after MOV SS. The trap after HLT ends it. */
 TEST_F(events, single_steps_over_emulated_instructions)
 {
 	const uint64_t traps[] = {
@@ -714,7 +714,7 @@ GUEST_ASM(traced_sti, 64,
 	"	outb %al, $" GUEST_STRING(PORT_DONE) "\n");
 LABELS(guest_trace_sti[], guest_trace_nop[]);
 
-/* The trap behind STI is injected while STI blocks, and VM-entry asks for a pending single step then. */
+/* The trap after STI is injected while STI blocks, and VM-entry then requires a pending single step. */
 TEST_F(events, single_steps_over_sti)
 {
 	if (machine_is_tcg())
@@ -738,7 +738,7 @@ GUEST_ASM(branch_traced, 64,
 	"	outb %al, $" GUEST_STRING(PORT_TEST) "\n"
 	"	hlt\n");
 
-/* CPUID, OUT and HLT are no branches. Each is carried out for the guest. */
+/* CPUID, OUT and HLT are not branches. The module emulates each. */
 TEST_F(events, branch_traps_leave_other_instructions_alone)
 {
 	uint64_t value;
@@ -766,11 +766,11 @@ TEST_F(events, debug_exception_ends_branch_traps)
 	vcpu_get_regs(&self->vcpu, &regs);
 	regs.rflags |= RFLAGS_TF;
 	vcpu_set_regs(&self->vcpu, &regs);
-	/* While MOV SS blocks, VM-entry asks that no single step is pending with branch traps. */
+	/* While MOV SS blocks, VM-entry requires that no single step is pending with branch traps. */
 	ADD_ABSENT();
 	ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
 	ASSERT_EQ(1, vcpu_get_msr(&self->vcpu, MSR_DEBUGCTL, &value));
-	/* A CPU without branch traps, as software ones are, traps behind the load. */
+	/* A CPU without branch traps, such as the software CPUs, traps after the load. */
 	EXPECT_EQ(event_count(&self->vm) ? 0U : (uint64_t)DEBUGCTL_BTF, value);
 }
 

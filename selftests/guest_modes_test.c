@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Guests in each mode of the processor: started there, walking there by
- * themselves, faulting, and reaching for memory of each kind.
+ * Guests in each processor mode: started in it, switching to it by themselves,
+ * faulting, and accessing memory of each kind.
  */
 #include "lib/harness.h"
 
@@ -24,7 +24,7 @@ FIXTURE(guest) {
 	struct port_log log;
 };
 
-/* What the guests compare with and copy. */
+/* Data that the guests compare with and copy. */
 static void fill_data(struct vm *vm, struct vcpu *vcpu)
 {
 	struct kvm_cpuid2 *cpuid = cpuid_of_vcpu(vcpu);
@@ -40,7 +40,7 @@ static void fill_data(struct vm *vm, struct vcpu *vcpu)
 
 FIXTURE_SETUP(guest)
 {
-	/* The TSCs of two CPUs may differ, and the guest compares. */
+	/* The TSCs of two CPUs may differ, and the guest compares TSC values. */
 	pin_here();
 	vm_create(&self->vm, GUEST_MEM_SIZE);
 	vcpu_create(&self->vcpu, &self->vm, 0);
@@ -58,7 +58,7 @@ static const uint8_t single_outs[] = {
 	0x11, 0x11, 0x12, 0x11, 0x12, 0x13, 0x14,
 };
 
-/* 1 when INS put the bytes 0, 1, 2 and so on where it should. */
+/* 1 if INS stored the bytes 0, 1, 2 and so on at the right place. */
 static int ins_are_right(struct vm *vm, unsigned int bytes)
 {
 	const uint8_t *ins = vm_at(vm, GUEST_INS);
@@ -175,13 +175,13 @@ TEST_F(guest, long_mode_with_five_levels)
 	CHECK_BODY();
 }
 
-/* The same memory through the second entry of the top table; then CR4.LA57 would change in long mode, which is #GP. */
+/* The same memory through the second entry of the top table; then a change of CR4.LA57 in long mode, which is #GP. */
 GUEST_ASM(high, 64,
 	"	mov $1 << 48, %rsi\n"
 	"	mov " GUEST_STRING(GUEST_FREE) "(%rsi), %rax\n"
 	"	not %rax\n"
 	"	mov %rax, " GUEST_STRING(GUEST_FREE) " + 8(%rsi)\n"
-	/* String I/O is translated by the module. */
+	/* The module translates the address of string I/O. */
 	"	lea " GUEST_STRING(GUEST_FREE) "(%rsi), %rsi\n"
 	"	mov $" GUEST_STRING(PORT_TEST) ", %edx\n"
 	"	outsl\n"
@@ -205,15 +205,15 @@ TEST_F(guest, addresses_above_48_bits)
 	ASSERT_EQ(4U, run->io.size * run->io.count);
 	EXPECT_EQ(0x55667788U, *(uint32_t *)vcpu_io_data(&self->vcpu));
 	EXPECT_EQ(~0x1122334455667788UL, vm_read64(&self->vm, GUEST_FREE + 8));
-	/* The stub returns to the instruction that faults, for ever: it resumes behind. */
+	/* The stub would return to the faulting instruction forever, so it resumes after it. */
 	vm_write64(&self->vm, GUEST_EXC_RECORD + EXC_RESUME, GUEST_CODE + guest_high_end - guest_high - 1);
 	ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
 	EXPECT_EQ(13U, vm_read64(&self->vm, GUEST_EXC_RECORD + EXC_VECTOR));
 }
 
 /*
- * PAE paging keeps its four top entries in registers: memory counts at the next load of CR3, over any number of exits.
- * EBX counts how far the guest came.
+ * PAE paging keeps its four top entries in registers: a change in memory takes effect at the next load of CR3, whatever
+ * exits come before. EBX counts how far the guest came.
  */
 GUEST_ASM(pdptes, 32,
 	"	mov $0xc0000000, %esi\n"
@@ -224,7 +224,7 @@ GUEST_ASM(pdptes, 32,
 	"	outb %al, $" GUEST_STRING(PORT_TEST) "\n"
 	"	mov " GUEST_STRING(GUEST_FREE) " + 0x200004(%esi), %eax\n"
 	"	outb %al, $" GUEST_STRING(PORT_TEST) "\n"
-	/* A bit that is reserved in the first entry: the load faults, and changes nothing. */
+	/* A reserved bit in the first entry: the load faults and changes nothing. */
 	"	orl $2, " GUEST_STRING(GUEST_PDPT_PAE) "\n"
 	"	mov %cr3, %eax\n"
 	"	movl $1f - guest_pdptes + " GUEST_STRING(GUEST_CODE) ", " GUEST_STRING(GUEST_EXC_RECORD) " + 0x38\n"
@@ -254,7 +254,7 @@ TEST_F(guest, pae_paging_keeps_its_pdptes_in_registers)
 	ASSERT_EQ(0, vm_set_slot(&self->vm, 1, 0, GUEST_MEM_SIZE, FOUR_PDES - GUEST_MEM_SIZE, more));
 	vcpu_enter_pae(&self->vcpu);
 	pdpt[3] = pdpt[0];
-	/* The vCPU loads the entries anew. */
+	/* Makes the vCPU load the entries again. */
 	{
 		struct kvm_sregs sregs;
 
@@ -281,7 +281,7 @@ TEST_F(guest, pae_paging_keeps_its_pdptes_in_registers)
 	munmap(more, FOUR_PDES - GUEST_MEM_SIZE);
 }
 
-/* A guest may use the memory of its PDPTEs for something else, and then a set of what was got changes nothing. */
+/* A guest may reuse the memory of its PDPTEs. KVM_SET_SREGS of what KVM_GET_SREGS returned must still be a no-op. */
 TEST_F(guest, pdptes_stay_when_userspace_sets_the_same_registers)
 {
 	struct kvm_sregs sregs;
@@ -294,7 +294,7 @@ TEST_F(guest, pdptes_stay_when_userspace_sets_the_same_registers)
 	vcpu_set_sregs(&self->vcpu, &sregs);
 	vm_load(&self->vm, GUEST_CODE, halt32);
 	EXPECT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
-	/* With another CR3 they would be loaded. */
+	/* With another CR3 they are loaded. */
 	memset(vm_at(&self->vm, GUEST_PDPT_PAE + 32), 0xff, 32);
 	sregs.cr3 += 32;
 	vcpu_set_sregs(&self->vcpu, &sregs);
@@ -315,7 +315,7 @@ TEST_F(guest, string_io_comes_in_batches)
 	EXPECT_LT(self->log.exits, 500U);
 }
 
-/* The registers that say which mode the guest is in. */
+/* The registers that determine the guest's mode. */
 struct station {
 	uint8_t number;
 	uint64_t paging;
@@ -370,7 +370,7 @@ GUEST_ASM(triple_fault, 64, "ud2\n");
 TEST_F(guest, triple_fault_shuts_down)
 {
 	vcpu_enter_long(&self->vcpu);
-	/* The IDT's limit is 0: #UD, then #GP, then a double fault find nothing. */
+	/* The IDT's limit is 0: #UD, then #GP, then #DF find no gate. */
 	vm_load(&self->vm, GUEST_CODE, triple_fault);
 	EXPECT_EQ(KVM_EXIT_SHUTDOWN, vcpu_run(&self->vcpu));
 }
@@ -391,7 +391,7 @@ GUEST_ASM(touch_pages, 64,
 
 #define BIG_GPA		0x1000000UL
 #define BIG_SIZE	(64UL << 20)
-/* All pages of the last 4 MiB, and each 16th page before them. */
+/* All pages of the last 4 MiB, and every 16th page before them. */
 #define SPARSE_STEP	(16 * PAGE_BYTES)
 #define DENSE_BYTES	(4UL << 20)
 
@@ -426,13 +426,13 @@ TEST_F(guest, untouched_pages_of_a_64_mib_slot_appear_on_demand)
 		ASSERT_EQ((BIG_GPA + offset) * 3, value[1])
 			TH_LOG("offset %#lx", offset);
 	}
-	/* A page between is the host's alone. */
+	/* The guest has not accessed a page in between. */
 	memcpy(value, big + PAGE_BYTES, sizeof(value));
 	EXPECT_EQ(0U, value[1]);
 	munmap(big, BIG_SIZE);
 }
 
-/* Writes ~RSI to RCX pages from RSI, RDX bytes apart; what was there is gathered in RAX. */
+/* Writes ~RSI to RCX pages from RSI, RDX bytes apart, and ORs the old contents into RAX. */
 GUEST_ASM(fill_pages, 64,
 	"	xor %eax, %eax\n"
 	"1:	or (%rsi), %rax\n"
@@ -485,14 +485,14 @@ TEST_F(guest, userspace_and_guest_see_each_others_writes)
 	}
 }
 
-/* POPF sets TF, which traps behind the next instruction; that one is carried out for the guest. */
+/* POPF sets TF, which traps after the next instruction; that one is emulated. */
 GUEST_ASM(trap_behind_cpuid, 64, "pushf\n orl $0x100, (%rsp)\n popf\n cpuid\n nop\n nop\n hlt\n");
 #define BEHIND_CPUID (GUEST_CODE + 11)
 GUEST_ASM(halt, 64, "hlt\n");
 
 /*
- * The trap is injected at VM-entry, and its delivery is the first to touch the page of the IDT: that exits, and the trap
- * must come again.  A fault would come again by itself when its instruction does; a trap would not.
+ * The trap is injected at VM-entry, and its delivery is the first access to the page of the IDT: that exits, and the
+ * trap must be injected again. A fault would recur with its instruction; a trap would not.
  */
 TEST_F(guest, event_survives_an_exit_in_the_middle_of_its_delivery)
 {
@@ -518,7 +518,7 @@ TEST_F(guest, event_survives_an_exit_in_the_middle_of_its_delivery)
 
 GUEST_ASM(sti_hlt, 64, "sti\n hlt\n hlt\n");
 
-/* HLT is done, so STI blocks no longer; VM-entry refuses blocking by STI while RFLAGS.IF is clear. */
+/* HLT has completed, so STI no longer blocks; VM-entry fails with blocking by STI while RFLAGS.IF is clear. */
 TEST_F(guest, blocking_by_sti_ends_behind_an_emulated_instruction)
 {
 	struct kvm_regs regs;
@@ -537,7 +537,7 @@ TEST_F(guest, blocking_by_sti_ends_behind_an_emulated_instruction)
 
 GUEST_ASM(read_unknown_msr, 16, "mov $0xdead, %cx\n rdmsr\n hlt\n");
 
-/* In real mode #GP pushes no error code, and VM-entry refuses to deliver one. */
+/* In real mode #GP pushes no error code, and VM-entry fails if it is to deliver one. */
 TEST_F(guest, fault_in_real_mode_has_no_error_code)
 {
 	const uint16_t handler = 0x100;

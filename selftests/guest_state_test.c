@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A guest cannot make VM-entry fail: it gets the exception that a CPU would raise. An ioctl refuses what no CPU can hold.
- * KVM_RUN refuses combinations that are invalid, and userspace can then correct the state.
+ * A guest cannot make VM-entry fail: it gets the exception that a CPU would raise. An ioctl refuses values that no CPU
+ * can hold. KVM_RUN refuses combinations that are invalid, and userspace can then correct the state.
  */
 #include "lib/harness.h"
 
@@ -40,7 +40,7 @@ FIXTURE_TEARDOWN(state)
 	vm_destroy(&self->vm);
 }
 
-/* KVM_RUN; the hardware's reason when it ends with KVM_EXIT_FAIL_ENTRY, and else 0. */
+/* Calls KVM_RUN. Returns the hardware's reason if it ends with KVM_EXIT_FAIL_ENTRY, else 0. */
 static uint64_t failed_entry(struct vcpu *vcpu)
 {
 	if (ioctl(vcpu->fd, KVM_RUN, 0UL))
@@ -50,9 +50,9 @@ static uint64_t failed_entry(struct vcpu *vcpu)
 	return vcpu->run->fail_entry.hardware_entry_failure_reason;
 }
 
-/* ---- what a guest does ---- */
+/* ---- actions of a guest ---- */
 
-/* IA-32e mode as the SDM has it switched on, and then HLT; a descriptor of the TSS is loaded before. */
+/* Enables IA-32e mode as the SDM describes, then halts; a TSS descriptor is loaded first. */
 GUEST_ASM(to_long_mode, 32,
 	"	ltr %bx\n"
 	"	mov $0xc0000080, %ecx\n"
@@ -97,7 +97,7 @@ TEST_F(state, long_mode_with_a_32_bit_tss)
 	EXPECT_EQ(0U, go_to_long_mode(&self->vcpu, TSS_32));
 	vcpu_get_sregs(&self->vcpu, &sregs);
 	EXPECT_EQ(EFER_LMA, sregs.efer & EFER_LMA);
-	/* Loaded, it is busy. */
+	/* A loaded TSS is busy. */
 	EXPECT_EQ(11, sregs.tr.type);
 }
 
@@ -119,7 +119,7 @@ GUEST_ASM(far_jump, 32,
 	"2:	out %al, $" GUEST_STRING(PORT_TEST) "\n"
 	"	hlt\n");
 
-/* The descriptor is not marked as accessed before it is used. */
+/* The descriptor is not marked as accessed before it is loaded. */
 TEST_F(state, code_segment_that_is_loaded_is_accessed)
 {
 	struct kvm_sregs sregs;
@@ -133,7 +133,7 @@ TEST_F(state, code_segment_that_is_loaded_is_accessed)
 	EXPECT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
 }
 
-/* ---- what no CPU can hold ---- */
+/* ---- values that no CPU can hold ---- */
 
 TEST_F(state, reserved_flags_are_refused)
 {
@@ -158,7 +158,7 @@ TEST_F(state, reserved_flags_are_refused)
 TEST_F(state, rip_that_no_cpu_holds_is_refused)
 {
 	static const uint64_t bad[] = { 1UL << 63, 0x1000000000000000, 0x8fffffffffffffff };
-	/* Also just behind the last instruction of the lower half, where a CPU may come to be. */
+	/* Also just after the last instruction of the lower half, which a CPU can reach. */
 	static const uint64_t good[] = { 0, 0xffffffff, 0x7fffffffffff, 0x800000000000, 0xffff800000000000, ~0UL };
 	struct kvm_regs regs, now;
 
@@ -214,7 +214,7 @@ TEST_F(state, segments_that_no_cpu_holds_are_refused)
 	EXPECT_REFUSED((attempt.cs.dpl = 3, attempt.ss.dpl = 1));
 }
 
-/* A TSS of 16 bits and IA-32e mode are in one structure. */
+/* The 16-bit TSS and IA-32e mode are in the same structure. */
 TEST_F(state, long_mode_with_a_16_bit_tss_is_refused)
 {
 	if (!device_is_vregcache())
@@ -223,7 +223,7 @@ TEST_F(state, long_mode_with_a_16_bit_tss_is_refused)
 	EXPECT_REFUSED(attempt.tr.type = 3);
 }
 
-/* ---- what is wrong only together ---- */
+/* ---- values that are invalid only in combination ---- */
 
 GUEST_ASM(halt, 64, "hlt\n");
 
@@ -258,7 +258,7 @@ TEST_F(state, efer_of_set_msrs_is_judged_at_the_run)
 	EXPECT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
 }
 
-/* The page-directory pointers are in memory that comes later. */
+/* The page-directory pointers are in memory that is added later. */
 TEST_F(state, sregs_may_come_before_memory)
 {
 	uint8_t *memory = host_alloc(GUEST_MEM_SIZE);
@@ -280,7 +280,7 @@ TEST_F(state, sregs_may_come_before_memory)
 		EXPECT_EQ(GUEST_STATE, failed_entry(&vcpu));
 	}
 	ASSERT_EQ(0, vm_set_slot(&bare, 0, 0, 0, GUEST_MEM_SIZE, memory));
-	/* KVM has loaded none, and does not look again. */
+	/* KVM has loaded none, and does not try again. */
 	if (device_is_vregcache()) {
 		EXPECT_EQ(KVM_EXIT_HLT, vcpu_run(&vcpu));
 	}
@@ -442,7 +442,7 @@ static void (*const enter[])(struct vcpu *) = {
 };
 
 /*
- * Instructions that mean something in every mode, most of them about the mode: MOV to and from control and debug
+ * Instructions that are defined in every mode, most of them related to the mode: MOV to and from control and debug
  * registers, WRMSR of EFER, LTR, LMSW, far jumps and returns, POPF, STI, string I/O.
  */
 static void random_code(struct vm *vm)
@@ -480,11 +480,11 @@ static struct kvm_run *run_to_stop;
 static void on_alarm(int signal)
 {
 	(void)signal;
-	/* A signal just before the ioctl would otherwise be lost to it. */
+	/* The ioctl would otherwise miss a signal that comes just before it. */
 	run_to_stop->immediate_exit = 1;
 }
 
-/* No longer than a moment: a guest may loop. */
+/* Ends the run after a moment, because a guest may loop. */
 static void set_alarm(long microseconds)
 {
 	struct itimerval times = { .it_value.tv_usec = microseconds };
@@ -493,8 +493,8 @@ static void set_alarm(long microseconds)
 }
 
 /*
- * A whole state is set by ioctls in random order, some of them wrong. Where KVM_RUN does not refuse to enter, the guest
- * runs random code, through some exits: no entry after the first fails.
+ * Ioctls in random order, some of them invalid, set a whole state. If KVM_RUN does not refuse it, the guest runs random
+ * code through some exits: no entry after the first fails.
  */
 TEST_F(state, what_has_entered_never_fails_to_enter)
 {
@@ -504,7 +504,7 @@ TEST_F(state, what_has_entered_never_fails_to_enter)
 	if (!device_is_vregcache())
 		SKIP(return, "%s is another matter", device_path());
 	sigaction(SIGALRM, &action, NULL);
-	/* The log then has every refusal. */
+	/* The log then records every refusal. */
 	test_module_load();
 	random_start();
 	for (unsigned int round = 0; round < ROUNDS; round++) {

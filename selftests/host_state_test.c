@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The host's registers survive a guest that changes them all, and the guest's
- * are back when it runs again.
+ * are restored when it runs again.
  */
 #include "lib/harness.h"
 
@@ -37,14 +37,14 @@
 #define XSAVE_BV	512
 #define XFEATURE_PKRU	(1UL << 9)
 
-/* Where the guest restores its registers from, and saves them to. */
+/* The areas that the guest restores its registers from and saves them to. */
 #define GUEST_XSAVE_IN	GUEST_FREE
 #define GUEST_XSAVE_OUT	(GUEST_FREE + 0x2000)
 #define GUEST_MASK	(GUEST_DATA + 0x80)
 
 /*
- * Takes registers that the host uses too, and writes down at each turn what
- * they are. EBX is the mask for XSAVE, 0 without it. R12 and on are kept.
+ * Loads registers that the host uses too, and records their values at each
+ * turn. EBX is the mask for XSAVE, 0 without XSAVE. R12 to R15 are kept.
  */
 GUEST_ASM(own, 64,
 	"	mov $0x1010101, %r12\n"
@@ -64,7 +64,7 @@ GUEST_ASM(own, 64,
 	"	mov %rax, %dr2\n"
 	"	mov $0x4444, %eax\n"
 	"	mov %rax, %dr3\n"
-	/* Breakpoints 0 and 1 armed, on addresses that nothing executes. */
+	/* Breakpoints 0 and 1 are enabled, at addresses that nothing executes. */
 	"	mov $0x405, %eax\n"
 	"	mov %rax, %dr7\n"
 	"	mov $0x5555, %eax\n"
@@ -94,7 +94,7 @@ GUEST_ASM(own, 64,
 	/* An exception ends here. */
 	"	hlt\n");
 
-/* Guest MSRs that a host has too. */
+/* Guest MSRs that the host has too. */
 static const struct kvm_msr_entry guest_msrs[] = {
 	{ .index = 0xc0000081, .data = 0x0030000800000000 },
 	{ .index = 0xc0000082, .data = 0x12345000 },
@@ -201,7 +201,7 @@ FIXTURE_TEARDOWN(host)
 	vm_destroy(&self->vm);
 }
 
-/* Values for all registers of an XSAVE area; the salt tells host and guest apart. */
+/* Values for all registers of an XSAVE area; the salt distinguishes host and guest. */
 static void fill_xsave(uint8_t *area, uint64_t mask, uint32_t ymm, uint32_t pkru, uint8_t salt)
 {
 	uint16_t fcw = salt & 1 ? 0x0c7f : 0x077f;
@@ -292,7 +292,7 @@ TEST_F(host, x87_sse_avx_and_pkru_of_both_sides)
 	free(seen);
 }
 
-/* XCR0 from EBX, then a look at it behind an exit. */
+/* Sets XCR0 from EBX, then reads it after an exit. */
 GUEST_ASM(xsetbv, 64,
 	"	xor %ecx, %ecx\n"
 	"	xor %edx, %edx\n"
@@ -301,7 +301,7 @@ GUEST_ASM(xsetbv, 64,
 	"	outb %al, $" GUEST_STRING(PORT_TEST) "\n"
 	"	xgetbv\n"
 	"	mov %eax, %esi\n"
-	/* x87 cannot be left out: #GP. */
+	/* x87 cannot be disabled: #GP. */
 	"	mov $2, %eax\n"
 	"	xsetbv\n"
 	"	hlt\n");
@@ -424,12 +424,12 @@ TEST_F(host, hardware_breakpoints_still_fire)
 	}
 	ASSERT_EQ((ssize_t)sizeof(hits), read(fd, &hits, sizeof(hits)));
 	EXPECT_EQ(21U, hits);
-	/* And the guest's are its own. */
+	/* The guest keeps its own registers. */
 	EXPECT_EQ(0x1111U, vm_read64(&self->vm, GUEST_DATA));
 	close(fd);
 }
 
-/* A VM-exit leaves a TSS without its I/O permission bitmap: a task that may use a port would get SIGSEGV. */
+/* A VM-exit leaves the TSS without its I/O permission bitmap: a task with access to a port would get SIGSEGV. */
 TEST_F(host, limit_of_the_task_state_segment)
 {
 	const unsigned short port = 0x80;
@@ -443,7 +443,7 @@ TEST_F(host, limit_of_the_task_state_segment)
 	ASSERT_EQ(0, ioperm(port, 1, 0));
 }
 
-/* A VM-exit makes both limits 0xffff. */
+/* A VM-exit sets both limits to 0xffff. */
 TEST_F(host, limits_of_gdt_and_idt)
 {
 	const char *reason = test_module_load();
@@ -528,7 +528,7 @@ static const uint32_t host_msrs[] = {
 
 static void read_msrs(int fd, uint64_t *values)
 {
-	/* One that the CPU does not have stays 0 both times. */
+	/* An MSR that the CPU does not have stays 0 both times. */
 	for (size_t i = 0; i < HOST_MSRS; i++) {
 		if (pread(fd, &values[i], sizeof(values[i]), host_msrs[i]) != sizeof(values[i]))
 			values[i] = 0;
@@ -554,8 +554,8 @@ static void *spin_in_the_guest(void *argument)
 }
 
 /*
- * The guest's task is preempted in KVM_RUN, again and again, and the CPU is another's then. (Bochs leaves no guest for an
- * interrupt that has none enabled.)
+ * The guest's task is preempted in KVM_RUN again and again, and another task gets the CPU. (Bochs does not exit for an
+ * interrupt while the guest has interrupts disabled.)
  */
 TEST_F(host, tasks_that_share_the_cpu_with_the_guests)
 {
@@ -574,7 +574,7 @@ TEST_F(host, tasks_that_share_the_cpu_with_the_guests)
 	vcpu_set_regs(&self->vcpu, &regs);
 	ASSERT_EQ(0, pthread_create(&thread, NULL, spin_in_the_guest, &self->vcpu));
 	for (int turn = 0; turn < 100; turn++) {
-		/* The guest gets the CPU. */
+		/* Gives the CPU to the guest. */
 		usleep(1000);
 		shared += vm_read64(&self->vm, GUEST_DATA) != rounds;
 		rounds = vm_read64(&self->vm, GUEST_DATA);
@@ -602,7 +602,7 @@ TEST_F(host, msrs_of_the_kernel)
 	if (fd < 0)
 		SKIP(return, "/dev/cpu/%d/msr is not there", cpu);
 	read_msrs(fd, before);
-	/* EFER and LSTAR are never 0: else nothing was read. */
+	/* EFER and LSTAR are never 0, unless nothing was read. */
 	ASSERT_NE(0U, before[0]);
 	ASSERT_NE(0U, before[2]);
 	for (int turn = 0; turn < 10; turn++) {
@@ -635,7 +635,7 @@ TEST_F(host, state_follows_the_vcpu_from_cpu_to_cpu)
 		ASSERT_EQ((unsigned int)cpus[turn & 1], cpu);
 		if (turn == 0)
 			continue;
-		/* Read on the other CPU at times. */
+		/* Sometimes read on the other CPU. */
 		if (turn % 3 == 0) {
 			ASSERT_EQ(0, pin_to_cpu(cpus[~turn & 1]));
 		}

@@ -22,8 +22,8 @@
 #define THREADS		3
 
 /*
- * Counts in RBX, keeps a function of it in each other register, and shows RBX after an exit that the module handles.
- * R15 is never 0 unless a register was lost.
+ * Counts in RBX, keeps a function of the count in each other register, and outputs RBX after an exit that the module
+ * handles. R15 is never 0 unless a register was lost.
  */
 GUEST_ASM(counter, 64,
 	"1:	inc %rbx\n"
@@ -59,7 +59,7 @@ struct runner {
 	struct vm vm;
 	struct vcpu vcpu;
 	pthread_t thread;
-	/* What the guest showed last, or what was wrong. */
+	/* The guest's last output, and the error. */
 	volatile uint32_t shown;
 	const char *volatile fault;
 };
@@ -92,7 +92,7 @@ static void runner_end(struct runner *runner)
 	vm_destroy(&runner->vm);
 }
 
-/* One round of the guest; what was wrong, or NULL. */
+/* Runs one round of the guest. Returns the error, or NULL. */
 static const char *step(struct runner *runner)
 {
 	struct kvm_regs regs;
@@ -150,7 +150,7 @@ struct cpu_row {
 	unsigned int vmcss;
 };
 
-/* 1 when the CPU is in the table. */
+/* 1 if the CPU is in the table. */
 static int read_cpu(int cpu, struct cpu_row *row)
 {
 	FILE *file = fopen(CPU_TABLE, "r");
@@ -209,7 +209,7 @@ static void stop_runners(struct runner *runner)
 		pthread_join(runner[i].thread, NULL);
 }
 
-/* Each guest goes on from here, by a few rounds. */
+/* Returns 1 once each guest has run a few more rounds. */
 static int all_go_on(struct runner *runner)
 {
 	for (int i = 0; i < THREADS; i++) {
@@ -241,7 +241,7 @@ TEST_F_TIMEOUT(cpus, go_and_come_while_guests_run, 120)
 	ASSERT_TRUE(read_cpu(1, &self->before[1]));
 	start_runners(self->runner);
 	for (unsigned int round = 0; round < ROUNDS; round++) {
-		/* Guests on both CPUs before it goes. */
+		/* Guests run on both CPUs before CPU 1 goes offline. */
 		EXPECT_TRUE(all_go_on(self->runner));
 		write_file(CPU1_ONLINE, "0");
 		EXPECT_FALSE(read_cpu(1, &row));
@@ -257,7 +257,7 @@ TEST_F_TIMEOUT(cpus, go_and_come_while_guests_run, 120)
 	EXPECT_NO_FAULT();
 }
 
-/* The task cannot stay where it must run: the kernel breaks its binding. */
+/* The task cannot stay on its CPU: the kernel breaks its affinity. */
 TEST_F_TIMEOUT(cpus, go_under_a_guest_that_is_bound_to_them, 60)
 {
 	cpu_set_t only;
@@ -279,7 +279,7 @@ TEST_F_TIMEOUT(cpus, go_under_a_guest_that_is_bound_to_them, 60)
 	EXPECT_NO_FAULT();
 }
 
-/* The VMCS of a vCPU that nobody runs is cleared by the CPU that goes, and complete in memory. */
+/* The CPU that goes offline clears the VMCS of an idle vCPU, so it is complete in memory. */
 TEST_F(cpus, go_with_the_vmcs_of_an_idle_guest)
 {
 	struct cpu_row row;
@@ -295,7 +295,7 @@ TEST_F(cpus, go_with_the_vmcs_of_an_idle_guest)
 		EXPECT_EQ((unsigned int)THREADS, row.vmcss);
 		ASSERT_EQ(0, pin_to_cpu(0));
 		write_file(CPU1_ONLINE, "0");
-		/* One runs while the CPU is away, the others when it is back. */
+		/* One guest runs while the CPU is offline, the others when it is back. */
 		self->runner[0].fault = step(&self->runner[0]);
 		write_file(CPU1_ONLINE, "1");
 		ASSERT_TRUE(read_cpu(1, &row));
@@ -322,7 +322,7 @@ static void *stay_there(void *argument)
 	return NULL;
 }
 
-/* Takes CPU 1 away from under a task that stays there as long as it can, with the vCPU in use or without. */
+/* Takes CPU 1 offline under a task that stays there as long as it can, with the vCPU in use or not. */
 static void take_cpu_away(struct runner *runner, struct stayer *stayer, int in_use)
 {
 	pthread_t thread;
@@ -334,7 +334,7 @@ static void take_cpu_away(struct runner *runner, struct stayer *stayer, int in_u
 		die("pthread_create");
 	while (!stayer->begun)
 		usleep(1000);
-	/* It is in the kernel by then. */
+	/* The task is in the kernel by then. */
 	usleep(50000);
 	write_file(CPU1_ONLINE, "0");
 	pthread_join(thread, NULL);
@@ -354,8 +354,8 @@ static void test_that_tasks_stay(struct __test_metadata *_metadata, struct _test
 	if (reason)
 		SKIP(return, "%s", reason);
 	/*
-	 * Before it has begun to stay, and between its wait and its use, the task may be preempted, and go, though hardly
-	 * each time.
+	 * Before it begins to stay, and between its wait and its use, the task may be preempted and moved away, but
+	 * hardly every time.
 	 */
 	for (int round = 0; round < 20 && stayed < 3; round++) {
 		pin_to_cpu(1);
@@ -389,8 +389,8 @@ TEST_F_TIMEOUT(cpus, go_and_who_begins_to_use_a_vcpu_there_waits, 60)
 }
 
 /*
- * Everything of a suspend to memory but the last step: the other CPUs go, the callbacks for the last one run, and
- * all comes back.
+ * All of suspend to memory except the last step: the other CPUs go offline, the callbacks for the last one run, and
+ * everything resumes.
  */
 TEST_F_TIMEOUT(cpus, suspend_and_resume_while_guests_run, 120)
 {

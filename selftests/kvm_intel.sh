@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# The kernel's own kvm_intel, on the same CPU and with the same guests.  If it fails here, the machine is no VMX CPU or a
-# test asks for what KVM does not do.  Leaves vregcache loaded, or not, as it was found.
+# The kernel's own kvm_intel, on the same CPU and with the same guests.  If a test fails here, the machine has no VMX
+# CPU or the test needs something that KVM does not do.  Leaves vregcache loaded or not, as before.
 
 . ./tap.sh
 PROGRAMS="registers_test guest_modes_test signals_test state_ioctls_test"
@@ -25,7 +25,7 @@ done
 loaded kvm_intel && [ -c /dev/kvm ]
 result $? "kvm_intel loads"
 
-# Told at once that it is refused; a later kernel's kvm_intel has VMX already then, which is the first reason.
+# The refusal is reported at once; a later kernel's kvm_intel already has VMX then, which is the first reason.
 lines=$(dmesg | wc -l)
 # Word splitting is wanted: these are several parameters.
 # shellcheck disable=SC2086
@@ -33,7 +33,7 @@ lines=$(dmesg | wc -l)
 	dmesg | tail -n "+$((lines + 1))" | grep -Eq 'load it without perf_guest=1|VMX is in use'
 result $? "vregcache with perf_guest=1 is refused, with a reason"
 
-# Each result of the programs is one here, under a number of this file's.
+# Each result of the programs is reported here, with a number of this file's.
 VRC_DEVICE=/dev/kvm
 export VRC_DEVICE
 for program in $PROGRAMS; do
@@ -49,7 +49,7 @@ for program in $PROGRAMS; do
 			print bad "ok " ++number " " program " " name
 			next
 		}
-		# Of several plans a reader takes the first.
+		# Of several plans a TAP reader uses the first.
 		!/^(1\.\.|TAP version)/ { print (/^#/ ? "" : "# ") $0 }
 	' /tmp/kvm_intel.out
 	number=$((number + $(grep -cE '^(not )?ok ' /tmp/kvm_intel.out)))

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Leaves the kernel by kexec while guests spin on every CPU, for a payload that
- * finds out whether each CPU has left VMX operation. The machine is gone then,
- * so this is no kselftest: the init of the test machine runs it as the last thing.
+ * Leaves the kernel by kexec while guests spin on every CPU, for a payload that checks whether each CPU has left VMX
+ * operation. The machine is gone then, so this is not a kselftest: the init of the test machine runs it last.
  */
 #include <fcntl.h>
 #include <linux/kexec.h>
@@ -36,7 +35,7 @@ static void *spin(void *argument)
 
 	if (pin_to_cpu(spinner->cpu))
 		die("CPU %d", spinner->cpu);
-	/* Fails when VMX goes off. */
+	/* Fails when VMX is turned off. */
 	ioctl_errno(spinner->vcpu.fd, KVM_RUN, 0);
 	return NULL;
 }

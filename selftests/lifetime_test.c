@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Files and mappings go in any order, processes die at any time, and nothing stays behind. */
+/* Files and mappings are closed in any order, processes die at any time, and nothing is left. */
 #include "lib/harness.h"
 
 #include <fcntl.h>
@@ -58,7 +58,7 @@ static void drop(struct pieces *pieces, enum piece piece)
 	}
 }
 
-/* The mapping goes at each place of the six orders of the files. */
+/* The mapping is removed at each place in the six orders of the files. */
 static const enum piece orders[][PIECES] = {
 	{ DEV, VM, VCPU, MAPPING },
 	{ DEV, VCPU, MAPPING, VM },
@@ -86,7 +86,7 @@ TEST(pieces_go_in_any_order_and_what_is_left_works)
 			}
 			if (has_vcpu && has_mapping)
 				ASSERT_EQ((unsigned int)KVM_EXIT_HLT, pieces.vcpu.run->exit_reason);
-			/* A mapping alone is still memory. */
+			/* The mapping alone still has its memory. */
 			if (has_mapping)
 				pieces.vcpu.run->immediate_exit = 0;
 		}
@@ -136,7 +136,7 @@ TEST(kill_in_the_middle_of_a_guest_that_spins)
 			vcpu_run(&pieces.vcpu);
 			_exit(2);
 		}
-		/* The counter is the guest's own word that it runs. */
+		/* The counter shows that the guest runs. */
 		for (int wait = 0; wait < 2000 && *counter < 100; wait++)
 			usleep(2000);
 		ASSERT_GE(*counter, 100U);
@@ -175,7 +175,7 @@ static void one_life(void)
 	vm_destroy(&pieces.vm);
 }
 
-/* Of a counter in a file of lines "name value", such as /proc/vmstat; -1 when there is no such line. */
+/* The value of a counter in a file of lines "name value", such as /proc/vmstat, or -1 if there is no such line. */
 static long counter_in(const char *path, const char *name)
 {
 	char format[64];
@@ -184,7 +184,7 @@ static long counter_in(const char *path, const char *name)
 	return number_in(path, format);
 }
 
-/* The counters of /proc/vmstat are kept on each CPU, and added up from time to time; this does it now. */
+/* The counters of /proc/vmstat are kept per CPU and summed from time to time; this sums them now. */
 static void refresh_vmstat(void)
 {
 	FILE *file = fopen("/proc/sys/vm/stat_refresh", "r");
@@ -196,7 +196,7 @@ static void refresh_vmstat(void)
 	fclose(file);
 }
 
-/* Pages that are pinned in the whole system: nobody else here does so. */
+/* Pages that are pinned in the whole system: no other task pins any here. */
 static long pages_pinned(void)
 {
 	refresh_vmstat();
@@ -206,7 +206,7 @@ static long pages_pinned(void)
 #define LIVES		(2 * rounds(32))
 #define MEMORY_TABLE	"/sys/kernel/debug/vregcache/memory"
 
-/* What the module has allocated, exactly. */
+/* The exact number of pages that the module has allocated. */
 static long module_pages(void)
 {
 	return device_is_vregcache() ? number_in(MEMORY_TABLE, "pages %ld") : 0;
@@ -226,7 +226,7 @@ FIXTURE(lives) {
 
 FIXTURE_SETUP(lives)
 {
-	/* What the first ones allocate for good is not counted. */
+	/* Permanent allocations by the first ones are not counted. */
 	for (unsigned int i = 0; i < LIVES; i++)
 		one_life();
 	self->pinned = number_in("/proc/self/status", "VmPin: %ld");
@@ -250,7 +250,7 @@ TEST_F_TIMEOUT(lives, many_lives_leave_no_memory_behind, 120)
 	EXPECT_EQ(0, number_in("/proc/self/status", "VmLck: %ld"));
 }
 
-/* A slot that goes from place to place would leave page tables everywhere, if emptied ones were kept. */
+/* A slot that moves from place to place would leave page tables everywhere if empty ones were kept. */
 TEST_F_TIMEOUT(lives, a_slot_that_wanders_leaves_no_page_tables_behind, 120)
 {
 	uint8_t *block = host_alloc(PAGE_BYTES);
@@ -270,7 +270,7 @@ TEST_F_TIMEOUT(lives, a_slot_that_wanders_leaves_no_page_tables_behind, 120)
 		ASSERT_EQ(0, vm_set_slot(&pieces.vm, 1, 0, place, PAGE_BYTES, block));
 		vcpu_set_regs(&pieces.vcpu, &regs);
 		ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&pieces.vcpu));
-		/* By deletion, or else by moving on. */
+		/* The slot leaves by deletion, or else by a move. */
 		if (i % 2)
 			ASSERT_EQ(0, vm_set_slot(&pieces.vm, 1, 0, place, 0, NULL));
 		if (i == 2)
@@ -301,7 +301,7 @@ TEST_F_TIMEOUT(lives, killed_processes_leave_nothing_pinned, 60)
 		kill(child, SIGKILL);
 		ASSERT_EQ(child, waitpid(child, &status, 0));
 	}
-	/* Files are closed behind the end of the process. */
+	/* Files are closed after the end of the process. */
 	for (int wait = 0; wait < 200 && pages_pinned() != self->pages_pinned; wait++)
 		usleep(10000);
 	EXPECT_EQ(self->pages_pinned, pages_pinned());
@@ -326,7 +326,7 @@ TEST(module_stays_while_a_machine_lives_and_goes_afterwards)
 	munmap(pieces.vcpu.run, pieces.vcpu.run_size);
 	EXPECT_EQ(0, syscall(SYS_delete_module, "vregcache", O_NONBLOCK))
 		TH_LOG("%s", strerror(errno));
-	/* Loads it again, for whoever comes next. */
+	/* Loads it again for the next test. */
 	device = device_open();
 	close(device);
 }

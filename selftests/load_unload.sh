@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Loading and unloading of the module: what it leaves, and what it refuses.
-# Leaves the module loaded, or not, as it was found.
+# Loading and unloading of the module: leftovers and refusals. Leaves the module
+# loaded or not, as before.
 
 . ./tap.sh
 DEVICE=/dev/vregcache
@@ -21,7 +21,7 @@ explain() {
 	sed 's/^/# /' /tmp/load_unload.error
 }
 
-# The node may be made, and taken away, by a daemon that needs a moment.
+# A daemon that needs a moment may create and remove the node.
 wait_for() {
 	tries=0
 	until "$@"; do
@@ -81,7 +81,7 @@ loads_again_ten_times() {
 	wait_for device_is_gone
 }
 
-# perf's guest callbacks that stay behind make the kernel warn at the second time.
+# If perf's guest callbacks stay registered, the kernel warns the second time.
 perf_guest_ends_with_the_module() {
 	for round in 1 2; do
 		(VRC_INSMOD_ARGS="$VRC_INSMOD_ARGS perf_guest=1" && load) || { explain; return 1; }
@@ -102,7 +102,7 @@ refused_while_vmx_is_in_use() {
 	rmmod vmx_client && [ "$refused" -eq 0 ]
 }
 
-# Without vmx_on_svm a machine with SVM has no VMX.  Where VMX is the CPU's own it cannot be taken away.
+# Without vmx_on_svm a machine with SVM has no VMX.  A CPU's own VMX cannot be removed.
 refused_without_vmx() {
 	rmmod vmx_on_svm || return 1
 	! load && grep -q 'No such device' /tmp/load_unload.error && told 'has no VMX'
@@ -122,7 +122,7 @@ refused_by_cpu() {
 	refused=$?
 	[ "$refused" -eq 0 ] || explain
 	! loaded vregcache || unload
-	# A CPU that was left in VMX operation would not let it go.
+	# vmx_on_svm cannot be unloaded if a CPU was left in VMX operation.
 	rmmod vmx_on_svm && insmod "$VRC_MODULES/vmx_on_svm.ko" && [ "$refused" -eq 0 ]
 }
 
@@ -142,19 +142,19 @@ refused_without_ept() {
 	refused_by_cpu absent_secondary=0x2 'not supported' 'lacks the "enable EPT" VM-execution (secondary) control'
 }
 
-# On the last CPU, so that the others must be taken back.
+# It fails on the last CPU, so VMX must be turned off on the others.
 refused_where_vmxon_fails() {
 	last=$(($(nproc) - 1))
 	refused_by_cpu "vmxon_fails_on=$last" 'Input/output error' "VMXON failed on CPU $last"
 }
 
-# Where a vulnerability is open, the module says which, and wants to be told that guests are trusted.
+# If the CPU has an open vulnerability, the module names it, and refuses to load unless guests are declared trusted.
 refused_while_a_vulnerability_is_open() {
 	VRC_INSMOD_ARGS=
 	! load && grep -q 'denied' /tmp/load_unload.error && told 'is affected by'
 }
 
-# The log has one new line of the module's with these words.
+# The module has logged a new line with these words.
 told() {
 	dmesg | tail -n "+$((log_lines + 1))" | grep 'vregcache: ' | grep -q "$1"
 }
@@ -178,7 +178,7 @@ echo "1..16"
 was_loaded=no
 if loaded vregcache; then
 	was_loaded=yes
-	# An earlier test may have left it, and it holds the other.
+	# An earlier test may have left vregcache_test loaded, which holds vregcache.
 	rmmod vregcache_test 2>/dev/null
 	unload || { explain; echo "Bail out! the module is in use"; exit 1; }
 	wait_for device_is_gone

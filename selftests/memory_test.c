@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Memory slots: what is refused, what deleting and replacing does, who sees what, and what is charged. */
+/* Memory slots: refused requests, deletion and replacement, visibility of memory, and the charge. */
 #include "lib/harness.h"
 
 #include <fcntl.h>
@@ -19,7 +19,7 @@ FIXTURE(memory) {
 	uint8_t *block;
 };
 
-/* The word at RSI to RBX, again and again, with a HLT in between. */
+/* Loads the word at RSI into RBX, again and again, with a HLT in between. */
 GUEST_ASM(peek, 64,
 	"1:	mov (%rsi), %rbx\n"
 	"	hlt\n"
@@ -60,7 +60,7 @@ TEST_F(memory, overlapping_slots_are_refused)
 	EXPECT_EQ(-EEXIST, vm_set_slot(&self->vm, 1, 0, GUEST_MEM_SIZE - PAGE_BYTES, SLOT_BYTES, self->block));
 	ASSERT_EQ(0, vm_set_slot(&self->vm, 1, 0, SLOT_GPA, SLOT_BYTES, self->block));
 	EXPECT_EQ(-EEXIST, vm_set_slot(&self->vm, 2, 0, SLOT_GPA + SLOT_BYTES - PAGE_BYTES, PAGE_BYTES, self->block));
-	/* Right behind is not over. */
+	/* An adjacent slot does not overlap. */
 	EXPECT_EQ(0, vm_set_slot(&self->vm, 2, 0, SLOT_GPA + SLOT_BYTES, PAGE_BYTES, self->block));
 }
 
@@ -73,7 +73,7 @@ TEST_F(memory, misaligned_slots_are_refused)
 
 TEST_F(memory, impossible_slots_are_refused)
 {
-	/* Flags, the slot's number, an end behind the end of all addresses. */
+	/* Flags, the slot's number, an end beyond the last address. */
 	EXPECT_EQ(-EINVAL, vm_set_slot(&self->vm, 1, 0x80000000, SLOT_GPA, SLOT_BYTES, self->block));
 	EXPECT_EQ(-EINVAL, vm_set_slot(&self->vm, 0xffff, 0, SLOT_GPA, SLOT_BYTES, self->block));
 	EXPECT_EQ(-EINVAL, vm_set_slot(&self->vm, 1, 0, ~0UL << 12, SLOT_BYTES, self->block));
@@ -95,7 +95,7 @@ TEST_F(memory, slot_without_memory_behind_it_never_works)
 		TH_LOG("%ld", error);
 	if (error)
 		return;
-	/* Where pages are looked for on demand, the guest's touch is what fails. */
+	/* If pages are looked up on demand, the guest's access fails. */
 	error = ioctl_errno(self->vcpu.fd, KVM_RUN, 0);
 	EXPECT_TRUE(error == -EFAULT || (error == 0 && self->vcpu.run->exit_reason != KVM_EXIT_HLT))
 		TH_LOG("%ld, exit reason %u", error, self->vcpu.run->exit_reason);
@@ -171,7 +171,7 @@ TEST_F(memory, two_vcpus_share_their_machines_memory)
 	vcpu_destroy(&second);
 }
 
-/* RBX to the word at RSI. */
+/* Stores RBX to the word at RSI. */
 GUEST_ASM(poke, 64,
 	"	mov %rbx, (%rsi)\n"
 	"	hlt\n");
@@ -183,7 +183,7 @@ GUEST_ASM(poke, 64,
 #define EPT_FETCH	0x4
 #define EPT_ACCESS	0x7
 
-/* The run ends, and userspace learns what the guest wanted where. */
+/* The run ends, and userspace gets the type and the address of the guest's access. */
 static void expect_no_memory(struct __test_metadata *_metadata, struct vcpu *vcpu, uint64_t access, uint64_t address)
 {
 	struct kvm_regs before, after;
@@ -197,7 +197,7 @@ static void expect_no_memory(struct __test_metadata *_metadata, struct vcpu *vcp
 	EXPECT_EQ((uint64_t)EPT_VIOLATION, vcpu->run->internal.data[1]);
 	EXPECT_EQ(access, vcpu->run->internal.data[2] & EPT_ACCESS);
 	EXPECT_EQ(address, vcpu->run->internal.data[3]);
-	/* The instruction has not been carried out; the exit may set RF, as a fault would. */
+	/* The instruction has not been executed; the exit may set RF, as a fault would. */
 	vcpu_get_regs(vcpu, &after);
 	before.rflags |= 1 << 16;
 	after.rflags |= 1 << 16;
@@ -222,7 +222,7 @@ TEST_F(memory, access_outside_all_memory_is_told)
 	vcpu_set_regs(&self->vcpu, &regs);
 	expect_no_memory(_metadata, &self->vcpu, EPT_FETCH, SLOT_GPA + PAGE_BYTES);
 
-	/* With memory there, the guest goes on. */
+	/* With memory at the address, the guest continues. */
 	regs.rip = GUEST_CODE;
 	regs.rsi = SLOT_GPA;
 	vcpu_set_regs(&self->vcpu, &regs);
@@ -249,7 +249,7 @@ static long charged_kib(void)
 	return sum;
 }
 
-/* Touches all pages of the slot, so that they are pinned at the latest now. */
+/* Touches all pages of the slot, so that they are pinned now at the latest. */
 static void touch_all(struct vcpu *vcpu)
 {
 	struct kvm_regs regs;
@@ -278,7 +278,7 @@ TEST_F(memory, charge_is_exact_at_every_step)
 	EXPECT_EQ((long)GUEST_MEM_SIZE / 1024, before);
 	ASSERT_EQ(0, vm_set_slot(&self->vm, 1, 0, SLOT_GPA, SLOT_BYTES, self->block));
 	EXPECT_EQ(before + SLOT_KIB, charged_kib());
-	/* What fails charges nothing, however far it got. */
+	/* A failed request charges nothing, however far it got. */
 	EXPECT_EQ(-EEXIST, vm_set_slot(&self->vm, 2, 0, SLOT_GPA, SLOT_BYTES, self->block));
 	EXPECT_EQ(-EINVAL, vm_set_slot(&self->vm, 1, 0, SLOT_GPA, SLOT_BYTES / 2, self->block));
 	EXPECT_EQ(-EINVAL, vm_set_slot(&self->vm, 1, KVM_MEM_READONLY, SLOT_GPA, SLOT_BYTES, self->block));
@@ -286,10 +286,10 @@ TEST_F(memory, charge_is_exact_at_every_step)
 	EXPECT_EQ(-EINVAL, vm_set_slot(&self->vm, 2, 0, 1UL << 48, SLOT_BYTES, self->block));
 	EXPECT_EQ(-EFAULT, vm_set_slot(&self->vm, 2, 0, 2 * SLOT_GPA, SLOT_BYTES, half));
 	EXPECT_EQ(-EINVAL, vm_set_slot(&self->vm, 2, KVM_MEM_READONLY, 2 * SLOT_GPA, SLOT_BYTES, self->block));
-	/* More than there is; from an address with so much above it, wherever the block is. */
+	/* More memory than there is, from an address with so much above it, wherever the block is. */
 	EXPECT_EQ(-ENOMEM, vm_set_slot(&self->vm, 2, 0, 2 * SLOT_GPA, 1UL << 38, (void *)SLOT_BYTES));
 	EXPECT_EQ(before + SLOT_KIB, charged_kib());
-	/* A move pins nothing anew; the same memory once more counts once more. */
+	/* A move pins nothing again; the same memory in a second slot is charged twice. */
 	ASSERT_EQ(0, vm_set_slot(&self->vm, 1, 0, 4 * SLOT_GPA, SLOT_BYTES, self->block));
 	EXPECT_EQ(before + SLOT_KIB, charged_kib());
 	ASSERT_EQ(0, vm_set_slot(&self->vm, 2, 0, SLOT_GPA, SLOT_BYTES, self->block));
@@ -298,7 +298,7 @@ TEST_F(memory, charge_is_exact_at_every_step)
 	EXPECT_EQ(before + SLOT_KIB, charged_kib());
 	EXPECT_EQ(-EINVAL, vm_set_slot(&self->vm, 1, 0, 0, 0, NULL));
 	EXPECT_EQ(before + SLOT_KIB, charged_kib());
-	/* Slot 2 goes with the machine. */
+	/* Slot 2 is deleted with the virtual machine. */
 	vcpu_destroy(&self->vcpu);
 	vm_destroy(&self->vm);
 	EXPECT_EQ(0, charged_kib());
@@ -317,7 +317,7 @@ TEST_F(memory, memory_that_may_not_be_accessed_is_refused)
 	EXPECT_EQ(-EFAULT, vm_set_slot(&self->vm, 1, 0, SLOT_GPA, SLOT_BYTES, self->block));
 }
 
-/* What the child finds wrong; 0 when all is well. */
+/* Returns the number of the child's check that failed, or 0. */
 static int use_up_the_limit(void)
 {
 	struct rlimit limit = { .rlim_cur = 3 * SLOT_BYTES, .rlim_max = 3 * SLOT_BYTES };
@@ -327,7 +327,7 @@ static int use_up_the_limit(void)
 
 	if (setrlimit(RLIMIT_MEMLOCK, &limit) || setresgid(65534, 65534, 65534) || setresuid(65534, 65534, 65534))
 		return 1;
-	/* The device opens no more, but what was opened before works. */
+	/* The device can no longer be opened, but the open file works. */
 	if (open(device_path(), O_RDWR) >= 0 || errno != EACCES)
 		return 2;
 	vm.fd = ioctl(device, KVM_CREATE_VM, 0UL);
@@ -347,7 +347,7 @@ static int use_up_the_limit(void)
 	}
 	if (vm_set_slot(&vm, 3, 0, 3 * SLOT_GPA, PAGE_BYTES, block) != -ENOMEM)
 		return 9;
-	/* The limit is the process's: a second machine has no other. */
+	/* The limit is per process: a second virtual machine shares it. */
 	vm.fd = ioctl(device, KVM_CREATE_VM, 0UL);
 	if (vm.fd < 0 || vm_set_slot(&vm, 0, 0, 0, PAGE_BYTES, block) != -ENOMEM)
 		return 10;
@@ -369,7 +369,7 @@ TEST_F(memory, limit_holds_for_who_has_no_privilege)
 	EXPECT_EQ(0, WEXITSTATUS(status));
 }
 
-/* A child has the files and the memory's contents, but the machine and its memory stay the parent's. */
+/* A child inherits the files and the memory's contents, but the virtual machine and its memory stay the parent's. */
 TEST_F(memory, fork_shares_neither_machine_nor_charge)
 {
 	long before = charged_kib();
@@ -389,7 +389,7 @@ TEST_F(memory, fork_shares_neither_machine_nor_charge)
 			_exit(2);
 		_exit(0);
 	}
-	/* While both have the pages: the parent's writes must not part it from the guest's. */
+	/* While both have the pages, the parent's writes must not separate its pages from the guest's. */
 	*(uint64_t *)self->block = 0x3333;
 	EXPECT_EQ(0x3333U, peek(&self->vcpu));
 	ASSERT_EQ(child, waitpid(child, &status, 0));

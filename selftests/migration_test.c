@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * More vCPUs than CPUs, in several virtual machines, preempted anywhere and moved at every opportunity: at each exit every
- * register is what this vCPU's guest put there, and nobody else's.
+ * More vCPUs than CPUs, in several virtual machines, preempted anywhere and moved at every opportunity: at each exit
+ * every register has the value that this vCPU's guest loaded, and no other's.
  */
 #define _GNU_SOURCE
 #include "lib/harness.h"
@@ -27,7 +27,7 @@
 #define VCPUS_EACH	2
 #define VCPUS		(MACHINES * VCPUS_EACH)
 
-/* How long it goes, and how often each vCPU must have been through at the end of that; more time is given if need be. */
+/* How long the test runs, and the least number of turns of each vCPU by then; more time is given if needed. */
 #define SECONDS		rounds(12)
 #define SECONDS_MOST	90.0
 #define LEAST_TURNS	rounds(20)
@@ -35,7 +35,7 @@
 /* Each vCPU's own memory: its window, and page tables. */
 #define PRIVATE(id)	(0x100000UL + 0x20000 * (id))
 #define TABLES(id)	(PRIVATE(id) + JUGGLE_WINDOW_BYTES)
-/* And a slot, at the end of which it starts over with fresh memory. */
+/* Also a slot, at the end of which it starts over with fresh memory. */
 #define FRESH_GPA(id)	(0x1000000UL + 0x100000 * (id))
 #define FRESH_PAGES	16
 #define NO_GPA		0x8000000UL
@@ -72,7 +72,7 @@ struct juggler {
 	int has_rdtscp;
 	uint64_t base_cr0, base_cr4;
 	uint32_t cpuid0[4];
-	/* What was asked for. */
+	/* The requested exit. */
 	unsigned int exit;
 	/* Results. */
 	atomic_uint turns;
@@ -83,7 +83,7 @@ struct juggler {
 
 static atomic_int stop;
 
-/* SplitMix64, each vCPU its own. */
+/* SplitMix64, with a state for each vCPU. */
 static uint64_t next(struct juggler *juggler)
 {
 	uint64_t z = juggler->random += 0x9e3779b97f4a7c15;
@@ -108,7 +108,7 @@ static uint64_t *words(struct juggler *juggler, uint64_t address)
 	return at(juggler, address);
 }
 
-/* The identity of the first 2 MiB; behind it the window. */
+/* Identity-maps the first 2 MiB; the window follows. */
 static void write_tables(struct juggler *juggler)
 {
 	uint64_t tables = TABLES(juggler->id);
@@ -238,7 +238,7 @@ static void fill_window(struct juggler *juggler)
 	fill_fpu(juggler);
 }
 
-/* A page that the guest has not touched yet; when all have been, the slot is made anew under everybody's feet. */
+/* Maps an untouched page; when all have been touched, the slot is recreated while all vCPUs run. */
 static void give_fresh_page(struct juggler *juggler)
 {
 	uint64_t entry = TABLES(juggler->id) + 4 * PAGE_BYTES + 8 * ((JUGGLE_FRESH_PAGE - JUGGLE_WINDOW) / PAGE_BYTES);
@@ -253,7 +253,7 @@ static void give_fresh_page(struct juggler *juggler)
 	vm_write64(juggler->vm, entry, (FRESH_GPA(juggler->id) + juggler->fresh_page * PAGE_BYTES) | PAGE_PRESENT);
 }
 
-/* The first that is wrong is kept. */
+/* Keeps the first error. */
 static int compare(struct juggler *juggler, const char *what, int index, uint64_t expected, uint64_t found)
 {
 	if (expected == found)
@@ -334,7 +334,7 @@ static int regs_are_right(struct juggler *juggler)
 	vcpu_get_regs(&juggler->vcpu, &regs);
 	for (int i = 0; i < JUGGLE_GPRS; i++)
 		COMPARE("KVM_GET_REGS", i, load[i], ((uint64_t *)&regs)[i]);
-	/* The exit may have set RF, which is the CPU's to keep or clear (SDM Vol. 3C, 28.3.3). */
+	/* The exit may have set RF, which the CPU may keep or clear (SDM Vol. 3C, 28.3.3). */
 	COMPARE("RFLAGS", 0, load[JUGGLE_GPRS], regs.rflags & ~0x10000UL);
 	COMPARE("RIP", 0, GUEST_CODE + juggle_exits[juggler->exit].rip, regs.rip);
 	return 1;
@@ -400,7 +400,7 @@ static int other_state_is_right(struct juggler *juggler)
 	return 1;
 }
 
-/* 0: it was not what was asked for. */
+/* Returns 0 if the exit is not the requested one. */
 static int exit_is_right(struct juggler *juggler)
 {
 	struct kvm_run *run = juggler->vcpu.run;
@@ -446,7 +446,7 @@ static int finish_exit(struct juggler *juggler)
 	return 1;
 }
 
-/* A signal may come anywhere in the guest: what userspace reads there and writes back changes nothing. */
+/* A signal may come anywhere in the guest: reading the registers there and writing them back changes nothing. */
 static void save_and_restore(struct juggler *juggler)
 {
 	struct kvm_sregs sregs;
@@ -467,7 +467,7 @@ static int one_turn(struct juggler *juggler)
 
 	fill_window(juggler);
 	give_fresh_page(juggler);
-	/* The task priority is among what the guest loads, and userspace learns when it is lowered. */
+	/* The guest also loads the task priority, and userspace gets an exit when it is lowered. */
 	while ((error = ioctl_errno(juggler->vcpu.fd, KVM_RUN, 0)) == -EINTR ||
 	       (!error && juggler->vcpu.run->exit_reason == KVM_EXIT_SET_TPR))
 		save_and_restore(juggler);
@@ -556,7 +556,7 @@ static void spin_for(double seconds)
 		;
 }
 
-/* Preempts whoever runs, at any instruction: once by real-time priority, once by a better nice value. */
+/* Preempts the running task at any instruction: one thread by real-time priority, the other by a better nice value. */
 static void *make_noise(void *argument)
 {
 	const struct sched_param priority = { .sched_priority = 10 };
@@ -567,7 +567,7 @@ static void *make_noise(void *argument)
 	else
 		setpriority(PRIO_PROCESS, syscall(SYS_gettid), -15);
 	while (!stop) {
-		/* No multiple of the timer's tick. */
+		/* Not a multiple of the timer's tick. */
 		usleep(argument ? 1300 + turn % 7 * 130 : 170 + turn % 5 * 210);
 		spin_for(argument ? 0.0003 : 0.00005);
 		turn++;

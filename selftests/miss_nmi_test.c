@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * An NMI between a miss's VMREAD and its mark, and at each instruction behind it: what memory has of the register is
- * never an old value that is marked as available.
+ * An NMI between a miss's VMREAD and its mark, and at each later instruction: the register in memory is never an old
+ * value that is marked as available.
  */
 #define _GNU_SOURCE
 #include "lib/harness.h"
@@ -18,7 +18,7 @@
 #include "lib/vm.h"
 #include "vregcache_test/vregcache_test.h"
 
-/* With two CPUs the last one takes some 130 of the seconds that Bochs makes pass. */
+/* With two CPUs the last test takes some 130 seconds, as Bochs counts time. */
 #define TIMEOUT		400
 
 /* Pages that the guest has not touched. */
@@ -79,7 +79,7 @@ static void check_nmis(struct __test_metadata *_metadata, const struct vrc_test_
 	EXPECT_LT(5, request->instructions);
 	EXPECT_LE(1, request->stops);
 	EXPECT_EQ(request->stops, request->nmis);
-	/* They came on both sides of the store, and of the mark. */
+	/* They came before and after the value was cached, and before and after the mark. */
 	EXPECT_LE(1, request->stale_unavailable);
 	EXPECT_LE(1, request->fresh_unavailable);
 	EXPECT_LE(1, request->fresh_available);
@@ -96,7 +96,7 @@ static void read_slowly(struct __test_metadata *_metadata, struct vm *vm, struct
 	struct kvm_sregs sregs;
 
 	start_at(vm, vcpu, guest_halts, guest_halts_end);
-	/* Memory has it, and forgets it. */
+	/* The register is cached, then invalidated. */
 	vcpu_get_sregs(vcpu, &sregs);
 	ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(vcpu));
 	request.stale = vmcs_read(vcpu, field);
@@ -126,7 +126,7 @@ TEST_F_TIMEOUT(miss, of_cr3_is_not_marked_before_its_value_is_there, TIMEOUT)
 }
 
 /*
- * Where several are read together: in line, or in a function of the cache, where the kernel has lockdep and the module
+ * Several registers are read together: inline, or in a function of the cache if the kernel has lockdep and the module
  * checks each read.
  */
 TEST_F_TIMEOUT(miss, of_several_is_not_marked_before_its_value_is_there, TIMEOUT)
@@ -137,7 +137,7 @@ TEST_F_TIMEOUT(miss, of_several_is_not_marked_before_its_value_is_there, TIMEOUT
 	};
 	unsigned int i;
 
-	/* The others read other registers. */
+	/* The other functions read other registers. */
 	start_at(&self->vm, &self->vcpu, guest_touches, guest_touches_end);
 	ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
 	self->request.number = CACHE_GUEST_PHYSICAL_ADDRESS;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Model-specific registers: as userspace sees them, as the guest sees them, and what they do. */
+/* Model-specific registers: as userspace sees them, as the guest sees them, and their effects. */
 #include "lib/harness.h"
 #include "lib/cpuid.h"
 #include "lib/cpus.h"
@@ -24,7 +24,7 @@
 #define MSR_GS_BASE		0xc0000101
 #define MSR_KERNEL_GS_BASE	0xc0000102
 #define MSR_TSC_AUX		0xc0000103
-/* Nobody has this one. */
+/* No CPU has this one. */
 #define MSR_NONE		0xdeadbeef
 
 FIXTURE(msrs) {
@@ -49,7 +49,7 @@ FIXTURE_TEARDOWN(msrs)
 	vm_destroy(&self->vm);
 }
 
-/* MSRs that hold any of these values; those that the CPU may lack are apart. */
+/* MSRs that hold any of these values; those that the CPU may lack are listed separately. */
 static const struct kvm_msr_entry holders[] = {
 	{ .index = MSR_STAR, .data = 0x0030000800112233 },
 	{ .index = MSR_LSTAR, .data = 0xffff800012345678 },
@@ -101,7 +101,7 @@ TEST_F(msrs, each_holds_what_userspace_sets)
 		ASSERT_TRUE(vcpu_set_msr(&self->vcpu, holders[i].index, holders[i].data))
 			TH_LOG("MSR %#x", holders[i].index);
 	}
-	/* All are set before the first is read: two that share storage are seen. */
+	/* All are set before the first is read, so that two that share storage are detected. */
 	for (size_t i = 0; i < HOLDERS; i++) {
 		ASSERT_TRUE(vcpu_get_msr(&self->vcpu, holders[i].index, &value));
 		EXPECT_EQ(holders[i].data, value)
@@ -109,7 +109,7 @@ TEST_F(msrs, each_holds_what_userspace_sets)
 	}
 }
 
-/* MSRs from the list at RSI, ECX of them, read to RDI: EDX:EAX as they come. */
+/* Reads ECX MSRs, from the list at RSI, to RDI, each as EDX:EAX. */
 GUEST_ASM(read_all, 64,
 	"	mov %ecx, %ebx\n"
 	"1:	mov (%rsi), %ecx\n"
@@ -122,7 +122,7 @@ GUEST_ASM(read_all, 64,
 	"	jnz 1b\n"
 	"	hlt\n");
 
-/* The same list, written with the values at RDI. */
+/* Writes the same list with the values at RDI. */
 GUEST_ASM(write_all, 64,
 	"	mov %ecx, %ebx\n"
 	"1:	mov (%rsi), %ecx\n"
@@ -236,7 +236,7 @@ TEST_F(msrs, tsc_runs_and_starts_where_it_is_set)
 	ASSERT_TRUE(vcpu_set_msr(&self->vcpu, MSR_TSC, 1UL << 40));
 	ASSERT_TRUE(vcpu_get_msr(&self->vcpu, MSR_TSC, &first));
 	EXPECT_GE(first, 1UL << 40);
-	/* Far less than a day later. */
+	/* The read comes far less than a day later. */
 	EXPECT_LT(first, 1UL << 48);
 	ASSERT_TRUE(vcpu_get_msr(&self->vcpu, MSR_TSC, &second));
 	/* KVM sets a vCPU's TSC back when it finds the host's own to be unstable. */
@@ -295,7 +295,7 @@ TEST_F(msrs, impossible_values_are_refused_and_change_nothing)
 		{ .index = MSR_FS_BASE, .data = 0x1000000000000000 },
 		{ .index = MSR_GS_BASE, .data = 0x1000000000000000 },
 		{ .index = MSR_KERNEL_GS_BASE, .data = 0x1000000000000000 },
-		/* Memory type 2 is none. */
+		/* There is no memory type 2. */
 		{ .index = MSR_PAT, .data = 0x0007040600070402 },
 		{ .index = MSR_EFER, .data = 0xffffffffffffffff },
 	};
@@ -347,8 +347,8 @@ TEST_F(msrs, lists_stop_at_the_first_bad_one_and_say_where)
 }
 
 /*
- * SYSRET to user code, SYSCALL back, and again with an OUT from user code.
- * What the handler found is at GUEST_DATA.
+ * SYSRET to user code, SYSCALL back, and again with an OUT from user code. The
+ * values that the handler found are at GUEST_DATA.
  */
 GUEST_ASM(syscall, 64,
 	"syscall_start:\n"
@@ -453,7 +453,7 @@ TEST_F(msrs, swapgs_uses_kernel_gs_base)
 	EXPECT_EQ(0x1111111111111111ULL, regs.rsi);
 }
 
-/* TSC_AUX to RBX, and after an exit to RSI. */
+/* Reads TSC_AUX to RBX, and after an exit to RSI. */
 GUEST_ASM(rdtscp, 64,
 	"	rdtscp\n"
 	"	mov %ecx, %ebx\n"

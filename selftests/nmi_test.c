@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Thousands of interrupts and NMIs against a running guest, one after the other: at each that hits guest mode every
+ * Thousands of interrupts and NMIs against a running guest, one after the other: whenever one hits guest mode, every
  * register is the same in the cache and in the VMCS, and the guest never notices.
  */
 #define _GNU_SOURCE
@@ -24,14 +24,14 @@
 /* How many of each kind. */
 #define COUNT_VARIABLE	"VRC_INTERRUPTIONS"
 #define COUNT		rounds(10000)
-/* The harness ends a test that takes longer; it takes some 30 seconds. */
+/* The harness ends a test that takes longer; a run takes some 30 seconds. */
 #define TIMEOUT		240
 
 #define REGISTERS	64
 
 /*
- * All registers but RAX and RSP have a value of their own all the time, and RFLAGS while it is not compared: CF, PF, AF, ZF,
- * SF, DF, IF and OF. Userspace sees RAX, with the number of the register that changed, at PORT_FAIL.
+ * All registers but RAX and RSP always hold a value of their own, and so does RFLAGS while it is not compared: CF, PF,
+ * AF, ZF, SF, DF, IF and OF. Userspace gets RAX, with the number of the register that changed, at PORT_FAIL.
  */
 #define PATTERN(number)	(0x0101010101010101 * (number) ^ 0x8877665544332211)
 #define FLAGS		(RFLAGS_FIXED | 0xed5)
@@ -44,7 +44,7 @@ GUEST_ASM(watchful, 64,
 	"1:	push $" GUEST_STRING(FLAGS) "\n"
 	"	popfq\n"
 	"	mov $50, %eax\n"
-	/* LEA and MOV leave the flags alone, and JRCXZ looks at none. */
+	/* LEA and MOV do not change the flags, and JRCXZ does not read them. */
 	"2:	lea -1(%rax), %eax\n"
 	"	xchg %rax, %rcx\n"
 	"	jrcxz 3f\n"
@@ -66,7 +66,7 @@ GUEST_ASM(watchful, 64,
 	"	jmp 1b\n"
 	"9:	out %eax, $" GUEST_STRING(PORT_FAIL) "\n"
 	"	hlt\n");
-/* RCX is exchanged with RAX for some instructions, so from outside its value may be another. */
+/* RCX is exchanged with RAX for some instructions, so another value may be observed. */
 #define GPR_MASK	(0xffff & ~(1 << 0 | 1 << 1 | 1 << 4))
 
 static unsigned int count(void)
@@ -80,8 +80,8 @@ FIXTURE(interruptions) {
 	struct vm vm;
 	struct vcpu vcpu;
 	pthread_t thread;
-	int stop; /* the vCPU's thread ought to end */
-	int ended; /* and has, for this exit or -errno */
+	int stop; /* the vCPU's thread is to end */
+	int ended; /* and has ended, with this exit or -errno */
 	struct vrc_test_interruptions request;
 	int device;
 };
@@ -150,20 +150,20 @@ FIXTURE_TEARDOWN(interruptions)
 	test_module_unload();
 }
 
-/* Interrupts come from this CPU to CPU 0, where the guest runs. */
+/* Sends interrupts from this CPU to CPU 0, where the guest runs. */
 static long interrupt_guest(struct _test_data_interruptions *self, int nmi, int from)
 {
 	long error;
 
 	self->request.nmi = nmi;
-	/* On a machine with two CPUs those from the other one are what matters. */
+	/* With two CPUs, those from the other one are the important ones. */
 	if (!from && another_cpu(0) >= 0 && self->request.count > COUNT / 10)
 		self->request.count = COUNT / 10;
 	if (pthread_create(&self->thread, NULL, run_guest, self))
 		die("thread");
 	if (pin_to_cpu(from))
 		die("CPU %d", from);
-	/* The guest is there when it has been round once. */
+	/* The guest runs once it has completed a round. */
 	while (!*(volatile uint64_t *)vm_at(&self->vm, GUEST_DATA) && self->ended == KVM_EXIT_INTR)
 		usleep(1000);
 	error = test_interrupt_guest(&self->request);
@@ -174,7 +174,7 @@ static long interrupt_guest(struct _test_data_interruptions *self, int nmi, int 
 	return error;
 }
 
-/* What is true of each kind, from wherever it came. */
+/* Checks for each kind, from any CPU. */
 static void check_interruptions(struct __test_metadata *_metadata, struct _test_data_interruptions *self, int nmi, int from)
 {
 	const struct vrc_test_interruptions *request = &self->request;
@@ -199,7 +199,7 @@ static void check_interruptions(struct __test_metadata *_metadata, struct _test_
 	EXPECT_EQ(0, request->wrong_rips);
 	EXPECT_EQ(0, request->wrong_gprs);
 	EXPECT_EQ(0, request->false_asides);
-	/* Three of each 64. */
+	/* Three in every 64. */
 	if (!nmi) {
 		EXPECT_LE(request->in_guest / 64 * 2, request->asides);
 	}

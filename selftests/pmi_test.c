@@ -26,7 +26,7 @@
 #define RING_PAGES	64
 #define PERIOD_NS	500000
 #define PERIOD_CYCLES	100000
-/* What a test samples, at most. */
+/* The most samples that a test takes. */
 #define SAMPLE_LIMIT	(RING_PAGES * PAGE_BYTES / 16)
 #define SAMPLE_US	400000
 
@@ -172,7 +172,7 @@ static void read_ring(struct _test_data_pmi *self, struct perf_event_mmap_page *
 	}
 }
 
-/* Samples the running guest; -errno: there is no such event. */
+/* Samples the running guest. Returns -errno if there is no such event. */
 static int sample(struct _test_data_pmi *self, uint32_t type, uint64_t config, uint64_t period)
 {
 	struct perf_event_mmap_page *page;
@@ -228,7 +228,7 @@ static int in_loop(uint64_t ip)
 	return ip >= GUEST_CODE && ip < GUEST_CODE + (uint64_t)(guest_spin_end - guest_spin);
 }
 
-/* Samples whose address is not of the mode that they claim. Nothing of this process is where the guest's loop is. */
+/* Samples whose address does not fit their mode. Nothing of this process is at the address of the guest's loop. */
 static size_t count_false(const struct _test_data_pmi *self)
 {
 	size_t found = 0;
@@ -265,7 +265,7 @@ static size_t count_host_ip(const struct _test_data_pmi *self, uint64_t ip)
 	return found;
 }
 
-/* Where the host takes interrupts that have ended the guest's run: most samples without perf_guest are there. */
+/* Where the host takes interrupts that ended the guest's run: most samples without perf_guest are there. */
 static uint64_t busiest_host_ip(const struct _test_data_pmi *self)
 {
 	uint64_t busiest = 0;
@@ -313,7 +313,7 @@ TEST_F(pmi, perf_sees_rip_and_kernel_mode_of_a_guest)
 	ASSERT_EQ(1, perf_guest_is_on());
 	ASSERT_EQ(0, sample_clock(self));
 	EXPECT_SAMPLES_OF_GUEST(PERF_RECORD_MISC_GUEST_KERNEL, PERF_RECORD_MISC_GUEST_USER);
-	/* No interrupt of the guest is taken for one of the host. */
+	/* No interrupt of the guest is mistaken for one of the host. */
 	EXPECT_EQ(0, count_host_ip(self, site));
 	ASSERT_EQ(0, set_perf_guest("0"));
 	ASSERT_EQ(0, sample_clock(self));
@@ -365,7 +365,7 @@ static void unload(const char *name)
 		die("unloading %s", name);
 }
 
-/* From 6.12 on KVM uses VMX from its loading on, which it may not here, unless told otherwise. */
+/* Since 6.12 KVM uses VMX as soon as it is loaded, which it must not do here, unless a parameter prevents it. */
 static const char *kvm_parameters(void)
 {
 	struct utsname kernel;
@@ -388,7 +388,7 @@ TEST_F(pmi, perf_guest_is_refused_while_kvm_is_there_and_given_back_when_it_come
 	ASSERT_EQ(0, load("kvm", kvm_parameters()));
 	kernel_log_open(&log);
 
-	/* KVM comes, and gets the slot: it would WARN otherwise. */
+	/* KVM is loaded and gets the slot: otherwise it would WARN. */
 	ASSERT_EQ(0, set_perf_guest("1"));
 	ASSERT_EQ(0, load("kvm-intel", ""));
 	EXPECT_EQ(1, kernel_log_count(&log, "perf_guest is off: kvm_intel is being loaded"));
@@ -396,7 +396,7 @@ TEST_F(pmi, perf_guest_is_refused_while_kvm_is_there_and_given_back_when_it_come
 	ASSERT_EQ(0, sample_clock(self));
 	EXPECT_EQ(0, count_mode(self, PERF_RECORD_MISC_GUEST_KERNEL));
 
-	/* It has the slot, and keeps it. */
+	/* KVM has the slot, and keeps it. */
 	EXPECT_EQ(-EBUSY, set_perf_guest("1"));
 	EXPECT_EQ(1, kernel_log_count(&log, "unload it (modprobe -r kvm_intel), then set perf_guest"));
 	EXPECT_EQ(0, perf_guest_is_on());

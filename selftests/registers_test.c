@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What userspace sets is what the guest has, and the other way round, whatever
- * the order of accesses and exits.
+ * The guest has the registers that userspace sets, and vice versa, whatever the
+ * order of accesses and exits.
  */
 #include "lib/harness.h"
 #include "lib/cpuid.h"
@@ -50,7 +50,7 @@ static void choose_next(struct vm *vm, unsigned int op)
 	vm_write64(vm, OPS_NEXT, op_start(op));
 }
 
-/* A different value in each register; RIP and RFLAGS are left alone. */
+/* A different value in each register; RIP and RFLAGS are unchanged. */
 static void fill_pattern(struct kvm_regs *regs, uint64_t salt)
 {
 	__u64 *word = (__u64 *)regs;
@@ -70,7 +70,7 @@ TEST_F(registers, set_regs_then_get_regs_gives_each_register_back)
 	vcpu_get_regs(&self->vcpu, &got);
 	EXPECT_EQ(0, memcmp(&set, &got, sizeof(set)));
 
-	/* One register at a time, so that two that share storage are seen. */
+	/* One register at a time, so that two that share storage are detected. */
 	__u64 *word = (__u64 *)&set;
 
 	for (unsigned int i = 0; i < REGS_WORDS; i++) {
@@ -111,7 +111,7 @@ TEST_F(registers, rflags_bit_1_is_always_set)
 	vcpu_get_regs(&self->vcpu, &regs);
 	EXPECT_EQ(RFLAGS_FIXED, regs.rflags);
 
-	/* The guest would not be entered with the bit clear. */
+	/* VM-entry would fail with the bit clear. */
 	choose_next(&self->vm, OP_HLT);
 	ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
 	EXPECT_EQ(RFLAGS_FIXED, vm_read64(&self->vm, OPS_STORE + REGS_RFLAGS));
@@ -205,7 +205,7 @@ TEST_F(registers, set_sregs_then_get_sregs_gives_each_segment_field_back)
 	vcpu_set_sregs(&self->vcpu, &set);
 	vcpu_get_sregs(&self->vcpu, &got);
 
-	/* One check a segment, so that a failure names it. */
+	/* One check per segment, so that a failure names it. */
 	EXPECT_EQ(0, memcmp(&set.es, &got.es, sizeof(set.es)));
 	EXPECT_EQ(0, memcmp(&set.cs, &got.cs, sizeof(set.cs)));
 	EXPECT_EQ(0, memcmp(&set.ss, &got.ss, sizeof(set.ss)));
@@ -270,7 +270,7 @@ TEST_F(registers, unusable_segments_come_back_unusable)
 	EXPECT_EQ(1, sregs.ldt.unusable);
 	EXPECT_EQ(0, sregs.ds.unusable);
 
-	/* And a guest with such segments runs. */
+	/* A guest with such segments runs. */
 	vcpu_set_rip(&self->vcpu, op_start(OP_HLT));
 	EXPECT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
 }
@@ -290,7 +290,7 @@ TEST_F(registers, tables_control_registers_and_efer_are_kept)
 	set.cr4 ^= CR4_TSD | CR4_DE | CR4_PGE;
 	set.cr8 = 9;
 	set.efer ^= EFER_SCE;
-	/* Without an APIC in the kernel, each run takes CR8 from here. */
+	/* Without an in-kernel APIC, each run takes CR8 from here. */
 	self->vcpu.run->cr8 = set.cr8;
 	vcpu_set_sregs(&self->vcpu, &set);
 	vcpu_get_sregs(&self->vcpu, &got);
@@ -350,14 +350,14 @@ TEST_F(registers, guest_sees_the_selectors_that_were_set)
 	EXPECT_EQ(sregs.tr.selector, seen[7]);
 }
 
-/* A second set of registers that knows what each operation does. */
+/* A second set of registers, to which the effect of each operation is applied. */
 struct model {
 	struct kvm_regs regs;
 	struct kvm_sregs sregs;
 	/* Leaf 0. */
 	struct kvm_cpuid_entry2 cpuid;
 	unsigned int op;
-	/* An IN that the vCPU has exited for and not finished. */
+	/* An IN that has exited and is not complete. */
 	int in_bytes;
 	uint32_t in_value;
 };
@@ -372,7 +372,7 @@ static void change_regs(struct model *model)
 		word[random_below(REGS_RIP / 8)] = random_register();
 	if (random_below(3) == 0)
 		model->regs.rflags = RFLAGS_FIXED | (random64() & FREE_FLAGS);
-	/* With RIP set, OPS_NEXT is not asked. */
+	/* If RIP is set, OPS_NEXT is not used. */
 	if (random_below(3) == 0)
 		model->regs.rip = op_start(random_below(OP_COUNT));
 }
@@ -432,7 +432,7 @@ static void model_finish_in(struct model *model)
 	model->in_bytes = 0;
 }
 
-/* What the guest's registers are at the exit of the next operation. */
+/* Advances the model to the exit of the next operation. */
 static void model_step(struct model *model, struct vm *vm)
 {
 	const struct kvm_regs *load = vm_at(vm, OPS_LOAD);
@@ -442,7 +442,7 @@ static void model_step(struct model *model, struct vm *vm)
 	for (op = 0; op < OP_COUNT && model->regs.rip != op_start(op); op++)
 		;
 	if (op == OP_COUNT) {
-		/* RIP is behind the exit of the last one: the jump is taken. */
+		/* RIP is after the exit of the last operation: the jump is taken. */
 		for (op = 0; next != op_start(op); op++)
 			;
 	}
@@ -465,7 +465,7 @@ static void model_step(struct model *model, struct vm *vm)
 	model->regs.rip = op_after(op);
 }
 
-/* 1 when the exit is the one that the operation makes. */
+/* 1 if the exit is the one that the operation causes. */
 static int exit_matches(const struct model *model, struct vcpu *vcpu)
 {
 	uint16_t dx = model->regs.rdx;
@@ -496,7 +496,7 @@ static int exit_matches(const struct model *model, struct vcpu *vcpu)
 	}
 }
 
-/* Gives the IN its data, of which the model takes note. */
+/* Gives the IN its data, which the model records. */
 static void answer_in(struct model *model, struct vcpu *vcpu)
 {
 	if (vcpu->run->exit_reason != KVM_EXIT_IO || vcpu->run->io.direction != KVM_EXIT_IO_IN)
@@ -506,7 +506,7 @@ static void answer_in(struct model *model, struct vcpu *vcpu)
 	memcpy(vcpu_io_data(vcpu), &model->in_value, model->in_bytes);
 }
 
-/* What the guest stored in memory on its way to the exit. */
+/* 1 if the guest stored the right values in memory before the exit. */
 static int stores_match(const struct model *model, const struct kvm_regs *before, struct vm *vm)
 {
 	const uint16_t *selectors = vm_at(vm, OPS_SELECTORS);
@@ -522,7 +522,7 @@ static int stores_match(const struct model *model, const struct kvm_regs *before
 	return 1;
 }
 
-/* The byte at which two structures part, for messages. */
+/* The offset of the first byte that differs, for messages. */
 static size_t first_difference(const void *one, const void *other, size_t size)
 {
 	const uint8_t *a = one, *b = other;
@@ -572,7 +572,7 @@ TEST_F_TIMEOUT(registers, random_accesses_agree_with_a_model, 120)
 		}
 		answer_in(&model, vcpu);
 
-		/* Often nothing is looked at, so that the guest goes on with what is cached. */
+		/* Often nothing is checked, so that the guest continues with cached registers. */
 		if (random_below(3) == 0)
 			continue;
 		vcpu_complete_io(vcpu);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Signals and immediate_exit bring a vCPU back to userspace, and it goes on where it was. */
+/* Signals and immediate_exit return a vCPU to userspace, and it continues where it was. */
 #include "lib/harness.h"
 
 #include <pthread.h>
@@ -20,7 +20,7 @@ FIXTURE(signals) {
 
 /*
  * Counts in RAX and, one instruction later, in RBX, until userspace sets the
- * flag. With IF set: not all machines interrupt a guest that has it clear.
+ * flag. IF is set because not all machines interrupt a guest with IF clear.
  */
 GUEST_ASM(spin, 64,
 	"	sti\n"
@@ -29,7 +29,7 @@ GUEST_ASM(spin, 64,
 	"	cmpb $0, 0x20000\n"
 	"	je 1b\n"
 	"	hlt\n");
-/* The loop by hand, for RIP: STI, then INC and INC with three bytes each. */
+/* Addresses in the loop, for RIP: STI, then two INCs of three bytes each. */
 #define SPIN_INC_RAX	(GUEST_CODE + 1)
 #define SPIN_INC_RBX	(GUEST_CODE + 4)
 
@@ -40,7 +40,7 @@ static void on_kick(int signal)
 {
 	(void)signal;
 	kicks++;
-	/* A signal just before the ioctl would otherwise be lost to it. */
+	/* The ioctl would otherwise miss a signal that comes just before it. */
 	if (kicked_run)
 		kicked_run->immediate_exit = 1;
 }
@@ -78,7 +78,7 @@ static timer_t start_timer(long first_us, long period_us)
 	return timer;
 }
 
-/* 1 when both counters are what they must be at this RIP. */
+/* 1 if both counters are right for this RIP. */
 static int loop_is_consistent(const struct kvm_regs *regs)
 {
 	if (regs->rip == SPIN_INC_RBX)
@@ -102,7 +102,7 @@ TEST_F(signals, immediate_exit_does_not_run_the_guest)
 	vcpu_get_regs(&self->vcpu, &after);
 	EXPECT_EQ(0, memcmp(&before, &after, sizeof(before)));
 
-	/* And without it the guest runs. */
+	/* Without it the guest runs. */
 	self->vcpu.run->immediate_exit = 0;
 	vm_write64(&self->vm, STOP_FLAG, 1);
 	EXPECT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
@@ -236,7 +236,7 @@ TEST_F(signals, io_is_neither_lost_nor_done_twice)
 		}
 	}
 	timer_delete(timer);
-	/* On to the OUT behind the last IN. */
+	/* Runs on to the OUT after the last IN. */
 	do {
 		reason = vcpu_run(&self->vcpu);
 		run->immediate_exit = 0;

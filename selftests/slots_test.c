@@ -23,7 +23,7 @@
 #define EPT_VIOLATION	48
 #define ROUNDS		rounds(50)
 
-/* In slot 0: the least tag that a page may have, and what each vCPU reports, 64 bytes apart. */
+/* In slot 0: the lowest tag that a page may have, and each vCPU's reports, 64 bytes apart. */
 #define LEAST_TAG	GUEST_DATA
 #define BEATS(id)	(GUEST_DATA + 0x100 + 64 * (id))
 #define BAD_TAG(id)	(BEATS(id) + 8)
@@ -32,8 +32,8 @@
 #define PAGE_COUNTER	64
 
 /*
- * RSI goes through the pages from RBX up to RBP.  Each must have a tag that is not below the least, as it was before the
- * tag was read; then the vCPU counts in the page, at RCX.  RDI is where the vCPU reports.
+ * RSI goes through the pages from RBX up to RBP. Each must have a tag at or above the lowest, which is read before the
+ * tag; then the vCPU increments its counter in the page, at RCX. RDI is where the vCPU reports.
  */
 GUEST_ASM(roam, 64,
 	"	sti\n"
@@ -137,7 +137,7 @@ static double now(void)
 
 #define PATIENCE 20.0
 
-/* Waits until every vCPU has gone over all pages, and some. */
+/* Waits until every vCPU has gone over all pages and more. */
 static int wait_for_beats(struct vm *vm, unsigned int count)
 {
 	uint64_t before[MAX_VCPUS];
@@ -155,7 +155,7 @@ static int wait_for_beats(struct vm *vm, unsigned int count)
 	return 1;
 }
 
-/* 0: some vCPU still runs.  A runaway one is left to the harness's timeout, which would say nothing else. */
+/* Returns 0 if a vCPU still runs. A runaway one is left to the harness's timeout, which would report nothing else. */
 static int wait_for_exits(struct runner *runner, unsigned int count)
 {
 	double end = now() + PATIENCE;
@@ -178,10 +178,10 @@ static void fill_tags(uint8_t *block, uint64_t tag)
 		*(uint64_t *)(block + page * PAGE_BYTES + PAGE_TAG) = tag;
 }
 
-/* What userspace does with the memory when the guest has no business with it any more. */
+/* The pattern with which userspace fills memory that the guest must no longer access. */
 #define REUSED 0x5a
 
-/* 0 when the guest has written nothing into it since. */
+/* 0 if the guest has written nothing to it since. */
 static int was_touched(const uint8_t *block)
 {
 	for (size_t i = 0; i < SLOT_BYTES; i++) {
@@ -191,7 +191,7 @@ static int was_touched(const uint8_t *block)
 	return 0;
 }
 
-/* Above every tag, so that a vCPU that reads the reused page knows. */
+/* Above every earlier tag, so that a vCPU that reads the reused page detects it. */
 static uint64_t publish_least(struct vm *vm, uint64_t tag)
 {
 	*(volatile uint64_t *)vm_at(vm, LEAST_TAG) = tag;
@@ -216,7 +216,7 @@ TEST_F_TIMEOUT(slots, deleted_slot_is_out_of_reach_of_every_vcpu, 100)
 		}
 		ASSERT_TRUE(wait_for_beats(&self->vm, self->count));
 		ASSERT_EQ(0, vm_set_slot(&self->vm, 1, 0, SLOT_GPA, 0, NULL));
-		/* From here on the memory is userspace's alone. */
+		/* From here on only userspace may use the memory. */
 		memset(block, REUSED, SLOT_BYTES);
 		ASSERT_TRUE(wait_for_exits(self->runner, self->count))
 			TH_LOG("a vCPU runs on without its memory, round %lu", round);
@@ -270,13 +270,13 @@ TEST_F_TIMEOUT(slots, moved_slot_is_at_its_new_place_at_once_and_not_at_the_old,
 			EXPECT_EQ(regs.rsi, self->runner[id].error[3] & ~(PAGE_BYTES - 1));
 		}
 	}
-	/* Moving to where it is changes nothing. */
+	/* A move to the current place changes nothing. */
 	ASSERT_EQ(0, vm_set_slot(&self->vm, 1, 0, place[0], SLOT_BYTES, self->block[0]));
 	ASSERT_EQ(0, vm_set_slot(&self->vm, 2, 0, place[1], SLOT_BYTES, self->block[1]));
 	EXPECT_EQ(-EEXIST, vm_set_slot(&self->vm, 1, 0, place[1] + PAGE_BYTES, SLOT_BYTES, self->block[0]));
 }
 
-/* The vCPUs go on whenever there is memory again, and never see what was there before. */
+/* The vCPUs continue whenever there is memory again, and never see the old contents. */
 TEST_F_TIMEOUT(slots, replaced_memory_is_never_seen_again, 100)
 {
 	for (uint32_t id = 0; id < self->count; id++) {
@@ -311,7 +311,7 @@ TEST_F_TIMEOUT(slots, replaced_memory_is_never_seen_again, 100)
 	EXPECT_FALSE(was_touched(self->block[1]));
 }
 
-/* One word at RSI, and one that it is stored to at RDI, behind every HLT. */
+/* Loads a word at RSI, and stores one at RDI, after every HLT. */
 GUEST_ASM(peek, 64,
 	"1:	mov (%rsi), %rbx\n"
 	"	mov %rcx, (%rdi)\n"
@@ -365,7 +365,7 @@ TEST_F(slots, one_block_in_two_slots_and_two_machines)
 		EXPECT_EQ(3 * turn, peek_poke(vcpu, OTHER_GPA + 16, GUEST_FREE, 0));
 		EXPECT_EQ(3 * turn, block[2]);
 	}
-	/* Each goes by itself. */
+	/* Each is deleted by itself. */
 	ASSERT_EQ(0, vm_set_slot(&self->vm, 1, 0, SLOT_GPA, 0, NULL));
 	EXPECT_EQ(block[0], peek_poke(vcpu, OTHER_GPA, GUEST_FREE, 0));
 	ASSERT_EQ(0, vm_set_slot(&self->vm, 2, 0, OTHER_GPA, 0, NULL));
@@ -374,7 +374,7 @@ TEST_F(slots, one_block_in_two_slots_and_two_machines)
 	vm_destroy(&other);
 }
 
-/* A CPU that has run the vCPU and has left it alone since must forget as well. */
+/* A CPU that ran the vCPU earlier, but not since, must drop its translations as well. */
 TEST_F(slots, cpu_that_was_left_behind_forgets_too)
 {
 	struct vcpu *vcpu = &self->runner[0].vcpu;
@@ -403,7 +403,7 @@ TEST_F(slots, cpu_that_was_left_behind_forgets_too)
 	}
 }
 
-/* Its page tables are likely to lie where those of the last one were. */
+/* Its page tables are likely to be where those of the last one were. */
 TEST(new_machine_finds_nothing_of_the_one_before)
 {
 	uint8_t *memory[2] = { host_alloc(GUEST_MEM_SIZE), host_alloc(GUEST_MEM_SIZE) };
@@ -430,9 +430,9 @@ TEST(new_machine_finds_nothing_of_the_one_before)
 }
 
 /*
- * Two vCPUs take turns: the word at 0x20000 is even for the one, odd for the other (RBX), up to RBP; whoever waits asks
- * userspace for the CPU now and then.  At each turn the word at 0x20040 must be the machine's own, RDX.  The word at
- * 0x20080 is counted up by both without turns.
+ * Two vCPUs take turns: the word at 0x20000 is even for the one, odd for the other (RBX), up to RBP; the waiting vCPU
+ * now and then exits to userspace to yield the CPU. At each turn the word at 0x20040 must be that of the vCPU's own
+ * virtual machine, RDX. Both increment the word at 0x20080 without taking turns.
  */
 GUEST_ASM(take_turns, 64,
 	"	sti\n"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Special registers that no processor can hold are refused as a whole: not one
- * byte of what the vCPU had before is changed.
+ * byte of the vCPU's old state is changed.
  */
 #include "lib/harness.h"
 #include "lib/modes.h"
@@ -32,8 +32,8 @@ FIXTURE_TEARDOWN(refused)
 }
 
 /*
- * Whether these registers are refused without a trace. Everything else in them
- * is changed too, so that a part that was taken over is seen.
+ * Whether these registers are refused without any effect. Everything else in
+ * them is changed too, so that a partial update is detected.
  */
 static int refused_without_trace(struct vcpu *vcpu, const struct kvm_sregs *bad)
 {
@@ -61,7 +61,7 @@ static int refused_without_trace(struct vcpu *vcpu, const struct kvm_sregs *bad)
 
 #define EXPECT_REFUSED(sregs) EXPECT_TRUE(refused_without_trace(&self->vcpu, (sregs)))
 
-/* Linux 6.1's KVM takes these, and fails when it is to run. */
+/* Linux 6.1's KVM accepts these, and fails in KVM_RUN. */
 #define SKIP_IF_LENIENT() do {						\
 	if (!device_is_vregcache())					\
 		SKIP(return, "%s may take these", device_path());	\
@@ -116,7 +116,7 @@ TEST_F(refused, cr0_pg_without_pe)
 
 TEST_F(refused, cr4_bits_that_the_guest_does_not_have)
 {
-	/* VMXE and SMXE too: nothing offers them to guests. */
+	/* VMXE and SMXE too: they are never offered to guests. */
 	static const int bits[] = { 13, 14, 15, 26, 29, 30, 31, 33, 40, 63 };
 	struct kvm_sregs sregs = self->sregs;
 

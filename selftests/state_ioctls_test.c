@@ -27,7 +27,7 @@ FIXTURE_TEARDOWN(state)
 	vm_destroy(&self->vm);
 }
 
-/* XMM0 to XMM15 shifted by one register, and MXCSR, for userspace to find. */
+/* XMM0 to XMM15 shifted by one register, and MXCSR, for userspace to read. */
 GUEST_ASM(sse, 64,
 	"	movdqa %xmm0, 0x20000\n"
 	"	movdqa %xmm15, 0x20010\n"
@@ -58,7 +58,7 @@ TEST_F(state, fpu_is_kept_and_reaches_the_guest_and_back)
 
 	vm_load(&self->vm, GUEST_CODE, sse);
 	if (!device_is_vregcache()) {
-		/* KVM does not mark the registers as in use, so they must be already. */
+		/* KVM does not mark the registers as in use, so they must be in use already. */
 		ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
 		vcpu_set_rip(&self->vcpu, GUEST_CODE);
 	}
@@ -73,7 +73,7 @@ TEST_F(state, fpu_is_kept_and_reaches_the_guest_and_back)
 	ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
 	EXPECT_EQ(0, memcmp(set.xmm[0], vm_at(&self->vm, GUEST_DATA), 16));
 	EXPECT_EQ(0, memcmp(set.xmm[15], vm_at(&self->vm, GUEST_DATA + 0x10), 16));
-	/* That guest does not use x87: on KVM a CPU that tracks what is in use keeps it in its initial state. */
+	/* That guest does not use x87: on KVM a CPU that tracks the state in use keeps it in its initial state. */
 	if (device_is_vregcache())
 		EXPECT_EQ(set.fcw, *(uint16_t *)vm_at(&self->vm, GUEST_DATA + 0x28));
 	ASSERT_EQ(0, ioctl_ptr(self->vcpu.fd, KVM_GET_FPU, &got));
@@ -95,7 +95,7 @@ TEST_F(state, reserved_mxcsr_bits_do_no_harm)
 	set.mxcsr = 0xffffffff;
 	error = ioctl_ptr(self->vcpu.fd, KVM_SET_FPU, &set);
 	EXPECT_TRUE(error == 0 || error == -EINVAL);
-	/* Loading them would be a fault in the kernel. */
+	/* Loading them would fault in the kernel. */
 	vm_load(&self->vm, GUEST_CODE, sse);
 	EXPECT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
 }
@@ -149,7 +149,7 @@ TEST_F(state, debug_registers_with_high_bits_are_refused)
 	EXPECT_EQ(-EINVAL, ioctl_ptr(self->vcpu.fd, KVM_SET_DEBUGREGS, &bad));
 }
 
-/* A breakpoint on the second NOP, and one that watches a word. */
+/* A breakpoint on the second NOP, and one on writes to a word. */
 GUEST_ASM(breakpoint, 64,
 	"	nop\n"
 	"	nop\n"

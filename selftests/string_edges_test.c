@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * String I/O at the edges of counts, offsets and widths, and what comes between its iterations: interrupts, NMIs, and
- * the end of blocking by STI and MOV SS.
+ * String I/O at the edges of counts, offsets and widths, and events between its iterations: interrupts, NMIs, and the
+ * end of blocking by STI and MOV SS.
  */
 #include "lib/harness.h"
 
@@ -35,7 +35,7 @@ FIXTURE_TEARDOWN(string)
 GUEST_ASM(outs64, 64, "outsb\n	hlt\n");
 GUEST_ASM(rep_outs64, 64, "rep outsb\n	hlt\n");
 GUEST_ASM(rep_outsl64, 64, "rep outsl\n	hlt\n");
-/* With addresses of 32 bits. */
+/* With 32-bit addresses. */
 GUEST_ASM(rep_outs64_32, 64, "rep outsb (%esi), (%dx)\n	hlt\n");
 GUEST_ASM(rep_ins64_32, 64, "rep insb (%dx), (%edi)\n	hlt\n");
 GUEST_ASM(rep_outs32, 32, "rep outsb\n	hlt\n");
@@ -55,7 +55,7 @@ static void start(struct vcpu *vcpu, uint64_t rflags, uint64_t index, uint64_t c
 	vcpu_set_regs(vcpu, &regs);
 }
 
-/* Until something else than the port; answers what came. Bytes of OUT go to @data. */
+/* Runs until an exit that is not for the port, and returns its reason. Bytes of OUT go to @data. */
 static int run_ports(struct vcpu *vcpu, uint8_t *data, size_t room, size_t *bytes)
 {
 	struct kvm_run *run = vcpu->run;
@@ -111,7 +111,7 @@ TEST_F(string, several_from_address_zero_of_64_bits)
 
 #define PTE_PW 3UL
 
-/* The last page of all addresses is mapped to the first one of memory as well. */
+/* The last page of the address space is mapped to the first page of memory as well. */
 TEST_F(string, backwards_over_address_zero_of_64_bits)
 {
 	struct kvm_regs regs;
@@ -143,7 +143,7 @@ TEST_F(string, backwards_over_address_zero_of_64_bits)
 	EXPECT_EQ(2U, regs.rsi);
 }
 
-/* 32 bits of address in 64-bit mode: the index wraps, and its upper half is cleared. */
+/* 32-bit addresses in 64-bit mode: the index wraps, and its upper half is cleared. */
 TEST_F(string, index_of_32_bits_wraps)
 {
 	uint32_t last = 0xffffffff;
@@ -152,9 +152,9 @@ TEST_F(string, index_of_32_bits_wraps)
 	size_t bytes;
 
 	vcpu_enter_long(&self->vcpu);
-	/* The last 2 MiB of 4 GiB are the first of memory. */
+	/* The last 2 MiB below 4 GiB are mapped to the first 2 MiB of memory. */
 	vm_write64(&self->vm, GUEST_PD + 3 * PAGE_BYTES + 511 * 8, 0x83);
-	/* What lies behind 4 GiB is something else. */
+	/* Addresses above 4 GiB are mapped to something else. */
 	vm_write64(&self->vm, GUEST_PDPT + 4 * 8, GUEST_FREE | PTE_PW);
 	vm_write64(&self->vm, GUEST_FREE, (GUEST_FREE + 0x1000) | PTE_PW);
 	vm_write64(&self->vm, GUEST_FREE + 0x1000, SOURCE | PTE_PW);
@@ -176,7 +176,7 @@ TEST_F(string, index_of_32_bits_wraps)
 	EXPECT_EQ(0xfffffffeU, regs.rsi);
 }
 
-/* Userspace moves the index during the exit, to where it wraps before the last element. */
+/* During the exit, userspace moves the index to where it wraps before the last element. */
 TEST_F(string, index_that_userspace_has_moved_wraps)
 {
 	struct kvm_regs regs;
@@ -202,7 +202,7 @@ TEST_F(string, index_that_userspace_has_moved_wraps)
 	EXPECT_EQ('z', *(char *)vm_at(&self->vm, 0));
 }
 
-/* In real mode, with 16 bits; the upper bits of the registers stay. */
+/* In real mode, with 16-bit addresses; the upper bits of the registers do not change. */
 TEST_F(string, index_of_16_bits_wraps)
 {
 	uint8_t *segment = vm_at(&self->vm, GUEST_DATA);
@@ -229,7 +229,7 @@ TEST_F(string, index_of_16_bits_wraps)
 	EXPECT_EQ(0xfffeU, regs.rsi);
 }
 
-/* Two bytes at offset 0xffff reach over the end of the segment: #GP(0), after what came before it. */
+/* Two bytes at offset 0xffff cross the end of the segment: #GP(0), after the elements before them. */
 TEST_F(string, element_over_the_end_of_the_segment)
 {
 	uint16_t *vectors = vm_at(&self->vm, GUEST_IVT);
@@ -239,7 +239,7 @@ TEST_F(string, element_over_the_end_of_the_segment)
 
 	vcpu_enter_real(&self->vcpu);
 	vm_load(&self->vm, GUEST_CODE, rep_outsw16);
-	/* The HLT there is the instruction behind. */
+	/* The handler is the HLT after the instruction. */
 	vectors[2 * 13] = 2;
 	vectors[2 * 13 + 1] = GUEST_CODE >> 4;
 	start(&self->vcpu, 0, 0xfffd, 5);
@@ -283,7 +283,7 @@ TEST_F(string, count_of_zero)
 	EXPECT_EQ(0x10U, regs.rdi);
 }
 
-/* More than there ever could be: it goes on to where the memory ends. */
+/* More than can exist: it continues to the end of memory. */
 TEST_F(string, greatest_count)
 {
 	static uint8_t data[GUEST_MEM_SIZE];
@@ -304,7 +304,7 @@ TEST_F(string, greatest_count)
 
 GUEST_ASM(insl64, 64, "insl\n	hlt\n");
 
-/* The second page is taken away between the exit and its completion: nothing of the element is stored. */
+/* The second page is removed between the exit and its completion: nothing of the element is stored. */
 TEST_F(string, element_over_two_pages_is_stored_whole_or_not_at_all)
 {
 	const uint64_t linear = 0x20000000;
@@ -375,7 +375,7 @@ GUEST_ASM(sti_rep_outs, 64, "sti\n	rep outsb\n	hlt\n");
 GUEST_ASM(mov_ss_rep_outs, 64, "mov %ss, %eax\n	sti\n	mov %eax, %ss\n	rep outsb\n	hlt\n");
 #define MOV_SS_REP_OUTS	(GUEST_CODE + 5UL)
 
-/* Runs until the handler of the event stops; answers how many elements went before it. */
+/* Runs until the handler of the event stops. Returns the number of elements before the event. */
 static unsigned int elements_before_event(struct vcpu *vcpu)
 {
 	unsigned int elements = 0;
@@ -404,7 +404,7 @@ static void expect_between_iterations(struct __test_metadata *_metadata, struct 
 	EXPECT_EQ(vector, event->vector);
 	EXPECT_EQ(rip, event->rip);
 	EXPECT_EQ(RFLAGS_RF, event->rflags & RFLAGS_RF);
-	/* The rest comes then. */
+	/* The rest follows. */
 	elements = 0;
 	while (vcpu_run(vcpu) == KVM_EXIT_IO)
 		elements += vcpu->run->io.count;
@@ -443,7 +443,7 @@ TEST_F(string, nmi_behind_sti_comes_after_the_first_element)
 {
 	start_events(&self->vcpu, 2);
 	vm_load(&self->vm, GUEST_CODE, sti_rep_outs);
-	/* At the first element, which STI shields from the NMI. */
+	/* At the first element, while STI blocks the NMI. */
 	ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
 	vcpu_set_rip(&self->vcpu, GUEST_CODE);
 	start(&self->vcpu, 0, SOURCE, MANY);
@@ -457,7 +457,7 @@ TEST_F(string, nmi_behind_sti_comes_after_the_first_element)
 	EXPECT_EQ(RFLAGS_RF, event_at(&self->vm, 0)->rflags & RFLAGS_RF);
 }
 
-/* An NMI that is there from the beginning, and blocked by STI on machines where STI blocks NMIs: at the first chance. */
+/* An NMI that is pending from the start, and blocked by STI where STI blocks NMIs, comes at the first chance. */
 TEST_F(string, waiting_nmi_comes_after_at_most_one_element)
 {
 	start_events(&self->vcpu, 2);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * String I/O, whose memory the module reaches for the guest: paging and segmentation must say what the CPU itself says
- * to a MOV at the same place, and no byte may be lost when the memory goes away in the middle.
+ * String I/O, whose memory the module accesses for the guest: paging and segmentation must have the same result as for
+ * a MOV by the CPU itself at the same address, and no byte may be lost when the memory is removed midway.
  */
 #include "lib/harness.h"
 
@@ -62,7 +62,7 @@ GUEST_ASM(ops16, 16,
 
 #define CR4_SMAP	0x00200000UL
 
-/* Linear addresses that the tests map anew. */
+/* Linear addresses that the tests remap. */
 #define LINEAR		0x20000000UL
 #define TABLE		GUEST_FREE
 #define TARGET		(GUEST_FREE + 0x1000)
@@ -85,7 +85,7 @@ FIXTURE_TEARDOWN(string_io)
 }
 
 struct outcome {
-	/* 0: it went through.  Else the exit reason, or KVM_EXIT_EXCEPTION for an exception in the guest. */
+	/* 0: it succeeded. Else the exit reason, or KVM_EXIT_EXCEPTION for an exception in the guest. */
 	uint32_t what;
 	uint64_t vector, error, cr2, rip, guest_physical;
 };
@@ -104,7 +104,7 @@ static struct outcome try_op(struct vcpu *vcpu, enum op op, uint64_t address)
 	vcpu_set_regs(vcpu, &regs);
 	outcome.what = vcpu_run(vcpu);
 	if (outcome.what == KVM_EXIT_IO) {
-		/* Everything else of the instruction. */
+		/* The rest of the instruction. */
 		memset(vcpu_io_data(vcpu), 0x5a, 4);
 		outcome.what = vcpu_run(vcpu);
 	}
@@ -131,7 +131,7 @@ static struct outcome try_op(struct vcpu *vcpu, enum op op, uint64_t address)
 		EXPECT_EQ((a).guest_physical, (b).guest_physical);					\
 	} while (0)
 
-/* QEMU's software CPU leaves out the present bit beside the reserved one, which cannot be (SDM Vol. 3A, 4.7). */
+/* QEMU's software CPU sets the reserved bit without the present bit, which is impossible (SDM Vol. 3A, 4.7). */
 static struct outcome try_cpu(struct vcpu *vcpu, enum op op, uint64_t address)
 {
 	struct outcome outcome = try_op(vcpu, op, address);
@@ -141,7 +141,7 @@ static struct outcome try_cpu(struct vcpu *vcpu, enum op op, uint64_t address)
 	return outcome;
 }
 
-/* The CPU's MOV and the module's string instruction at @address both give this page fault, reading and writing. */
+/* The CPU's MOV and the module's string instruction at @address both cause this page fault, on reads and on writes. */
 #define EXPECT_PAGE_FAULT(address, error_code)								\
 	do {												\
 		struct outcome load = try_cpu(&self->vcpu, LOAD, (address));				\
@@ -171,7 +171,7 @@ static void start_long(struct vcpu *vcpu)
 	vcpu_enter_long(vcpu);
 	vcpu_install_idt64(vcpu);
 	vm_load(vcpu->vm, GUEST_CODE, ops64);
-	/* One page of its own at LINEAR. */
+	/* A page of its own at LINEAR. */
 	vm_write64(vcpu->vm, GUEST_PD + (LINEAR >> 21) * 8, TABLE | PTE_PW);
 	vm_write64(vcpu->vm, TABLE, TARGET | PTE_PW);
 }
@@ -204,7 +204,7 @@ static void change_sregs(struct vcpu *vcpu, uint64_t cr4_set, uint64_t efer_clea
 	vcpu_set_sregs(vcpu, &sregs);
 }
 
-/* The lowest address bit that no page-table entry may have, or 0 when there is none. */
+/* The lowest address bit that no page-table entry may have, or 0 if there is none. */
 static uint64_t address_bit_too_high(struct vcpu *vcpu)
 {
 	struct kvm_cpuid2 *cpuid = cpuid_of_vcpu(vcpu);
@@ -212,7 +212,7 @@ static uint64_t address_bit_too_high(struct vcpu *vcpu)
 	uint32_t width = leaf ? leaf->eax & 0xff : 36;
 
 	free(cpuid);
-	/* The module reports 48 where there are more. */
+	/* The module reports 48 if there are more. */
 	return width < 48 ? 1UL << width : 0;
 }
 
@@ -220,7 +220,7 @@ TEST_F(string_io, page_that_is_there_and_one_that_is_not)
 {
 	start_long(&self->vcpu);
 	EXPECT_ALLOWED(LINEAR);
-	/* 4 bytes at the end of a page go on in the next one, which is not there. */
+	/* 4 bytes at the end of a page continue in the next one, which is not present. */
 	EXPECT_PAGE_FAULT(LINEAR + PAGE_BYTES, 0);
 	EXPECT_EQ(LINEAR + PAGE_BYTES, try_op(&self->vcpu, OUTS, LINEAR + PAGE_BYTES - 2).cr2);
 	EXPECT_EQ(LINEAR + PAGE_BYTES, try_op(&self->vcpu, INS, LINEAR + PAGE_BYTES - 2).cr2);
@@ -243,7 +243,7 @@ TEST_F(string_io, reserved_bits_of_long_mode)
 	start_long(&self->vcpu);
 	vm_write64(&self->vm, GUEST_PML4 + 8, GUEST_PDPT | PTE_PW | PTE_PS);
 	EXPECT_PAGE_FAULT(1UL << 39, ERROR_PRESENT | ERROR_RESERVED);
-	/* A page of 1 GiB that begins in the middle of one; where there is no such page, PS is reserved. */
+	/* A misaligned 1 GiB page; where there is no such page, PS is reserved. */
 	vm_write64(&self->vm, GUEST_PDPT + 3 * 8, PTE_PW | PTE_PS | 1UL << 13);
 	flush(&self->vcpu);
 	EXPECT_PAGE_FAULT(3UL << 30, ERROR_PRESENT | ERROR_RESERVED);
@@ -296,7 +296,7 @@ TEST_F(string_io, reserved_bits_of_pae_paging)
 	EXPECT_PAGE_FAULT(LINEAR, ERROR_PRESENT | ERROR_RESERVED);
 }
 
-/* PAE paging goes by the four entries that the CPU holds, whatever has become of those in memory. */
+/* PAE paging uses the four entries that the CPU holds, even if those in memory have changed. */
 TEST_F(string_io, pae_pointers_are_the_cpus)
 {
 	const uint64_t linear = 1UL << 30;
@@ -355,12 +355,12 @@ TEST_F(string_io, protection_keys)
 	vm_write64(&self->vm, TABLE, TARGET | PTE_PW | PTE_U | 5UL << 59);
 	change_sregs(&self->vcpu, CR4_PKE, 0);
 	EXPECT_ALLOWED(LINEAR);
-	/* No access by key 5. */
+	/* Key 5 allows no access. */
 	regs.rax = 1 << 10;
 	vcpu_set_regs(&self->vcpu, &regs);
 	ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
 	EXPECT_PAGE_FAULT(LINEAR, ERROR_PRESENT | ERROR_KEY);
-	/* No writes by key 5. */
+	/* Key 5 allows no writes. */
 	regs.rax = 2 << 10;
 	vcpu_set_regs(&self->vcpu, &regs);
 	ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
@@ -392,7 +392,7 @@ TEST_F(string_io, addresses_that_are_not_canonical)
 	EXPECT_PAGE_FAULT(~0UL << 47, 0);
 }
 
-/* The segment's limit and type; access rights are what a descriptor would load. */
+/* The segment's limit and type; access rights are those that a descriptor would load. */
 static void set_segments(struct vcpu *vcpu, struct kvm_segment segment)
 {
 	struct kvm_sregs sregs;
@@ -403,7 +403,7 @@ static void set_segments(struct vcpu *vcpu, struct kvm_segment segment)
 	vcpu_set_sregs(vcpu, &sregs);
 }
 
-/* QEMU's software CPU checks no limits and no types itself, so only the string instructions can be looked at there. */
+/* QEMU's software CPU checks no limits and no types itself, so only the string instructions can be tested there. */
 #define EXPECT_SEGMENT_FAULT(number, op, string_op, address)						\
 	do {												\
 		struct outcome string = try_op(&self->vcpu, string_op, (address));			\
@@ -428,7 +428,7 @@ TEST_F(string_io, segment_limits)
 	EXPECT_SEGMENT_FAULT(13, STORE, INS, TARGET + 0xffd);
 	EXPECT_SEGMENT_FAULT(13, STORE, INS, 0x80000000);
 
-	/* Expand-down: what is above the limit is allowed. */
+	/* Expand-down: offsets above the limit are allowed. */
 	data.type = 7;
 	set_segments(&self->vcpu, data);
 	EXPECT_EQ(0U, try_op(&self->vcpu, OUTS_FS, TARGET + 0x1000).what);
@@ -466,11 +466,11 @@ TEST_F(string_io, segments_that_cannot_be_used)
 
 	vcpu_enter_protected(&self->vcpu);
 	start_32bit(&self->vcpu);
-	/* Read only. */
+	/* Read-only. */
 	set_segments(&self->vcpu, data);
 	EXPECT_EQ(0U, try_op(&self->vcpu, OUTS_FS, TARGET).what);
 	EXPECT_SEGMENT_FAULT(13, STORE, INS, TARGET);
-	/* Code that may only be executed is for FS only: VM-entry refuses it in ES as in FS, so readable code it is. */
+	/* Execute-only code would be for FS only, but VM-entry refuses it there as in ES, so readable code is used. */
 	data.type = 11;
 	set_segments(&self->vcpu, data);
 	EXPECT_EQ(0U, try_op(&self->vcpu, OUTS_FS, TARGET).what);
@@ -481,7 +481,7 @@ TEST_F(string_io, segments_that_cannot_be_used)
 	EXPECT_SEGMENT_FAULT(13, STORE, INS, TARGET);
 }
 
-/* Where a real-mode guest stops after @op at @offset: 0 behind the instruction, or the vector. */
+/* Where a real-mode guest stops after @op at @offset: 0 after the instruction, or the vector. */
 static int try_real(struct vcpu *vcpu, enum op op, uint16_t offset)
 {
 	struct kvm_regs regs = {
@@ -549,7 +549,7 @@ GUEST_ASM(rep_ins, 64,
 #define SLOT_GPA	0x1000000UL
 #define START		(SLOT_GPA + PAGE_BYTES - 4 * FIRST_WORDS)
 
-/* Runs up to the IN of WORDS words, 5 in the slot before and 11 in the slot behind, and gives their data. */
+/* Runs up to the IN of WORDS words, 5 in the first slot and 11 in the second, and provides their data. */
 static void run_to_in(struct vcpu *vcpu)
 {
 	struct kvm_regs regs = {
@@ -580,7 +580,7 @@ TEST_F(string_io, no_data_are_lost_when_their_memory_goes_away)
 	run_to_in(&self->vcpu);
 	ASSERT_EQ(0, vm_set_slot(&self->vm, 2, 0, SLOT_GPA + PAGE_BYTES, 0, NULL));
 
-	/* As often as it is tried. */
+	/* The result is the same at each attempt. */
 	for (int turn = 0; turn < 2; turn++) {
 		ASSERT_EQ(KVM_EXIT_INTERNAL_ERROR, vcpu_run(&self->vcpu));
 		EXPECT_EQ((uint32_t)KVM_INTERNAL_ERROR_EMULATION, self->vcpu.run->internal.suberror);
@@ -596,7 +596,7 @@ TEST_F(string_io, no_data_are_lost_when_their_memory_goes_away)
 	for (uint32_t i = 0; i < FIRST_WORDS; i++)
 		EXPECT_EQ(0x1000 + i, first[PAGE_BYTES / 4 - FIRST_WORDS + i]);
 
-	/* The memory is there again, and the port is not asked a second time. */
+	/* The memory exists again, and the port is not read a second time. */
 	ASSERT_EQ(0, vm_set_slot(&self->vm, 2, 0, SLOT_GPA + PAGE_BYTES, PAGE_BYTES, second));
 	ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
 	vcpu_get_regs(&self->vcpu, &regs);
@@ -608,7 +608,7 @@ TEST_F(string_io, no_data_are_lost_when_their_memory_goes_away)
 	munmap(second, PAGE_BYTES);
 }
 
-/* The page fault finds the registers at the word that could not be stored. */
+/* At the page fault the registers point to the word that could not be stored. */
 TEST_F(string_io, page_fault_at_completion_comes_behind_what_was_stored)
 {
 	uint64_t *record = vm_at(&self->vm, GUEST_EXC_RECORD);

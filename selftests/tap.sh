@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=sh
-# What the tests in shell print, and what they ask about modules.  Sourced from the folder of the tests.
+# Output of the tests in shell, and their checks of modules.  Sourced from the folder of the tests.
 
 KSFT_SKIP=4
 number=0

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the kernel keeps for a task until it returns to userspace is done while
- * a guest runs without an exit to userspace: timers and limits of CPU time.
- * And the guest holds up nobody: a grace period of RCU is as short beside it
- * as beside a process.
+ * Work that the kernel defers until a task returns to userspace is done while a
+ * guest runs without an exit to userspace: timers and limits of CPU time. The
+ * guest delays no other task either: a grace period of RCU is as short beside
+ * it as beside a process.
  */
 #include "lib/harness.h"
 
@@ -20,7 +20,7 @@
 #include "lib/modes.h"
 #include "lib/vm.h"
 
-/* If nothing else ends the guest. */
+/* The timeout if nothing else ends the guest. */
 #define GIVE_UP_SECONDS	30
 #define GRACE_PERIODS	50
 
@@ -29,7 +29,7 @@ FIXTURE(task_work) {
 	struct vcpu vcpu;
 };
 
-/* Interrupts on: not every machine interrupts a guest that has them off. */
+/* IF is set because not every machine interrupts a guest with IF clear. */
 GUEST_ASM(spin, 64,
 	"	sti\n"
 	"1:	jmp 1b\n");
@@ -37,7 +37,7 @@ GUEST_ASM(spin, 64,
 static volatile sig_atomic_t came;
 static struct kvm_run *run_to_stop;
 
-/* Of two signals the first counts: the second is the one that gives up. */
+/* Of two signals the first counts: the second is the timeout. */
 static void on_signal(int signal)
 {
 	if (!came)
@@ -67,7 +67,7 @@ FIXTURE_TEARDOWN(task_work)
 	vm_destroy(&self->vm);
 }
 
-/* Which signal ended the guest. */
+/* Returns the signal that ended the guest. */
 static int run_until_signal(struct vcpu *vcpu)
 {
 	came = 0;
@@ -88,7 +88,7 @@ TEST_F(task_work, itimer_of_all_cpu_time)
 	EXPECT_EQ((unsigned int)KVM_EXIT_INTR, self->vcpu.run->exit_reason);
 }
 
-/* The guest's time is the process's own, not the kernel's. */
+/* The guest's time counts as the process's, not the kernel's. */
 TEST_F(task_work, itimer_of_user_time)
 {
 	struct itimerval times = { .it_value.tv_usec = 300000 };
@@ -210,14 +210,14 @@ TEST_F(task_work, grace_periods_are_as_short_as_beside_a_process)
 
 	spinner.cpu = another_cpu(0);
 	pin_to_cpu(0);
-	/* With one CPU the system call that waits for a grace period knows that none is needed. */
+	/* With one CPU, the system call that waits for a grace period knows that none is needed. */
 	if (spinner.cpu < 0)
 		SKIP(return, "one CPU");
 	user = grace_period_beside(spin_in_userspace, &spinner);
 	guest = grace_period_beside(spin_in_guest, &spinner);
 	TH_LOG("%lu us beside a process, %lu us beside a guest", user, guest);
 	EXPECT_LE(guest, user + user / 2);
-	/* The guest has spun all the time, up to the signal. */
+	/* The guest ran all the time, up to the signal. */
 	EXPECT_EQ(1U, spinner.runs);
 }
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# trace-cmd, the tool that people use, understands the module's events and traces its functions by names that can be typed.
+# trace-cmd, the usual tool, understands the module's events and traces its functions by names that can be typed.
 
 . ./tap.sh
 TRACEFS=/sys/kernel/tracing
@@ -11,14 +11,14 @@ if [ -n "$VRC_DEVICE" ] && [ "$VRC_DEVICE" != /dev/vregcache ]; then
 	skip_all "$VRC_DEVICE has no such events"
 fi
 
-# Linux 6.1 counts the pages of a trace's buffer without a lock while trace-cmd waits for some, and WARNs, once, when an
-# event that came meanwhile has made the numbers contradict each other.
+# Linux 6.1 counts the pages of a trace's buffer without a lock while trace-cmd waits for some, and WARNs, once, if an
+# event in the meantime has made the numbers inconsistent.
 echo 'vrc-allow: ring_buffer_nr_dirty_pages 1' >/dev/kmsg
 
 echo "TAP version 13"
 echo "1..9"
 
-# record FILE OPTION...: what happens while counters_test runs its guests.
+# record FILE OPTION...: traces while counters_test runs its guests.
 record() {
 	file=$1
 	shift
@@ -27,7 +27,7 @@ record() {
 	return 1
 }
 
-# has WHAT FILE EXPRESSION: shows the beginning of the file when there is no such line.
+# has WHAT FILE EXPRESSION: shows the beginning of the file if there is no such line.
 has() {
 	grep -qE "$2" "$1" && return
 	echo "# no line of $1 matches $2"
@@ -44,7 +44,7 @@ functions() {
 [ -n "$(functions)" ]
 result $? "functions_of_the_module_can_be_traced"
 
-# A prefix of __ is the kernel's own, for what TRACE_EVENT makes.
+# Names with the prefix __ come from the kernel's TRACE_EVENT.
 functions | grep -vE '^[a-z_][a-z0-9_.]*$' | sed 's/^/# cannot be typed: /' >"$work/bad"
 cat "$work/bad"
 [ ! -s "$work/bad" ]
@@ -63,11 +63,11 @@ done
 functions | grep -qx vrc_cache_read_slowly || { echo "# vrc_cache_read_slowly is not there"; missing=1; }
 result $missing "handlers_are_there_by_name"
 
-# What lies between host and guest, and the way to the host's NMI handler, must not be traced.
+# The code between host and guest, and the path to the host's NMI handler, must not be traced.
 ! functions | grep -E '^vrc_(enter_guest|vmx_enter|vmx_exit|host_handle_nmi)'
 result $? "nothing_between_host_and_guest_can_be_traced"
 
-# Nor probed.  vrc_handle_exit can be, or this would say nothing.
+# Nor probed.  vrc_handle_exit can be, otherwise this would prove nothing.
 probe() {
 	echo "p:vrc_probe $1" 2>/dev/null >>$TRACEFS/kprobe_events || return
 	echo "-:vrc_probe" >>$TRACEFS/kprobe_events
@@ -75,7 +75,7 @@ probe() {
 probed=0
 probe vrc_handle_exit || { echo "# no probe on vrc_handle_exit"; probed=1; }
 for name in vrc_enter_guest vrc_vmx_enter vrc_host_handle_nmi; do
-	# The compiler may have added to it.
+	# The compiler may have added a suffix.
 	symbol=$(sed -n "s/.* \(${name}[a-z0-9.]*\)\t\[vregcache\]$/\1/p" /proc/kallsyms)
 	[ -n "$symbol" ] || { echo "# $name is not there"; probed=1; }
 	! probe "$symbol" || { echo "# a probe on $symbol"; probed=1; }

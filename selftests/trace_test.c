@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The trace events tell what happened to the registers: nothing less, nothing more, and nothing for their own sake. */
+/* The trace events report exactly what happened to the registers, and cause nothing themselves. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@
 #define CPUID_EXITS	100
 #define OUT_EXITS	20
 #define INTERRUPT	0x41
-/* While the host runs something else, what the VMCS says of the host may change; that is written, and is no register. */
+/* While the host runs another task, its state in the VMCS may have to change; that is written, and is no register. */
 #define HOST_STATE_WRITES 10
 
 FIXTURE(trace) {
@@ -80,7 +80,7 @@ FIXTURE_SETUP(trace)
 	vcpu_create(&self->vcpu, &self->vm, 0);
 	vcpu_enter_long(&self->vcpu);
 	vm_load(&self->vm, GUEST_CODE, count);
-	/* All memory that the guest will touch is mapped then. */
+	/* This maps all memory that the guest will touch. */
 	ASSERT_EQ(KVM_EXIT_HLT, run(&self->vcpu));
 	trace_clear();
 }
@@ -117,7 +117,7 @@ TEST_F(trace, events_are_these)
 	EXPECT_EQ(ARRAY_SIZE(names), known);
 }
 
-/* What the events themselves must not change. */
+/* Counters that the events themselves must not change. */
 static struct counters measure(struct vcpu *vcpu)
 {
 	struct counters counters;
@@ -180,12 +180,12 @@ TEST_F(trace, each_event_is_told_when_it_alone_is_on)
 	}
 }
 
-/* A cache, as the events tell of it. */
+/* A cache, as the events describe it. */
 struct model {
 	uint64_t available;
-	/* What memory and the VMCS agree on. */
+	/* Values on which memory and the VMCS agree. */
 	uint64_t value[64];
-	/* Of the last VM-entry, what was not yet written back. */
+	/* Registers of the last VM-entry that are not written back yet. */
 	uint64_t to_write;
 	int in_guest;
 	int exit_is_open;
@@ -204,7 +204,7 @@ static uint64_t reg(const char *name)
 	return register_bit(name);
 }
 
-/* A value of an event is that of a register, if that is in memory.  What is dirty was set, and no event says to what. */
+/* An event's value is the register's, if that is in memory. A dirty register was set, and no event reports to what. */
 static void expect_value(struct __test_metadata *_metadata, const struct model *model, const struct trace_event *event,
 			 const char *field, const char *name)
 {
@@ -245,7 +245,7 @@ static void follow_exit(struct __test_metadata *_metadata, struct model *model, 
 	if (event_has(event, "reason", "cpuid")) {
 		EXPECT_EQ(10U, reason);
 		EXPECT_TRUE(event_has(event, "next", "guest"));
-		/* It was skipped. */
+		/* The instruction was skipped. */
 		EXPECT_EQ(reg("rip"), dirty);
 		EXPECT_EQ(2U, event_number(event, "length"));
 		EXPECT_EQ(model->value[number_of(reg("rip"))] + 2, event_number(event, "rip"));
@@ -257,7 +257,7 @@ static void follow_exit(struct __test_metadata *_metadata, struct model *model, 
 		EXPECT_EQ(12U, reason);
 		EXPECT_TRUE(event_has(event, "next", "userspace"));
 	} else {
-		/* The host's own. */
+		/* The host's own interrupt. */
 		EXPECT_TRUE(event_has(event, "reason", "external_interrupt")) TH_LOG("%s", event->fields);
 		EXPECT_EQ(1U, reason);
 	}
@@ -285,7 +285,7 @@ static void follow(struct __test_metadata *_metadata, struct model *model, const
 		set = event_registers(event, "set");
 		EXPECT_TRUE(model->in_guest) TH_LOG("VM-exit without VM-entry");
 		EXPECT_EQ(0U, model->to_write) TH_LOG("dirty registers were not written back");
-		/* Everything that the guest can change, or the exit does. */
+		/* Everything that the guest or the exit can change. */
 		EXPECT_EQ(~(reg("cr0_shadow") | reg("cr4_shadow") | reg("efer")), set);
 		model->available &= ~set;
 		model->in_guest = 0;
@@ -317,7 +317,7 @@ TEST_F(trace, events_tell_the_life_of_every_register)
 	ASSERT_NE(NULL, model);
 	trace_enable("", 1);
 	ASSERT_EQ(KVM_EXIT_HLT, run(&self->vcpu));
-	/* Only from here on it is known what is in memory: HLT has been entered and left. */
+	/* The registers in memory are known only from here on, after the first run to HLT. */
 	trace_clear();
 	counters_reset();
 	ASSERT_EQ(KVM_EXIT_HLT, run(&self->vcpu));
@@ -325,7 +325,7 @@ TEST_F(trace, events_tell_the_life_of_every_register)
 	trace_enable("", 0);
 	trace_read(&self->trace);
 
-	/* What SET_REGS found in memory. */
+	/* The state that SET_REGS found in memory. */
 	while (i < self->trace.count && !event_is(&self->trace.event[i], "vm_entry"))
 		i++;
 	ASSERT_GT(self->trace.count, i);
@@ -339,7 +339,7 @@ TEST_F(trace, events_tell_the_life_of_every_register)
 	EXPECT_EQ((uint64_t)CPUID_EXITS, model->exits[10]);
 	EXPECT_EQ((uint64_t)OUT_EXITS, model->exits[30]);
 	EXPECT_EQ(1U, model->exits[12]);
-	/* The counters agree.  HLT's have a part before vm_entry, and one of the run before. */
+	/* The counters agree. HLT's have a part before vm_entry, and one from the run before. */
 	for (i = 0; i < ARRAY_SIZE(reasons); i++) {
 		struct counter counter = counters_find(&self->counters, reasons[i].name);
 
@@ -347,7 +347,7 @@ TEST_F(trace, events_tell_the_life_of_every_register)
 		if (reasons[i].number == 12)
 			continue;
 		EXPECT_EQ(counter.vmreads, model->misses[reasons[i].number]) TH_LOG("%s", reasons[i].name);
-		/* Registers are not all that is written: on its way back from userspace the host's state is, too. */
+		/* Not only registers are written: on the way back from userspace, the host's state is, too. */
 		EXPECT_LE(model->write_backs[reasons[i].number], counter.vmwrites) TH_LOG("%s", reasons[i].name);
 		if (reasons[i].number == 10)
 			EXPECT_GE(model->write_backs[10] + HOST_STATE_WRITES, counter.vmwrites);
@@ -410,7 +410,7 @@ TEST_F(trace, filters_by_field_work)
 	ASSERT_LT(CPUID_EXITS, misses_of_rip);
 	ASSERT_GT(self->trace.count, misses_of_rip);
 
-	/* Registers and reasons are numbers to a filter. */
+	/* In filters, registers and reasons are numbers. */
 	ASSERT_EQ(0, trace_filter("miss", "reg == 0"));
 	ASSERT_EQ(0, trace_filter("vm_exit", "reason == 10 && vcpu == 0"));
 	ASSERT_EQ(0, trace_filter("write_back", "value == 0xffff1234"));
@@ -432,11 +432,11 @@ TEST_F(trace, filters_by_field_work)
 			TH_LOG("%s:%s", event->name, event->fields);
 	}
 	EXPECT_EQ((unsigned int)CPUID_EXITS, trace_count(&self->trace, "vm_exit"));
-	/* Where an interrupt of the host came, RIP need not have been asked for. */
+	/* At an interrupt of the host, RIP need not be read. */
 	EXPECT_LE(CPUID_EXITS + OUT_EXITS + 1U, trace_count(&self->trace, "miss"));
 }
 
-/* Handlers of NMI and interrupt that count, and a guest that allows both. */
+/* Handlers for NMI and interrupt that count, and a guest that allows both. */
 GUEST_ASM(wait, 64,
 	"	sti\n"
 	"	nop\n"
@@ -474,7 +474,7 @@ TEST_F(trace, vm_entry_tells_what_is_injected)
 	RETURN_IF_SKIPPED();
 	vm_load(&self->vm, GUEST_CODE, wait);
 	vcpu_install_event_log(&self->vcpu);
-	/* The handler's memory is mapped then, so that no delivery is interrupted. */
+	/* This maps the handler's memory, so that no delivery is interrupted. */
 	ASSERT_EQ(0, ioctl_errno(self->vcpu.fd, KVM_NMI, 0));
 	run_waiting(&self->vcpu);
 
@@ -500,7 +500,7 @@ TEST_F(trace, failed_entry_is_an_exit_with_its_reason)
 
 	RETURN_IF_SKIPPED();
 	vcpu_get_regs(&self->vcpu, &regs);
-	/* Not in IA-32e mode. */
+	/* Invalid in IA-32e mode. */
 	regs.rflags |= RFLAGS_VM;
 	vcpu_set_regs(&self->vcpu, &regs);
 	trace_enable("", 1);
@@ -527,7 +527,7 @@ TEST_F(trace, vmcs_load_tells_when_another_was_current)
 	trace_enable("", 1);
 	for (int i = 0; i < 5; i++) {
 		vcpu_get_regs(&other, &regs);
-		/* It is current now. */
+		/* Its VMCS is current now. */
 		vcpu_get_regs(&other, &regs);
 		vcpu_get_regs(&self->vcpu, &regs);
 	}

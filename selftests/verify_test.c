@@ -23,7 +23,7 @@
 #define VMCS_TSC_OFFSET	0x2010
 #define VMCS_GUEST_RSP	0x681c
 
-/* What a test says that will be found, for the log's judge and for itself. */
+/* The reports that a test announces, for the checker of the log and for itself. */
 #define MISMATCH	"vrc_verify_mismatch"
 #define WRONG_VMCS	"vrc_verify_wrong_vmcs"
 
@@ -37,7 +37,7 @@ FIXTURE(verify) {
 	uint64_t wrong_vmcss;
 };
 
-/* Each time around it has another RSP. */
+/* Each round changes RSP. */
 GUEST_ASM(halt, 64,
 	"1:	sub $16, %rsp\n"
 	"	hlt\n"
@@ -84,7 +84,7 @@ GUEST_ASM(exits, 64,
 	"	hlt\n"
 	"	jmp 1b\n");
 
-/* WARNs come again, and @function's once, for the log's judge. */
+/* Lets WARNs be reported again, and announces one by @function to the checker of the log. */
 static void announce(const char *function)
 {
 	warn_again();
@@ -123,23 +123,23 @@ FIXTURE_TEARDOWN(verify)
 	vm_destroy(&self->vm);
 	trace_close(&self->trace);
 	parameter_set("verify", self->was_on);
-	/* What comes later is not to be missed. */
+	/* Later WARNs must not be missed. */
 	warn_again();
 	test_module_unload();
 }
 
 struct finding {
-	const char *reg;	/* as events have it */
-	const char *log;	/* as the log has it */
+	const char *reg;	/* as named in events */
+	const char *log;	/* as named in the log */
 	unsigned int field;
 	uint64_t memory;
 	uint64_t vmcs;
 	const char *at;
 	const char *by;
-	const char *origin;	/* as the log has it */
+	const char *origin;	/* as given in the log */
 };
 
-/* One WARN, by this function, and so many lines, of which this is the first. */
+/* One WARN, by this function, and this many lines, of which this is the first. */
 static void expect_told(struct __test_metadata *_metadata, struct _test_data_verify *self, const char *function,
 			unsigned int lines, const char *line)
 {
@@ -151,7 +151,7 @@ static void expect_told(struct __test_metadata *_metadata, struct _test_data_ver
 	fault_log_skip(&self->log);
 }
 
-/* These events came since, in this order, each perhaps several times, and nothing else; one WARN; one line. */
+/* These events came since, in this order, each possibly several times, and no others; one WARN; one line. */
 static void expect_found(struct __test_metadata *_metadata, struct _test_data_verify *self, const struct finding *finding,
 			 unsigned int findings)
 {
@@ -219,7 +219,7 @@ static void set_rsp(struct vcpu *vcpu, uint64_t rsp)
 	vcpu_set_regs(vcpu, &regs);
 }
 
-/* RSP was read and then changed by the guest, and its VM-exit has not made it invalid. */
+/* The guest changed RSP after it was read, and the VM-exit has not invalidated it. */
 static uint64_t plant_stale_rsp(struct __test_metadata *_metadata, struct vcpu *vcpu)
 {
 	uint64_t rsp = rsp_of(vcpu);
@@ -240,7 +240,7 @@ TEST_F(verify, missed_invalidation_at_a_hit)
 	announce(MISMATCH);
 	finding.memory = plant_stale_rsp(_metadata, &self->vcpu);
 	finding.vmcs = finding.memory - 16;
-	/* Memory's value is used on. */
+	/* The value in memory stays in use. */
 	EXPECT_EQ(finding.memory, rsp_of(&self->vcpu));
 	EXPECT_EQ(finding.memory, rsp_of(&self->vcpu));
 	expect_found(_metadata, self, &finding, 1);
@@ -260,7 +260,7 @@ TEST_F(verify, missed_invalidation_at_entry)
 	finding.vmcs = finding.memory - 16;
 	EXPECT_EQ(0, vcpu_run_to_hlt(&self->vcpu));
 	expect_found(_metadata, self, &finding, 1);
-	/* The VM-exit has mended it. */
+	/* The VM-exit has fixed it. */
 	EXPECT_EQ(finding.vmcs - 16, rsp_of(&self->vcpu));
 	EXPECT_EQ(0, vcpu_run_to_hlt(&self->vcpu));
 	expect_nothing(_metadata, self);
@@ -280,7 +280,7 @@ TEST_F(verify, lost_write_back)
 	ASSERT_EQ(0, plant(&self->vcpu, VRC_TEST_LOSE, CACHE_RSP, 0));
 	EXPECT_EQ(0, vcpu_run_to_hlt(&self->vcpu));
 	expect_found(_metadata, self, &finding, 1);
-	/* So the guest ran without it. */
+	/* So the guest ran without the new value. */
 	EXPECT_EQ(finding.vmcs - 16, rsp_of(&self->vcpu));
 }
 
@@ -403,7 +403,7 @@ TEST_F(verify, wrong_vmcs)
 	rsp = rsp_of(&self->vcpu);
 	announce(WRONG_VMCS);
 	ASSERT_EQ(0, load_vmcs_of(&self->vcpu, &other));
-	/* Memory still serves; what would touch the VMCS does not. */
+	/* Reads from memory still succeed; accesses to the VMCS fail. */
 	EXPECT_EQ(rsp, rsp_of(&self->vcpu));
 	EXPECT_EQ(-EIO, ioctl_ptr(self->vcpu.fd, KVM_GET_SREGS, &sregs));
 	EXPECT_EQ(-EIO, ioctl_errno(self->vcpu.fd, KVM_RUN, 0));
@@ -428,10 +428,10 @@ TEST_F(verify, wrong_vmcs)
 	EXPECT_EQ(self->mismatches, fault_count("mismatch"));
 	snprintf(line, sizeof(line), "vCPU 0: its VMCS 0x%lx should be the current one of CPU",
 		 event_number(&self->trace.event[0], "memory"));
-	/* Each of the two that failed says so. */
+	/* Each of the two that failed reports it. */
 	expect_told(_metadata, self, WRONG_VMCS, 3, line);
 
-	/* The other one is as it was, and both go on. */
+	/* The other vCPU is unchanged, and both continue. */
 	self->wrong_vmcss += self->trace.count;
 	trace_clear();
 	EXPECT_EQ(0, vcpu_run_to_hlt(&self->vcpu));
@@ -452,7 +452,7 @@ TEST_F(verify, what_was_cached_before_has_no_known_origin)
 
 	RETURN_IF_SKIPPED();
 	announce(MISMATCH);
-	/* There is an older record of it. */
+	/* An older record of it exists. */
 	vcpu_get_sregs(&self->vcpu, &sregs);
 	parameter_set("verify", 0);
 	EXPECT_EQ(0, vcpu_run_to_hlt(&self->vcpu));
@@ -468,7 +468,7 @@ TEST_F(verify, what_was_cached_before_has_no_known_origin)
 	expect_nothing(_metadata, self);
 }
 
-/* What is refused, and what changes nothing, takes nothing away. */
+/* A refused write, and one that changes nothing, discards no record. */
 TEST_F(verify, who_cached_it_is_kept_where_nothing_is_switched)
 {
 	struct finding finding = {
@@ -495,7 +495,7 @@ TEST_F(verify, who_cached_it_is_kept_where_nothing_is_switched)
 	vmcs_write(&self->vcpu, VMCS_GUEST_IDTR_BASE, finding.memory);
 }
 
-/* Such a handler may run under locks that a console needs: what it finds is counted and traced, and VM-entry tells. */
+/* Such a handler may run under locks that a console needs: findings are counted, traced, and reported at VM-entry. */
 TEST_F(verify, handler_of_an_interrupt_tells_nothing)
 {
 	struct finding finding = {
@@ -557,7 +557,7 @@ TEST_F(verify, what_is_not_the_fault_cannot_be_planted)
 	expect_nothing(_metadata, self);
 }
 
-/* All that userspace can read and write, as it is. */
+/* Reads all state that userspace can read and write, and writes it back. */
 static void read_and_write_state(struct vcpu *vcpu)
 {
 	struct kvm_vcpu_events events;
@@ -601,7 +601,7 @@ TEST_F(verify, nothing_is_found_in_a_correct_run)
 	shadows = verified_count("shadows");
 	EXPECT_EQ(KVM_EXIT_HLT, run_exits(&self->vcpu, 0));
 	EXPECT_EQ(KVM_EXIT_HLT, run_exits(&self->vcpu, 1));
-	/* Some 300 VM-entries a run. */
+	/* Some 300 VM-entries per run. */
 	EXPECT_LT(500U, verified_count("hits") - hits);
 	EXPECT_LT(2000U, verified_count("registers") - registers);
 	EXPECT_LT(5000U, verified_count("shadows") - shadows);

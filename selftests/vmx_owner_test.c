@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* VMX belongs to one: while KVM runs a machine, the module refuses to load, and says why. */
+/* VMX has one owner: while KVM runs a virtual machine, the module refuses to load, and logs the reason. */
 #include "lib/harness.h"
 
 #include <fcntl.h>
@@ -21,7 +21,7 @@ static long load_file(const char *path, const char *parameters)
 	return error;
 }
 
-/* 0, or why kvm_intel itself does not load; -ENOENT where the kernel has none. */
+/* Returns 0, or the error of loading kvm_intel itself; -ENOENT if the kernel has none. */
 static long load_kvm_intel(void)
 {
 	static const char *const names[] = { "irqbypass", "kvm", "kvm-intel" };
@@ -43,7 +43,7 @@ static void unload_kvm(void)
 	syscall(SYS_delete_module, "kvm", O_NONBLOCK);
 }
 
-/* Since 6.12 KVM takes VMX when it is loaded, before that with its first machine. */
+/* Since 6.12 KVM takes VMX when it is loaded, before that with its first virtual machine. */
 static int kvm_takes_vmx_at_load(void)
 {
 	char value = 'N';
@@ -65,7 +65,7 @@ static long load_vregcache(void)
 	return load_file(path, getenv("VRC_INSMOD_ARGS"));
 }
 
-/* The number of lines of the module's that have come since the last call; not the kernel's about its missing signature. */
+/* The number of the module's log lines since the last call, without the kernel's about the missing signature. */
 static unsigned int new_log_lines(int log)
 {
 	unsigned int lines = 0;
@@ -88,7 +88,7 @@ TEST(module_refuses_to_load_while_kvm_owns_vmx)
 	if (!device_is_vregcache() || !getenv("VRC_MODULES"))
 		SKIP(return, "VRC_MODULES does not name a folder with vregcache.ko");
 	ASSERT_GE(log, 0);
-	/* An earlier test may have left it, and it holds the other. */
+	/* An earlier test may have left vregcache_test loaded, which holds vregcache. */
 	syscall(SYS_delete_module, "vregcache_test", O_NONBLOCK);
 	ASSERT_EQ(0, syscall(SYS_delete_module, "vregcache", O_NONBLOCK));
 	error = load_kvm_intel();
@@ -106,7 +106,7 @@ TEST(module_refuses_to_load_while_kvm_owns_vmx)
 	EXPECT_EQ(1U, new_log_lines(log));
 	EXPECT_EQ(-1, access("/dev/vregcache", F_OK));
 
-	/* It is KVM's last machine that gives VMX up, or KVM itself. */
+	/* KVM's last virtual machine gives VMX up, or KVM itself. */
 	close(vm);
 	close(kvm);
 	usleep(100000);
@@ -141,7 +141,7 @@ TEST(kvm_gets_no_vmx_while_the_module_owns_it)
 		close(kvm);
 	}
 	unload_kvm();
-	/* And it has not been taken away from the module. */
+	/* The module has not lost VMX. */
 	EXPECT_EQ(0, access("/dev/vregcache", F_OK));
 	syscall(SYS_delete_module, "vregcache", O_NONBLOCK);
 	EXPECT_EQ(0, load_vregcache());

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What Linux (C, src/linux/) calls of the machine (C++, src/module.cc).  linux/host.h has the opposite direction.
+ * Functions of the C++ part (src/module.cc) that src/linux/ (C) calls.  linux/host.h has the opposite direction.
  *
  * Functions that return int return 0 or a negative errno.
  */
@@ -14,13 +14,13 @@ extern "C" {
 #endif
 
 /* ---- the module and its processors ---- */
-/* Checks this CPU and prepares; the reason for a refusal is logged. */
+/* Checks this CPU and prepares VMX; logs the reason for a refusal. */
 int vrc_init(vrc_bool unsafe_allowed);
 void vrc_exit(void);
-/* On the CPU itself, interrupts off.  Logs why not. */
+/* On the CPU itself, interrupts off.  Logs the reason for a failure. */
 int vrc_cpu_enable(void);
 void vrc_cpu_disable(void);
-/* Might a task run here that is between vrc_host_vcpu_get() and vrc_host_vcpu_put()?  Its VMCS is loaded here then. */
+/* Whether a task between vrc_host_vcpu_get() and vrc_host_vcpu_put() might run here, with its VMCS loaded here. */
 vrc_bool vrc_cpu_is_busy(void);
 /* Ends VMX operation on this CPU for good: no vCPU runs here any more. */
 void vrc_cpu_give_up(void);
@@ -29,40 +29,40 @@ struct vrc_vm *vrc_vm_create(struct vrc_host_vm *host);
 void vrc_vm_destroy(struct vrc_vm *vm);
 /* Creates a vCPU in @vm; @run is the page that userspace maps, followed by the page for port I/O data. */
 int vrc_vcpu_create(struct vrc_vm *vm, vrc_u32 id, struct vrc_host_vcpu *host, void *run, struct vrc_vcpu **vcpu);
-/* What vrc_current_vmcs is where the vCPU's VMCS is the current one. */
+/* The value of vrc_current_vmcs while the vCPU's VMCS is the current one. */
 vrc_u64 vrc_vcpu_vmcs(struct vrc_vcpu *vcpu);
-/* Fills its VMCS; Linux must be able to go from @vcpu's host object to @vcpu by now. */
+/* Fills in its VMCS; @vcpu's host object must point to @vcpu by now. */
 int vrc_vcpu_set_up(struct vrc_vcpu *vcpu);
 /*
- * As in KVM, the number of a vCPU is used up for the life of its virtual machine; unless userspace never got the vCPU
- * (@release_id).
+ * As in KVM, a vCPU's number cannot be reused during the life of its virtual machine, unless userspace never got the
+ * vCPU (@release_id).
  */
 void vrc_vcpu_destroy(struct vrc_vcpu *vcpu, vrc_bool release_id);
 #define VRC_RUN_PAGES 2
 #define VRC_MAX_VCPUS 64
 
-/* ioctls; what they do not know is -ENOTTY.  Linux creates the files. */
+/* ioctls; unknown ones return -ENOTTY.  The C part creates the files. */
 long vrc_device_ioctl(unsigned int command, unsigned long argument);
 long vrc_vm_ioctl(struct vrc_vm *vm, unsigned int command, unsigned long argument);
 long vrc_vcpu_ioctl(struct vrc_vcpu *vcpu, unsigned int command, unsigned long argument);
 
 /*
- * While pmi_in_guest(), on the vCPU's CPU: the guest's RIP, and whether it runs at privilege level 3. -EIO: they
- * cannot be read.
+ * While pmi_in_guest() is true, on the vCPU's CPU: the guest's RIP, and whether it runs at privilege level 3.  -EIO:
+ * they cannot be read.
  */
 int vrc_vcpu_pmi_sample(struct vrc_vcpu *vcpu, vrc_u64 *rip, vrc_bool *user);
 
-/* Is this CPU in VMX operation?  -EAGAIN: no, it is going down, and the task will leave it.  -EIO: no, and for good. */
+/* 0: in VMX operation.  -EAGAIN: this CPU is going down, and the task will leave it.  -EIO: it has left for good. */
 int vrc_cpu_state(void);
 /*
- * From the scheduler's notifiers, and where a task begins and ends its work with the vCPU; preemption off. They never
- * touch the register cache. What vrc_cpu_state() says: not 0, and there is no VMCS to work with here.
+ * From the scheduler's notifiers, and when a task begins and ends its use of the vCPU; preemption off.  They never use
+ * the register cache.  The result is that of vrc_cpu_state(): if it is not 0, no VMCS can be used here.
  */
 int vrc_vcpu_sched_in(struct vrc_vcpu *vcpu);
 void vrc_vcpu_sched_out(struct vrc_vcpu *vcpu);
 
 /* ---- debugfs ---- */
-/* The debugfs table: row @index, or false behind the last. */
+/* The debugfs table: row @index, or false after the last. */
 struct vrc_counter_row {
 	const char *reason;
 	vrc_u64 exits;
@@ -79,7 +79,7 @@ void vrc_counters_reset(void);
 struct vrc_cpu_row {
 	vrc_bool on;    /* in VMX operation */
 	vrc_u64 vmxons; /* how often it has entered VMX operation since the module was loaded */
-	vrc_u32 vmcss;  /* loaded there */
+	vrc_u32 vmcss;  /* loaded on it */
 };
 
 void vrc_cpu_row(unsigned int cpu, struct vrc_cpu_row *row);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-// The module's one C++ translation unit: its parts, from the hardware up.  A part uses only what stands above it here or in
-// the same layer (scripts/layers checks).  Everything has internal linkage, but for what Linux calls (machine.h).
+// The module's only C++ translation unit: its parts, from the hardware up.  A part uses only parts above it here or in the same
+// layer (scripts/layers checks this).  Everything has internal linkage, except the functions for the C part (machine.h).
 
-// ---- VMX, as the CPU has it ----
+// ---- VMX on the CPU ----
 #include "vmx/capability.cc"
 #include "vmx/controls.cc"
 #include "vmx/operation.cc"
@@ -27,7 +27,7 @@
 #include "vcpu/transition.cc"
 #include "vcpu/vcpu_load.cc"
 
-// ---- VM-exits, one file a kind ----
+// ---- VM-exits, one file per kind ----
 #include "vcpu/exits/control_register.cc"
 #include "vcpu/exits/cpuid.cc"
 #include "vcpu/exits/debug_register.cc"
@@ -56,7 +56,7 @@
 #include "kvm_api/vcpu.cc"
 #include "kvm_api/vm.cc"
 
-// ---- for tests, which build the module with it ----
+// ---- for tests, which build the module with this ----
 #ifdef VRC_TEST_HOOKS
 #include "test_hooks/machine_hooks.cc"
 #endif

@@ -8,8 +8,7 @@
 // can make one: a token is made with a Key of the Access, and the Access decides who can make a Key.
 #pragma once
 
-#include <concepts>
-
+#include "concepts.h"
 #include "result.h"
 #include "vmx_layout.h"
 
@@ -21,10 +20,10 @@ enum class VmcsId : u64 { kNone = ~u64{0} };
 // clang-format off
 template <class A>
 concept VmcsAccess = requires(const A& access, u32 encoding, u64 value, VmcsId id) {
-	{ access.vmread(encoding) } -> std::same_as<Result<u64>>;
-	{ access.vmwrite(encoding, value) } -> std::same_as<Result<void>>;
+	{ access.vmread(encoding) } -> SameAs<Result<u64>>;
+	{ access.vmwrite(encoding, value) } -> SameAs<Result<void>>;
 	// Is this VMCS the current one of this CPU?  VmcsId::kNone never is.
-	{ access.is_current(id) } -> std::same_as<bool>;
+	{ access.is_current(id) } -> SameAs<bool>;
 	// Make its constructor private, with friends that have earned it.
 	typename A::Key;
 };
@@ -48,7 +47,7 @@ class LoadedVmcs {
 		return static_cast<typename Field<kEncoding>::Value>(value);
 	}
 
-	template <u32 kEncoding, std::same_as<typename Field<kEncoding>::Value> V>
+	template <u32 kEncoding, AsWideAs<typename Field<kEncoding>::Value> V>
 		requires(Field<kEncoding>::kWritable && !VmxLayout::caches(kEncoding))
 	VREGCACHE_INLINE Result<void> write(Field<kEncoding>, V value) const
 	{

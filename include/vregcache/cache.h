@@ -82,21 +82,22 @@ class Cache {
 
 	// The same for several at once, in this order: their VMREADs are in line, behind one look at which VMCS is current.
 	// After an error those that were read are available, and what became of @values is not said.
-	template <Reg... kRegs>
-		requires(is_register(kRegs) && ...)
-	[[gnu::always_inline]] Result<void> read_all(const Loaded& vmcs, Value<kRegs>&... values)
+	template <Reg... kRegs, class... V>
+		requires(sizeof...(kRegs) == sizeof...(V) && (is_register(kRegs) && ...) &&
+			 (AsWideAs<V, Value<kRegs>> && ...))
+	[[gnu::always_inline]] Result<void> read_all(const Loaded& vmcs, V&... values)
 	{
 		constexpr RegSet kSet(kRegs...);
 		if ((available_ & kSet).empty() && !hooks_.watches_reads()) [[likely]]
 			return read_missing<kRegs...>(vmcs.access(), values...);
 		if (!quick_.contains(kSet))
 			VREGCACHE_TRY(read_rest<kRegs...>(vmcs.access()));
-		((values = static_cast<Value<kRegs>>(value_[index(kRegs)])), ...);
+		((values = static_cast<V>(value_[index(kRegs)])), ...);
 		return {};
 	}
 
 	// Sets the register; the VMCS gets it at the next write_back(), unless it is known to have that value.
-	template <Reg kReg, std::same_as<Value<kReg>> V>
+	template <Reg kReg, AsWideAs<Value<kReg>> V>
 		requires(is_register(kReg) && Layout::writable(kReg))
 	[[gnu::always_inline]] void write(const Loaded&, V value)
 	{
@@ -204,7 +205,7 @@ class Cache {
 	// @value is what the VMCS has, which the caller knows from elsewhere, such as assembly that read the field.
 	// True: the register was available, perhaps with a newer value, and @value was not taken.  KVM:
 	// kvm_register_test_and_mark_available().
-	template <Reg kReg, std::same_as<Value<kReg>> V>
+	template <Reg kReg, AsWideAs<Value<kReg>> V>
 		requires(is_register(kReg))
 	[[gnu::always_inline]] bool test_and_mark_available(const Loaded&, V value)
 	{
@@ -274,8 +275,8 @@ class Cache {
 	}
 
 	// None of them is available, and nobody watches: what is common to all is done once.
-	template <Reg... kRegs>
-	[[gnu::always_inline]] Result<void> read_missing(const Access access, Value<kRegs>&... values)
+	template <Reg... kRegs, class... V>
+	[[gnu::always_inline]] Result<void> read_missing(const Access access, V&... values)
 	{
 		constexpr RegSet kSet(kRegs...);
 		VREGCACHE_TRY(check_current(access));
@@ -298,8 +299,8 @@ class Cache {
 	}
 
 	// Its value comes to memory, and it is not available yet.
-	template <Reg kReg>
-	[[gnu::always_inline]] bool read_field(const Access& access, Value<kReg>& value, RegSet& read, Error& error)
+	template <Reg kReg, class V>
+	[[gnu::always_inline]] bool read_field(const Access& access, V& value, RegSet& read, Error& error)
 	{
 		Result<u64> field = access.vmread(Layout::encoding(kReg));
 		if (!field.ok()) [[unlikely]] {
@@ -307,7 +308,7 @@ class Cache {
 			return false;
 		}
 		value_[index(kReg)] = field.value();
-		value = static_cast<Value<kReg>>(field.value());
+		value = static_cast<V>(field.value());
 		read |= kReg;
 		return true;
 	}

@@ -2,9 +2,8 @@
 // What a cache calls of its surroundings: to check the calling context, to observe, and to verify the cache against the VMCS.
 #pragma once
 
-#include <concepts>
-
 #include "access.h"
+#include "concepts.h"
 #include "register.h"
 
 namespace vregcache {
@@ -65,14 +64,14 @@ template <class H>
 concept CacheHooks = requires(H& hooks, const H& constant, Operation operation, const void* caller, FoundAt where, Reg reg, RegSet set,
 			      u64 value, u32 number, VmcsId vmcs) {
 	constant.check(operation, reg);
-	{ constant.watches_reads() } -> std::same_as<bool>;
+	{ constant.watches_reads() } -> SameAs<bool>;
 	hooks.hit(reg);
 	hooks.miss(reg, value);
 	hooks.write_back(reg, value);
 	hooks.invalidate(set);
 	hooks.no_register(number);
-	{ H::kMayVerify } -> std::convertible_to<bool>;
-	{ constant.verifies() } -> std::same_as<bool>;
+	requires H::kMayVerify || !H::kMayVerify;
+	{ constant.verifies() } -> SameAs<bool>;
 	hooks.cached(reg, operation, caller);
 	hooks.compared(where);
 	hooks.mismatch(where, reg, value, value);
@@ -83,9 +82,9 @@ concept CacheHooks = requires(H& hooks, const H& constant, Operation operation, 
 template <class A>
 concept VerifiableAccess = requires(const A& access, u32 encoding, VmcsId id) {
 	// VMREAD, which nobody counts.
-	{ access.verify_read(encoding) } -> std::same_as<Result<u64>>;
+	{ access.verify_read(encoding) } -> SameAs<Result<u64>>;
 	// The VMCS that the CPU says is current, after is_current(@id) said so; @id where that cannot be found out.
-	{ access.really_current(id) } -> std::same_as<VmcsId>;
+	{ access.really_current(id) } -> SameAs<VmcsId>;
 };
 // clang-format on
 

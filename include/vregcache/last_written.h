@@ -19,7 +19,7 @@ class Shadowed {
 
 	// Writes the field, unless it is known to have this value.  After an error nothing is known of it, and the next value
 	// is written whatever it is; value() is still the one before.
-	template <class Access, std::same_as<Value> V>
+	template <class Access, AsWideAs<Value> V>
 	[[gnu::always_inline]] Result<void> set(const LoadedVmcs<Access>& vmcs, V value)
 	{
 		if constexpr (sizeof...(kNever) == 1) {

@@ -2,8 +2,7 @@
 // Errors are values.  A Result<T> holds a T or the reason why there is none, and cannot be dropped silently.
 #pragma once
 
-#include <concepts>
-
+#include "concepts.h"
 #include "types.h"
 
 namespace vregcache {
@@ -23,7 +22,7 @@ template <class T>
 class [[nodiscard]] Result {
  public:
 	// Only from exactly T: a value of another width is a mistake here, not a conversion.
-	template <std::same_as<T> U>
+	template <AsWideAs<T> U>
 	VREGCACHE_INLINE Result(U value) : value_(value)
 	{}
 	VREGCACHE_INLINE Result(Error error) : error_(error) {}

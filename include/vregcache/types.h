@@ -16,7 +16,11 @@ static_assert(sizeof(u8) == 1 && sizeof(u16) == 2 && sizeof(u32) == 4 && sizeof(
 // that their out-of-line copies would be.
 #define VREGCACHE_INLINE [[gnu::always_inline]] constexpr
 // Not copied for its callers either.
+#ifdef __clang__
+#define VREGCACHE_OUT_OF_LINE [[gnu::noinline]]
+#else
 #define VREGCACHE_OUT_OF_LINE [[gnu::noinline, gnu::noclone]]
+#endif
 #define VREGCACHE_COLD [[gnu::cold, gnu::noinline]]
 
 }  // namespace vregcache

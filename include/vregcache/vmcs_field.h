@@ -3,8 +3,6 @@
 // Appendix B), so the compiler can hold the caller to both.
 #pragma once
 
-#include <type_traits>
-
 #include "types.h"
 
 namespace vregcache {
@@ -17,8 +15,19 @@ VREGCACHE_INLINE FieldWidth field_width(u32 encoding) { return static_cast<Field
 VREGCACHE_INLINE FieldKind field_kind(u32 encoding) { return static_cast<FieldKind>(encoding >> 10 & 3); }
 
 template <FieldWidth kWidth>
-using FieldValue =
-	std::conditional_t<kWidth == FieldWidth::k16, u16, std::conditional_t<kWidth == FieldWidth::k32, u32, u64>>;
+struct FieldValueOf {
+	using Type = u64;
+};
+template <>
+struct FieldValueOf<FieldWidth::k16> {
+	using Type = u16;
+};
+template <>
+struct FieldValueOf<FieldWidth::k32> {
+	using Type = u32;
+};
+template <FieldWidth kWidth>
+using FieldValue = typename FieldValueOf<kWidth>::Type;
 
 template <u32 kFieldEncoding>
 struct Field {

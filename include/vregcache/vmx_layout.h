@@ -2,8 +2,6 @@
 // Which register lives in which VMCS field, and which registers a guest changes behind the host's back.
 #pragma once
 
-#include <type_traits>
-
 #include "register.h"
 #include "vmcs_fields.h"
 
@@ -55,7 +53,10 @@ struct VmxLayout {
 	}
 
 	// The VMCS fields that VM-exits write and VM-entries do not read (SDM Vol. 3C, 25.9).
-	static consteval RegSet exit_information() { return RegSet::range(Reg::VREGCACHE_FIRST_EXIT_INFORMATION, Reg::VREGCACHE_LAST_EXIT_INFORMATION); }
+	static consteval RegSet exit_information()
+	{
+		return RegSet::range(Reg::VREGCACHE_FIRST_EXIT_INFORMATION, Reg::VREGCACHE_LAST_EXIT_INFORMATION);
+	}
 
 	// Of an exit reason (SDM Vol. 3C, 25.9.1).
 	VREGCACHE_INLINE static bool is_entry_failure(u64 exit_reason) { return exit_reason & 1u << 31; }

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What `make bench` measures: instructions between VM-exit and VM-entry, code generation, parts on this machine."""
+"""The measurements of `make bench`: instructions between VM-exit and VM-entry, code generation, parts on this machine."""

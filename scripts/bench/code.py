@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Where the VMX instructions are in a module, from its file."""
+"""Finds the VMX instructions in a module's file."""
 
 import dataclasses
 import lzma
@@ -52,7 +52,7 @@ def parse(headers, symbols, disassembly):
 
 
 def read(path):
-    """Of a .ko or .ko.xz."""
+    """Reads a .ko or .ko.xz."""
     path = pathlib.Path(path)
     with tempfile.TemporaryDirectory() as folder:
         if path.suffix == ".xz":

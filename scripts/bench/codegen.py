@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The code of a hit and of a miss: the cache's, the same semantics the way KVM has them in C, and an eager policy."""
+"""The code of a hit and of a miss: the cache's, the same semantics in C the way KVM does it, and an eager policy's."""
 
 import dataclasses
 
@@ -20,7 +20,7 @@ def _path(code, function, vmreads):
 
 
 def measure(code):
-    """Paths by what they are: {"rip": {"cache": {"hit": ..., "miss": ...}, "kvm_way": ...}}, and the eager policy's."""
+    """Paths by kind: {"rip": {"cache": {"hit": ..., "miss": ...}, "kvm_way": ...}}, and the eager policy's."""
     registers = {}
     for register in REGISTERS:
         registers[register] = {

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Counts instructions along a path through functions, in their disassembly.
 
-The path is the shortest one that does what is asked for: that reads a VMCS field and succeeds (a miss), or that reads
-none (a hit).  What is known decides branches: constants in registers, success of VMREAD, variables that are zero.
+The path is the shortest one of the requested kind: that reads a VMCS field and succeeds (a miss), or that reads none (a
+hit).  Known values decide branches: constants in registers, success of VMREAD, variables that are zero.
 """
 
 import dataclasses
@@ -28,14 +28,14 @@ class Instruction:
     size: int
     mnemonic: str
     operands: list
-    # What the linker will put in: a name, or "" for none, and what is added to it.
+    # The relocation: a symbol, or "" for none, and its addend.
     symbol: str
     addend: int
 
 
 @dataclasses.dataclass
 class Path:
-    """Instructions executed, without the probe's own frame: its call of ftrace's and its return."""
+    """Instructions executed, without the probe's own frame: its call to ftrace and its return."""
 
     instructions: int = 0
     bytes: int = 0
@@ -75,7 +75,7 @@ class Object:
             for name, where in self.functions.items() if name.startswith("__SCT__") and where in self._at}
 
     def _target(self, instruction):
-        """Where a call or jump goes: (section, address), or the name of what is not in this object."""
+        """The target of a call or jump: (section, address), or the name of an external symbol."""
         if instruction.symbol:
             if instruction.symbol in self.functions:
                 section, address = self.functions[instruction.symbol]
@@ -87,7 +87,7 @@ class Object:
         return (instruction.section, int(found[1], 16)) if found else "?"
 
     def path(self, function, *, vmreads, zero=()):
-        """The shortest one with at least (vmreads=1) or without (0) a VMREAD.  zero: names of variables that are 0."""
+        """The shortest path with a VMREAD (vmreads=1) or without one (0).  zero: names of variables that are 0."""
         if function not in self.functions:
             raise LookupError(f"no function {function} in the object")
         best = None
@@ -151,7 +151,7 @@ class Object:
 
 
 def read(path):
-    """OSError: there is no such file, or it is none that objdump reads."""
+    """OSError: the file does not exist, or objdump cannot read it."""
     command = ["objdump", "-drw", "--no-show-raw-insn", path]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
@@ -183,7 +183,7 @@ def _value(operand, known):
 
 
 def _follow(instruction, known, flags, zero):
-    """What is known behind an instruction that is no jump; returns the flags."""
+    """Updates `known` for an instruction that is not a jump; returns the flags."""
     name, operands = instruction.mnemonic, instruction.operands
     if name in ("vmread", "vmwrite"):
         flags = "success"
@@ -214,7 +214,7 @@ def _follow(instruction, known, flags, zero):
 
 
 def _taken(name, flags):
-    """True, False, or None where it is not known."""
+    """True, False, or None if unknown."""
     if flags is None:
         return None
     if flags == "success":

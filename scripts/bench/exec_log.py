@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
 """Counts instructions between VM-exit and VM-entry in QEMU's log of executed instructions.
 
-QEMU TCG, with one instruction a translation block, writes one line an instruction (-d exec,nochain):
+QEMU TCG, with one instruction per translation block, writes one line per instruction (-d exec,nochain):
 
     Trace 0: 0x7f1c080021c0 [0000000000000000/ffffffff8101c3a0/00203005/ff000201] name
           ^CPU                CS base         PC               flags
 
-The CPU's flags say who executes.  vmx_on_svm emulates VMX in SVM host mode, and Linux runs in SVM guest mode as its
-guest: what has not that flag is not Linux's, and is never counted.  The guest of Linux's hypervisor has the flag too, but
-it runs between VM-entry and VM-exit, and what is counted lies between VM-exit and VM-entry.
+The CPU's flags show whose code runs.  vmx_on_svm emulates VMX in SVM host mode, and Linux runs in SVM guest mode as its
+guest: an instruction without that flag is not Linux's, and is never counted.  The guest of Linux's hypervisor has the
+flag too, but it runs between VM-entry and VM-exit; only instructions between VM-exit and VM-entry are counted.
 """
 
 import bisect
@@ -24,13 +24,13 @@ USER, KERNEL, MODULE, EMULATOR = "userspace", "kernel", "module", "emulator"
 
 
 class Places:
-    """What lies where: the hypervisor's modules, the emulator of VMX, and the addresses that mean something."""
+    """The address map: the hypervisor's modules, the emulator of VMX, and the addresses with a meaning."""
 
     def __init__(self):
         self._ranges = []
-        # PC -> "exit", "entry", "vmread" or "vmwrite"; "interrupt" begins what handles an interrupt, "handled" ends it.
+        # PC -> "exit", "entry", "vmread" or "vmwrite"; "interrupt" begins the handling of an interrupt, "handled" ends it.
         self.marks = {}
-        # Where functions begin, sorted, and their names; empty unless somebody wants to know.
+        # The start addresses of functions, sorted, and their names; empty unless requested.
         self.functions = []
 
     def add(self, start, size, owner):
@@ -59,13 +59,13 @@ class Crossing:
 
     # The guest's last instruction before the VM-exit; None if it executed none since VM-entry.
     guest_pc: int | None
-    # Instructions, the one of the VM-entry included; a repeated one is one.
+    # Instructions, including that of the VM-entry; a repeated one counts once.
     module: int = 0
     kernel: int = 0
     userspace: int = 0
-    # Of these, the kernel's in its handlers of interrupts.
+    # Of these, the kernel's in its interrupt handlers.
     handler: int = 0
-    # How often repeated ones (REP) went round once more.
+    # Further iterations of repeated ones (REP).
     repetitions: int = 0
     vmreads: int = 0
     vmwrites: int = 0
@@ -78,7 +78,7 @@ class Crossing:
 
 
 class Counter:
-    """Fed with the log of one vCPU's CPU; `crossings` has what was complete."""
+    """Takes the log of one vCPU's CPU; `crossings` has the complete ones."""
 
     def __init__(self, places, cpu):
         self._places = places
@@ -153,7 +153,7 @@ def summary(values):
 
 
 def of_row(crossings, instruction, others):
-    """Those of one row: by the guest's instruction that exits; where that is 0, those that no other one caused."""
+    """Those of one row: by the guest's instruction that exits; if that is 0, those that no other one caused."""
     if instruction:
         return [crossing for crossing in crossings if crossing.guest_pc == instruction]
     return [crossing for crossing in crossings if crossing.guest_pc not in others]

@@ -11,8 +11,8 @@ from vm.judge import Judge
 from vm.paths import BUILD
 
 _TICKS = re.compile(r"ticks (\S+) (\S+) (.*)")
-# With the offset of the kernel's stack random at each system call, RSP is another one at most VM-entries, and has to be
-# stored in the VMCS: by either, so it is off for both.
+# With a random kernel stack offset at each system call, RSP differs at most VM-entries and has to be written to the
+# VMCS by either hypervisor, so it is off for both.
 KERNEL_ARGUMENTS = "mitigations=off randomize_kstack_offset=off"
 DEVICES = {"/dev/vregcache": "vregcache", "/dev/kvm": "kvm"}
 
@@ -28,7 +28,7 @@ def _module_files(kernel):
 
 
 def row(crossings):
-    """What is known of one exit kind."""
+    """The results for one exit kind."""
     columns = {name: [getattr(crossing, name) for crossing in crossings]
                for name in ("total", "module", "kernel", "userspace", "handler", "repetitions", "vmreads", "vmwrites")}
     found = {"exits": len(crossings)} | {name: exec_log.summary(values) for name, values in columns.items()}
@@ -40,14 +40,14 @@ def row(crossings):
 
 
 def net(ticks):
-    """Ticks of the host's: less what two RDTSCs have between them, and less the guest's own instructions."""
+    """The host's ticks: without those between two RDTSCs, and without the guest's own instructions."""
     nothing = ticks["none"]["median"] if "none" in ticks else 0
     for found in ticks.values():
         found["host"] = {key: found[key] - nothing - found["own"] for key in ("median", "min", "max")}
 
 
 def measure(machine, kernel, tests, rounds, only, profile, say):
-    """Returns (rows, ticks, problems).  rows: {device: {name: row()}}, where instructions can be logged."""
+    """Returns (rows, ticks, problems).  rows: {device: {name: row()}}, if instructions can be logged."""
     work = BUILD / "run" / f"bench.{os.getpid()}"
     work.mkdir(parents=True)
     options = f"-n {rounds}" + (f" -r {only}" if only else "")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What an exit may cost, and what is found of it."""
+"""The limits for the cost of an exit, and the measured cost."""
 
 import dataclasses
 
@@ -8,10 +8,10 @@ import dataclasses
 class ExitKind:
     name: str
     title: str
-    # VMREADs and VMWRITEs that an exit takes at most; None where nothing is said of it.
+    # The most VMREADs and VMWRITEs that an exit may take; None: no limit.
     vmreads: int | None = None
     vmwrites: int | None = None
-    # Instructions between VM-exit and VM-entry: half of what KVM takes (Linux 6.12, -O2).
+    # Instructions between VM-exit and VM-entry: half of KVM's (Linux 6.12, -O2).
     instructions: int | None = None
 
 
@@ -38,21 +38,21 @@ def median(row, column):
 
 
 def own(row):
-    """Instructions without those of the host's handler of the interrupt."""
+    """Instructions without those of the host's interrupt handler."""
     return median(row, "total") - median(row, "handler")
 
 
 def target(kind, kvm):
-    """How many of its own instructions an exit should take.  Where much of the sum is the kernel's own, whose
-    configuration decides how much, it is half of KVM's in the same run: of an external interrupt, without the host's
-    handler, and of a round by userspace, with system calls and the FPU's registers."""
+    """How many of its own instructions an exit should take.  If much of the sum is the kernel's own, and so depends on
+    its configuration, it is half of KVM's in the same run: for an external interrupt, without the host's handler, and
+    for a round trip to userspace, with system calls and the FPU's registers."""
     if kind.name in OF_KVM:
         return own(kvm) // 2 if kvm else None
     return kind.instructions
 
 
 def verdicts(rows):
-    """rows: {"vregcache": {kind: row}, "kvm": ...}.  Yields (kind, what, found, limit) where there is a limit."""
+    """rows: {"vregcache": {kind: row}, "kvm": ...}.  Yields (kind, what, found, limit) if there is a limit."""
     for kind in KINDS:
         row = rows.get("vregcache", {}).get(kind.name)
         if not row:

@@ -13,7 +13,7 @@ _FLAGS = ["-std=gnu++20", "-O2", "-Wall", "-Wextra", "-Werror", f"-I{TOP / 'incl
 
 
 def _build():
-    """Anew when a source is younger than the program."""
+    """Rebuilds if a source is newer than the program."""
     sources = [_SOURCE, *(TOP / "include/vregcache").glob("*.h")]
     if _PROGRAM.exists() and all(source.stat().st_mtime < _PROGRAM.stat().st_mtime for source in sources):
         return

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What a person sees of the measurements."""
+"""Prints the measurements for a person."""
 
 from bench import limits
 
@@ -8,7 +8,7 @@ WHAT = {"vmreads": "VMREADs", "vmwrites": "VMWRITEs", "instructions": "instructi
 
 
 def table(heading, rows):
-    """Lines: the first two columns to the left, the others to the right."""
+    """Lines: the first two columns left-aligned, the others right-aligned."""
     cells = [list(map(str, row)) for row in (heading, *rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(heading))]
     lines = ["  ".join(cell.ljust(width) if column < 2 else cell.rjust(width)
@@ -47,7 +47,7 @@ def instructions(rows):
 
 
 def profiles(rows):
-    """Yields (title, lines) where functions were counted."""
+    """Yields (title, lines) if functions were counted."""
     for kind in limits.KINDS:
         for who, name in _NAMES.items():
             functions = rows.get(who, {}).get(kind.name, {}).get("functions")
@@ -73,7 +73,7 @@ def targets(rows):
 
 
 def ticks(all_ticks, one_an_instruction, logged):
-    """TSC ticks around the exiting instruction, less what the guest's own instructions take."""
+    """TSC ticks around the exiting instruction, less those of the guest's own instructions."""
     heading = ["exit", "by", "TSC ticks"] + (["logged", "difference"] if logged else [])
     lines = []
     for kind in limits.KINDS:

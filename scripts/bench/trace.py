@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Has QEMU log the instructions of each row that the guest announces on its second serial port.
+"""Makes QEMU log the instructions of each row that the guest announces on its second serial port.
 
-The guest says when a row begins and when it has ended, and waits; logging is on in between only, so that the boot is as
-fast as ever.  The log goes through a pipe: nothing of it is kept but counts.
+The guest says when a row begins and when it has ended, and waits; logging is on only in between, so that the boot stays
+fast.  The log goes through a pipe: only counts are kept.
 """
 
 import os
@@ -14,14 +14,14 @@ import time
 
 from bench import exec_log
 
-_SINGLE_STEP = ("one-insn-per-tb", "singlestep")  # what it is called since QEMU 8.1, and before
+_SINGLE_STEP = ("one-insn-per-tb", "singlestep")  # its name since QEMU 8.1, and before
 
 
 class Tracer:
     """Serves the guest's second serial port, in a thread of its own, until the machine ends."""
 
     def __init__(self, machine, work, modules, on_row):
-        """modules: name -> (code.Module, owner), for what the guest may say sections of."""
+        """modules: name -> (code.Module, owner), for modules whose sections the guest may announce."""
         self._machine = machine
         self._folder = work
         self._modules = modules
@@ -36,7 +36,7 @@ class Tracer:
         self.rows = {}
         self.error = None
         os.mkfifo(self._pipe)
-        # icount: time goes by instructions executed, so that logging them makes no more of the host's timer ticks.
+        # icount: time advances with executed instructions, so that logging them adds no timer ticks of the host.
         machine.extra += ["-icount", "shift=0,sleep=on", "-serial", f"unix:{self._port},server=on,wait=off"]
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
@@ -65,7 +65,7 @@ class Tracer:
                 time.sleep(0.1)
 
     def _line(self, words):
-        """True when the guest waits for an answer."""
+        """True if the guest waits for an answer."""
         match words:
             case ["device", path]:
                 self._device, self._sections, self._symbols, self._functions = path, [], {}, []
@@ -124,7 +124,7 @@ class Tracer:
         self._on_row(self._device, name, found, time.monotonic() - began)
 
     def _read(self, counter, ended):
-        # QEMU closes the file some time after it has stopped writing, so not its end is the sign, but that nothing comes.
+        # QEMU closes the file some time after it has stopped writing, so the end of the log is when no more data comes.
         pipe = os.open(self._pipe, os.O_RDWR | os.O_NONBLOCK)
         try:
             while True:

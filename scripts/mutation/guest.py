@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Mutants that the tests of selftests/ are to catch, in a virtual machine."""
+"""Mutants that the tests of selftests/ should catch, in a virtual machine."""
 
 import json
 import os
@@ -11,9 +11,9 @@ from mutation.workshop import Unfit, Workshop, first_error
 from vm.paths import TOP
 
 PARTS = ("Kbuild", "include", "src", "scripts", "selftests")
-# A mutant may leave something unused.  The unchanged tree is built alike, so that only what changed is built anew.
+# A mutant may leave something unused.  The unchanged tree is built the same way, so that only changes are rebuilt.
 FLAGS = {"KCFLAGS": "-w", "VRC_TEST_HOOKS": "1"}
-# For one machine to come up, run the tests and go off; software emulation of two CPUs is slow.
+# For one machine to boot, run the tests and power off; software emulation of two CPUs is slow.
 LIMIT = 600
 
 
@@ -33,7 +33,7 @@ class GuestWorkshop(Workshop):
                 shutil.copy2(source / part, self.tree / part)
 
     def prepare(self, mutants):
-        """The unchanged tree passes all that these mutants name.  Unfit: it does not."""
+        """The unchanged tree passes all tests that these mutants name.  Unfit: it does not."""
         for machine in sorted({mutant.machine for mutant in mutants}):
             tests = {test for mutant in mutants if mutant.machine == machine for test in mutant.guest.split()}
             self._make_ready(machine.kernel)
@@ -45,7 +45,7 @@ class GuestWorkshop(Workshop):
         self._make_ready(mutant.kernel)
 
     def put_back(self, times):
-        """The files are newer now than what was built of the mutant."""
+        """The files are now newer than the mutant's build."""
 
     def verdict(self, mutant):
         problem = self._build(mutant.kernel, ["."])
@@ -55,7 +55,7 @@ class GuestWorkshop(Workshop):
         return Verdict(Verdict.CAUGHT if by else Verdict.SURVIVED, by or "")
 
     def _make_ready(self, kernel):
-        """All modules and programs, of the unchanged tree."""
+        """Builds all modules and programs, of the unchanged tree."""
         if kernel in self._ready:
             return
         done = self._command(["scripts/test-kernel", "--kdir", kernel])

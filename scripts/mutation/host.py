@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Mutants that the tests of selftests/unit are to catch, on this machine."""
+"""Mutants that the tests of selftests/unit should catch, on this machine."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from mutation.mutant import ListError, Verdict
 from mutation.workshop import Unfit, Workshop, first_error
 from vm.paths import TOP
 
-# What a build of the tests needs of the tree.
+# The parts of the tree for a build of the tests.
 PARTS = ("include", "src", "selftests/unit")
 # Quick to compile; a mutant may leave something unused.
 LEAN = ("UNIT_SANITIZE=", "UNIT_WARNINGS=-w", "UNIT_CXXFLAGS=-O0 -fno-pie", "UNIT_FIRST=-include {tree}/precompiled/gtest.h", "LDFLAGS=-no-pie")
@@ -31,7 +31,7 @@ class HostWorkshop(Workshop):
             shutil.copytree(source / part, self.tree / part, ignore=shutil.ignore_patterns("*.o", "*.cmd", "__pycache__"))
         pch = self.tree / "precompiled"
         pch.mkdir(parents=True)
-        # Compiled beforehand, which only makes the rest faster.
+        # Precompiled only to make the rest faster.
         (pch / "gtest.h").write_text("#include <gtest/gtest.h>\n")
         subprocess.run(["g++", "-std=gnu++20", "-O0", "-fno-pie", "-w", "-x", "c++-header", "gtest.h"], cwd=pch, check=False,
                        stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -61,7 +61,7 @@ class HostWorkshop(Workshop):
         return Verdict(Verdict.SURVIVED)
 
     def _rejection(self, pattern):
-        """The compiler is the test: cache and module are compiled as they are."""
+        """The compiler is the test: it compiles the mutant's cache and module."""
         done = self._command(["make", "-C", str(self.tree / "selftests/unit"), *self._variables(),
                               str(self._build / "unit/machine/module.o"), str(self._build / "unit/cache_test.o")])
         if not done.returncode:
@@ -72,7 +72,7 @@ class HostWorkshop(Workshop):
         return Verdict(Verdict.CAUGHT, "the compiler: " + error.partition("error: ")[2])
 
     def _make_sure(self, test):
-        """The unchanged tree passes the test, and what was built of it is kept."""
+        """Checks that the unchanged tree passes the test, and keeps its build."""
         if test in self._fit:
             return
         problem = self._make(test)

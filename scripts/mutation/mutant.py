@@ -3,7 +3,7 @@
 
     # a comment
     [marks_before_it_stores]
-    breaks: 2. the mark comes after the value is stored
+    breaks: 2. a register is marked available after its value is cached
     host: interrupt_test cache_test:CacheTest.Miss*
     file: include/vregcache/cache.h
     - value_[index(reg)] = value;
@@ -12,12 +12,13 @@
     + available_ |= reg;
     + value_[index(reg)] = value;
 
-`breaks` is the rule.  `host` names the programs of selftests/unit that are to catch it, in this order, each alone or with
+`breaks` is the rule.  `host` names the programs of selftests/unit that should catch it, in this order, each alone or with
 a filter of GoogleTest.  `guest` names tests in selftests/ instead, which run in a virtual machine; then `kernel`
-(debian) and `cpus` (1) say in which, and `verify: on` loads the module with verification (off).  `rejected: REGEX` instead of both: the compiler does not take it, with such an error.
+(debian) and `cpus` (1) say in which, and `verify: on` loads the module with verification (off).  `rejected: REGEX`
+instead of both: the compiler rejects it, with such an error.
 
-Lines with `-` are the old text, which must be in the file exactly once, and those with `+` behind it the new one.  Any white
-space in the old text stands for any other.  There may be several such pairs, and several files.
+Lines with `-` are the old text, which must be in the file exactly once, and those with `+` after it the new text.  Any
+white space in the old text matches any other.  There may be several such pairs, and several files.
 """
 
 import dataclasses
@@ -29,7 +30,7 @@ KEYS = ("breaks", "host", "guest", "kernel", "cpus", "verify", "rejected")
 
 
 class Machine(typing.NamedTuple):
-    """What a mutant is tried in."""
+    """The machine for a mutant."""
 
     kernel: str
     cpus: str
@@ -40,7 +41,7 @@ class Machine(typing.NamedTuple):
 
 
 class ListError(Exception):
-    """The list of mutants does not fit the tree, or is no list."""
+    """The list of mutants does not fit the tree, or is invalid."""
 
 
 @dataclasses.dataclass
@@ -151,7 +152,7 @@ def read(folder):
 
 @dataclasses.dataclass
 class Verdict:
-    """What became of a mutant."""
+    """The outcome of a mutant."""
 
     CAUGHT, SURVIVED, ERROR = "caught", "SURVIVED", "ERROR"
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The mutants that were caught, kept between runs and checkouts.  A verdict counts as long as the mutant, the files that it
-changes and the tests that it names stay as they were."""
+"""The mutants that were caught, kept between runs and checkouts.  A verdict is valid while the mutant, the files that it
+changes and the tests that it names do not change."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ import pathlib
 
 
 def key(mutant, tree):
-    """Of all that the verdict depends on, as far as it is told by the mutant itself."""
+    """A digest of everything that the verdict depends on, as far as the mutant names it."""
     tree = pathlib.Path(tree)
     if mutant.guest:
         tests = [tree / "selftests" / (name if "." in name else f"{name}.c") for name in mutant.guest.split()]
@@ -33,7 +33,7 @@ class Verdicts:
         return self._caught.get(mutant.name) == key(mutant, tree)
 
     def add(self, mutant, digest):
-        """It was caught, when its key() was this."""
+        """It was caught, with this key()."""
         self._caught[mutant.name] = digest
 
     def drop(self, mutant):

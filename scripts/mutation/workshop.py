@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A copy of the tree, in which one mutant after the other is tried: what those for host and guest have in common."""
+"""A copy of the tree, in which mutants are tried one after the other: the common part for host and guest."""
 
 import pathlib
 import time
@@ -12,7 +12,7 @@ class Unfit(Exception):
 
 
 class Workshop:
-    """Whoever is one has prepare_for(), verdict() and put_back()."""
+    """Subclasses have prepare_for(), verdict() and put_back()."""
 
     def __init__(self, folder):
         self.tree = pathlib.Path(folder)
@@ -47,7 +47,7 @@ class Workshop:
         raise NotImplementedError
 
     def put_back(self, times):
-        """The tree is unchanged again, and what was built of the mutant must not stay; times are those of the files."""
+        """The tree is unchanged again, and the mutant's build must not remain; times are those of the files."""
         raise NotImplementedError
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What `make bench` reads: QEMU's log, disassemblies, Google Benchmark's report; and what it makes of it."""
+"""The input of `make bench`: QEMU's log, disassemblies, Google Benchmark's report; and the results from it."""
 
 import unittest
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What `make check` runs, and the check of a kernel's configuration."""
+"""The plan of `make check`, and the check of a kernel's configuration."""
 
 import importlib.machinery
 import importlib.util
@@ -62,7 +62,7 @@ class Times(unittest.TestCase):
 
 
 class FailedTests(unittest.TestCase):
-    """What stands below the table, where only the last lines are shown."""
+    """The lines below the table, for a reader who sees only the last lines."""
 
     def shown(self, *failures, failed=None, **more):
         level = check.Level("a level", 6)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Names of C++ that a person can type."""
+"""C++ names that a person can type."""
 
 import pathlib
 import re

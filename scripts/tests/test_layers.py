@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""An include that goes upwards is found."""
+"""An include of a higher layer is found."""
 
 import importlib.machinery
 import importlib.util

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Which machine is taken, on hosts of every kind."""
+"""Which machine is picked, on hosts of every kind."""
 
 import json
 import pathlib
@@ -13,7 +13,7 @@ from vm.qemu import Qemu
 
 
 class Claims(unittest.TestCase):
-    """What a host says of itself."""
+    """A host's own claim."""
 
     def setUp(self):
         self.folder = tempfile.TemporaryDirectory()
@@ -73,7 +73,7 @@ class Rom(unittest.TestCase):
 
 
 class Offers(unittest.TestCase):
-    """The order of the questions, and what is remembered."""
+    """The order of the checks, and the kept answers."""
 
     def setUp(self):
         folder = tempfile.TemporaryDirectory()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The list of mutants, and what becomes of one that changes nothing, that does not fit and that does not build."""
+"""The list of mutants, and the outcome of one that changes nothing, that does not fit and that does not build."""
 
 import pathlib
 import tempfile

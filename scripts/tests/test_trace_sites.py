@@ -131,7 +131,7 @@ class Sites(unittest.TestCase):
         source += '.section __ex_table, "a"\n.long 1b - .\n.long g_fixup - .\n.long 1\n'
         source = source.replace("1: mov", "g_at: mov").replace("1b", "g_at")
         self.assert_wrong(source, "vrc_trace_miss is called from g")
-        # Where nothing gets to, nothing faults.
+        # Unreachable code does not fault.
         wrong, _ = self.check(source.replace("g: g_at", "g: ret; g_at"))
         self.assertEqual(wrong, [])
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Runs the tests in a virtual machine: kernel, initramfs, machine, and the judge of what the guest said."""
+"""Runs the tests in a virtual machine: kernel, initramfs, machine, and the judge of the guest's output."""

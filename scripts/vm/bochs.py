@@ -15,7 +15,7 @@ _LDLINUX = pathlib.Path("/usr/lib/syslinux/modules/bios/ldlinux.c32")
 
 class Bochs:
     accelerator = "bochs"
-    # The kernel cannot calibrate the TSC of this machine, and would take each second for 3.5 billion ticks.
+    # The kernel cannot calibrate the TSC of this machine, and would assume 3.5 billion ticks per second.
     kernel_args = "tsc_early_khz=100000 no_timer_check"
     # It reports a CPU with L1TF and without the MSR to flush the cache.
     insmod_args = "unsafe=1"
@@ -47,7 +47,7 @@ class Bochs:
         return f"Bochs, {self.cpus} CPU{'s' if self.cpus > 1 else ''}"
 
     def version(self):
-        """What its banner says, which it prints before it finds that this is no configuration."""
+        """The version in its banner, which it prints before it rejects this configuration."""
         done = subprocess.run([self.binary, "-q", "-f", "/nonexistent"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, errors="replace", check=False)
         found = re.search(r"Bochs x86 Emulator \S+", done.stdout)
@@ -106,7 +106,7 @@ debug: action=ignore
         return self._process.poll() is None
 
     def state(self):
-        """What Bochs itself had to say."""
+        """Bochs's own output."""
         self._output.flush()
         lines = []
         for name in ("bochs.out", "bochs.log"):

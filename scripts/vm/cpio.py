@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Writes cpio archives ("newc") as the kernel unpacks them, without root and always the same bytes."""
+"""Writes cpio archives ("newc") as the kernel unpacks them, without root and reproducibly."""
 
 import io
 import stat

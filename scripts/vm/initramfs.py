@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The guest's root file system: busybox, trace-cmd, the kernel's modules that tests need, our modules, the kselftests."""
+"""The guest's root file system: busybox, trace-cmd, the kernel modules that tests need, our modules, the kselftests."""
 
 import fcntl
 import gzip
@@ -20,7 +20,7 @@ TRACE_CMD = pathlib.Path("/usr/bin/trace-cmd")
 
 
 class Tests:
-    """What scripts/build-selftests built."""
+    """The programs that scripts/build-selftests built."""
 
     def __init__(self, directory):
         self.directory = pathlib.Path(directory)
@@ -34,12 +34,12 @@ class Tests:
         return path.read_text().split()
 
     def collections(self):
-        """In the order to run: the VMX CPU itself comes before what runs on it."""
+        """In the order to run: the VMX CPU itself comes before the tests that run on it."""
         names = dict.fromkeys(program.partition(":")[0] for program in self.programs)
         return sorted(names, key=lambda name: not name.endswith("/vmx_on_svm"))
 
     def select(self, wanted):
-        """Programs by name, with or without the collection; all without a name."""
+        """Programs by name, with or without the collection; all if there is no name."""
         if not wanted:
             return self.programs
         chosen = []
@@ -53,12 +53,12 @@ class Tests:
 
 
 def _with_libraries(program):
-    """A program of this machine, and what it is linked with: name in the archive -> path."""
+    """A program of this machine, and its libraries: name in the archive -> path."""
     files = {f"bin/{program.name}": program}
     said = subprocess.run(["ldd", program], stdout=subprocess.PIPE, text=True, check=True).stdout
     # "libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x...)", and the loader alone.
     for library in re.findall(r"(/\S+) \(0x", said):
-        # /usr/lib is where /lib leads; the loader looks in both.
+        # /lib is a link to /usr/lib; the loader looks in both.
         files[re.sub(r"^/(usr/)?", "", library)] = pathlib.Path(library)
     return files
 
@@ -124,7 +124,7 @@ def _stripped(path):
 
 
 def base_image(kernel, tests):
-    """Returns the archive that is the same for every run, built when its contents have changed."""
+    """Returns the archive that all runs share, rebuilt when its contents have changed."""
     files = _contents(kernel, tests)
     digest = hashlib.sha256(pathlib.Path(__file__).read_bytes())
     loaded = {}
@@ -134,7 +134,7 @@ def base_image(kernel, tests):
         digest.update(f"{name} {executable} {strip} {len(data)} ".encode())
         digest.update(data)
     CACHE.mkdir(parents=True, exist_ok=True)
-    # Of two runs at a time one makes it; closing the file ends the wait of the other.
+    # One of two concurrent runs builds it; closing the file ends the wait of the other.
     with open(CACHE / ".lock", "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         return _build(kernel, files, loaded, digest)
@@ -166,7 +166,7 @@ def _build(kernel, files, loaded, digest):
 
 
 def run_image(kernel, tests, settings, path):
-    """Writes the image of one run: the base, and in front of it what this run is to do."""
+    """Writes the image of one run: the base, preceded by the settings of this run."""
     archive = cpio.Archive()
     lines = "".join(f"{key}={shlex.quote(str(value))}\n" for key, value in settings.items())
     archive.file("vrc/run.conf", lines.encode())

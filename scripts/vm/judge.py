@@ -2,23 +2,23 @@
 """The judge of a guest's log.
 
 Everything that should have happened and did not is a failure: a test without a result, a log without its
-end, a reset.  So is everything that should not have happened: reports of the kernel's that no test announced.
+end, a reset.  So is everything that should not have happened: kernel reports that no test announced.
 
 A test announces a report that it provokes on purpose by writing to /dev/kmsg, before it does so:
 
     vrc-expect: REGEX COUNT
 
-Exactly COUNT reports that match REGEX (anywhere in the report) must then come before the test ends. Of a fault of the
-kernel's own, which comes or does not, it writes
+Exactly COUNT reports that match REGEX (anywhere in the report) must then come before the test ends. For a fault of the
+kernel's own, which may or may not occur, it writes
 
     vrc-allow: REGEX COUNT
 
 and at most COUNT may come.
 
-Where verification is on, the module must have compared something, and a difference is a report.
+If verification is on, the module must have compared something, and a difference is a report.
 
-What the machine does besides the kselftests is announced by `vrc-run: case NAME`, and has failed unless
-`vrc-run: passed NAME` follows.
+A check besides the kselftests is announced by `vrc-run: case NAME`, and has failed unless `vrc-run: passed NAME`
+follows.
 """
 
 import dataclasses
@@ -29,9 +29,9 @@ from vm import ktap, reports
 _STAMP = re.compile(r"^(?:<\d+>)?\[\s*\d+\.\d+\](?:\[\s*[TC]\d+\])? ?")
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|c)|[\r\x00]")
 _USERSPACE = re.compile(r"^(#( |$)|(not )?ok\b|TAP version|1\.\.\d|kselftest:)")
-# What the module says when it is unloaded.
+# The module's message when it is unloaded.
 _COMPARED = re.compile(r"vregcache: verification compared (\d+) reads, (\d+) registers and (\d+) shadows")
-# Two reports that differ only in these are the same one again.
+# Two reports that differ only in these count as the same one.
 _VARIABLE = re.compile(r"(CPU|PID): ?#?\d+|\b(0x)?[0-9a-f]{8,}\b")
 # After so many reports the rest of the run proves nothing, and costs time.
 _HOPELESS = 200
@@ -84,7 +84,7 @@ class Judge:
         self._tap = ktap.Reader(self._started, self._program_finished)
         self._reports = reports.Finder(self._report)
 
-    # What comes in.
+    # Input.
 
     def line(self, raw):
         self._line_number += 1
@@ -107,7 +107,7 @@ class Judge:
             self._reports.line(text, self._line_number)
 
     def finish(self, how):
-        """The machine is gone; `how` says why if the runner knows: None, or "hang after ..."."""
+        """The machine has ended; `how` says why if the runner knows: None, or "hang after ..."."""
         self._reports.close()
         self._settle_expectations()
         running = self._tap.current
@@ -139,7 +139,7 @@ class Judge:
     # The verdict.
 
     def hopeless(self):
-        """Why the run need not go on; None while it should."""
+        """Why the run need not continue; None while it should."""
         unexpected = sum(problem.times for problem in self._seen_kinds.values())
         return f"stopped after {unexpected} unexpected reports" if unexpected >= _HOPELESS else None
 
@@ -151,7 +151,7 @@ class Judge:
         return of(ktap.PASS), of(ktap.FAIL) + len(self.problems), of(ktap.SKIP)
 
     def failures(self):
-        """Of each failed test and each problem: whose, and the lines that say what is wrong."""
+        """For each failed test and each problem: its name, and the lines that say what is wrong."""
         cases = [case for case in self.cases if case.status == ktap.FAIL]
         return ([(f"{case.program} {case.name}", case.complaints or [case.reason or "not ok"]) for case in cases] +
                 [(problem.program or "the machine", [f"{problem.what}: {problem.text}"]) for problem in self.problems])
@@ -193,7 +193,7 @@ class Judge:
             self._listener("note", text)
 
     def _taint(self, taint, text):
-        """A report that did not reach the log still leaves its mark here."""
+        """A report that did not reach the log still taints the kernel."""
         if taint & (_TAINT_DIED | _TAINT_WARN | _TAINT_SOFTLOCKUP) and not self._reports_seen:
             self._problem(f"the kernel is tainted ({taint}) by a report that is not in the log", self._line_number, text)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A kernel to test on: what scripts/test-kernel found or fetched."""
+"""A kernel to test on, found or fetched by scripts/test-kernel."""
 
 import dataclasses
 import pathlib
@@ -17,15 +17,15 @@ class Kernel:
     kdir: pathlib.Path
 
     def built_modules(self):
-        """Our modules for this kernel, as scripts/build-modules left them.  What lies there without being named
-        in Kbuild's list was built from a source that has gone."""
+        """Our modules for this kernel, as scripts/build-modules built them.  A module that is not in Kbuild's list
+        was built from a source that no longer exists."""
         tree = BUILD / self.release
         found = []
         for order in [tree / "modules.order", *sorted(tree.glob("selftests/*/modules.order"))]:
             if not (order.parent / "Kbuild").exists():
                 continue
             for line in order.read_text().split():
-                # An absolute path or one from the folder on; .ko, or .o in later kernels.
+                # An absolute path or one relative to the folder; .ko, or .o in later kernels.
                 path = order.parent / pathlib.Path(line).with_suffix(".ko")
                 found.append(path)
         return found

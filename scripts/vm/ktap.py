@@ -11,7 +11,7 @@ _PLAN = re.compile(r"^1\.\.(\d+)(?:\s*#\s*SKIP\b\s*(.*))?", re.IGNORECASE)
 _START = re.compile(r"^# selftests: (\S+): (\S+)")
 _OUTER_NAME = re.compile(r"^selftests: (\S+): (\S+)")
 _RUN = re.compile(r"^#?\s*RUN\s+(\S+)")
-# "# file.c:12:test:Expected ...": what the harness says of a failed check.  The first one is the cause.
+# "# file.c:12:test:Expected ...": the harness's message on a failed check.  The first one is the cause.
 _COMPLAINT = re.compile(r"^#? *[\w./-]+\.(c|h|S|sh):\d+: ?\S")
 _SKIP_REASON = re.compile(r"#?\s*\[?SKIP\]?:?\s+(.*)", re.IGNORECASE)
 
@@ -23,7 +23,7 @@ class Case:
     status: str
     reason: str = ""
     line_number: int = 0
-    # Of a failed test: what it said.
+    # The messages of a failed test.
     complaints: list = dataclasses.field(default_factory=list)
 
 
@@ -107,7 +107,7 @@ class Program:
 
 
 class Reader:
-    """Fed with userspace's lines of the log."""
+    """Takes userspace's lines of the log."""
 
     def __init__(self, started, finished):
         self._started = started

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Does this host run virtual machines that have VMX?  Asked from the cheapest question to the dearest."""
+"""Does this host run virtual machines that have VMX?  Checked from the cheapest way to the most expensive."""
 
 import fcntl
 import json
@@ -17,7 +17,7 @@ _ENTRY = struct.Struct("10I")
 _HEADER = struct.Struct("II")
 _VMX_BIT = 5
 _ROM_SECONDS = 5
-# What vmx_rom.S says on the port, as QEMU's exit status has it.
+# vmx_rom.S's output on the port, which QEMU's exit status contains.
 _ROM_SAYS = {
     "W": None,
     "N": "shows it no VMX",
@@ -34,7 +34,7 @@ def _cpu(cpuinfo):
 
 
 def claims_vmx(device="/dev/kvm", cpuinfo="/proc/cpuinfo", nested="/sys/module/kvm_intel/parameters/nested"):
-    """What the host says of itself, without a guest.  Returns (yes or no, why)."""
+    """The host's own claim, without a guest.  Returns (yes or no, why)."""
     if not os.path.exists(device):
         return False, f"there is no {device}"
     model, flags = _cpu(cpuinfo)
@@ -44,7 +44,7 @@ def claims_vmx(device="/dev/kvm", cpuinfo="/proc/cpuinfo", nested="/sys/module/k
         if pathlib.Path(nested).read_text().strip() not in ("Y", "1"):
             return False, f"{device} is there, but {nested} is off"
     except OSError:
-        # Not to be seen from every container; the next question tells, too.
+        # Not visible in every container; the next check detects it, too.
         pass
     try:
         fd = os.open(device, os.O_RDWR | os.O_CLOEXEC)
@@ -89,15 +89,15 @@ def runs_rom(command, seconds=_ROM_SECONDS):
 
 
 def _host(binary):
-    """What the answer holds for: this boot of this kernel, and this QEMU."""
+    """The answer holds for this boot of this kernel, and this QEMU."""
     stat = os.stat(binary)
     boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return {"boot": boot, "kernel": os.uname().release, "qemu": [binary, stat.st_size, stat.st_mtime]}
 
 
 def offers_vmx(machine, binary, boots, claims=claims_vmx, rom=runs_rom, memory=None):
-    """Returns (yes or no, why).  boots() -> None or what went wrong boots the test kernel on `machine` to its init and
-    back.  Guests, some of which may hang, are run once in this boot of the host."""
+    """Returns (yes or no, why).  boots() boots the test kernel on `machine` to its init and back, and returns None or
+    what went wrong.  Guests, some of which may hang, run once per boot of the host."""
     claimed, why = claims()
     if not claimed:
         return False, why

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Picks the machine to run on, and says why."""
+"""Picks the machine to run on, and returns why."""
 
 import shutil
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Where things are."""
+"""Paths of the tree and the cache."""
 
 import pathlib
 import subprocess
@@ -18,5 +18,5 @@ def script(name, *arguments):
 
 
 def cache():
-    """What is kept between builds and checkouts."""
+    """The directory that is kept between builds and checkouts."""
     return pathlib.Path(script("cache-dir"))

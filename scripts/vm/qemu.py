@@ -24,8 +24,8 @@ class Qemu:
         self.insmod_args = ""
         # More arguments for the command, such as a second serial port.
         self.extra = []
-        # TCG adds the base of DS where an instruction of 64-bit code has a DS prefix, which a CPU ignores; Linux with one
-        # CPU has that prefix in place of LOCK, and dies of it when a task has a selector with a base in DS.
+        # TCG adds the base of DS if an instruction of 64-bit code has a DS prefix, which a CPU ignores; Linux with one
+        # CPU has that prefix in place of LOCK, and crashes when a task has a selector with a base in DS.
         self.kernel_args = "noreplace-smp" if accelerator == "tcg" else ""
         self._process = None
 
@@ -40,7 +40,7 @@ class Qemu:
         ]
 
     def version(self):
-        """The first line of what --version says."""
+        """The first line that --version prints."""
         done = subprocess.run([BINARY, "--version"], stdout=subprocess.PIPE, text=True, check=True)
         return done.stdout.splitlines()[0]
 
@@ -52,8 +52,8 @@ class Qemu:
         ]
 
     def _accelerator(self):
-        # One thread for all CPUs: with one each, QEMU 7.2 at times goes on executing an INT3 with which Linux has patched its
-        # code on another CPU, and which is long gone.  Loading modules patches code.
+        # One thread for all CPUs: with one each, QEMU 7.2 sometimes still executes an INT3 that Linux has patched into its
+        # code on another CPU and removed long before.  Loading modules patches code.
         accel, cpu = {"tcg": ("tcg,thread=single", "max"), "kvm": ("kvm", "host")}[self.accelerator]
         return ["-accel", accel, "-cpu", cpu]
 
@@ -85,7 +85,7 @@ class Qemu:
             return f"(QEMU does not answer: {error})"
 
     def monitor(self, command):
-        """Gives the human monitor a command; returns what it says.  OSError, ValueError: it does not answer."""
+        """Sends the human monitor a command; returns its output.  OSError, ValueError: it does not answer."""
         with socket.socket(socket.AF_UNIX) as qmp:
             qmp.settimeout(30)
             qmp.connect(str(self._qmp))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What a person sees of a run: while it goes on, and at its end."""
+"""The output of a run for a person: while it runs, and at its end."""
 
 import time
 

@@ -3,7 +3,7 @@
 
 import re
 
-# A line that starts a report.  What mitigations print at boot ("Spectre V2 : WARNING: ...") is none.
+# A line that starts a report.  A message of mitigations at boot ("Spectre V2 : WARNING: ...") does not.
 _START = re.compile(
     "|".join(
         (
@@ -45,7 +45,7 @@ _CUT_HERE = "[ cut here ]"
 _END = re.compile(r"---\[ end (trace|Kernel panic)")
 # lockdep draws a line above its reports.
 _RULE = re.compile(r"^={20,}$")
-# A report without an end mark is taken to be over after so many lines.
+# A report without an end mark is considered complete after so many lines.
 _LONGEST = 250
 
 
@@ -68,7 +68,7 @@ class Report:
 
 
 class Finder:
-    """Fed with the kernel's lines; hands each complete report to `found`."""
+    """Takes the kernel's lines; passes each complete report to `found`."""
 
     def __init__(self, found):
         self._found = found
@@ -76,7 +76,7 @@ class Finder:
 
     def line(self, text, line_number):
         if _CUT_HERE in text or _RULE.match(text):
-            # The first rule opens a lockdep report, the second one stands inside of it.
+            # The first rule opens a lockdep report, the second one is inside it.
             if self._open is None or self._open.title or _CUT_HERE in text:
                 self.close()
                 self._open = Report(line_number, text)

@@ -7,7 +7,8 @@ import select
 import shutil
 import time
 
-# oops=panic: what comes after an oops proves nothing.  panic=-1: reboot at once, which ends the run.  loglevel: the boot is quiet, init turns the volume up.
+# oops=panic: output after an oops proves nothing.  panic=-1: reboot at once, which ends the run.  loglevel: the boot is
+# quiet, init raises the level.
 _KERNEL_ARGS = (
     "console=ttyS0,115200 panic=-1 loglevel=5 printk.devkmsg=on "
     "log_buf_len=4M oops=panic rdinit=/init"
@@ -20,7 +21,7 @@ def kernel_args(machine, extra):
 
 def follow(machine, kernel, initrd, extra_args, work, log_path, timeout, on_line, judge):
     """Runs the machine to its end.  Each line goes to the log and to on_line; the judge knows when the run is
-    complete and only the power-off is awaited, and when it need not go on.  Returns None, or how the run went wrong."""
+    complete and only the power-off is awaited, and when it need not continue.  Returns None or the error."""
     work.mkdir(parents=True, exist_ok=True)
     log_path.parent.mkdir(parents=True, exist_ok=True)
     how = None
@@ -45,14 +46,14 @@ def follow(machine, kernel, initrd, extra_args, work, log_path, timeout, on_line
                     if how:
                         break
                     continue
-                # Whatever the machine wrote before it ended has been read by now.
+                # All output that the machine wrote before it ended has been read by now.
                 if gone:
                     break
                 if not machine.alive():
                     gone = True
                     continue
                 if ready:
-                    # End of file, or a pipe that nobody has opened yet.
+                    # End of file, or a pipe that has no writer yet.
                     time.sleep(0.1)
                 if judge.ended:
                     limit, what = 30, "does not power off"

@@ -1,24 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Guests that leave in one way many times, for whoever counts what an exit
- * costs. Each keeps the ticks of the TSC that passed around the instruction
- * that exits.
+ * Guests that exit in one way many times, to measure the cost of an exit.
+ * Each records the TSC ticks around the instruction that exits.
  *
  *   exits [-n ROUNDS] [-r ROW] [-c TTY] [-f]
  *
- * On TTY, if there is one, somebody is told before the rounds of a row begin
- * and after they have ended, and is waited for:
+ * On TTY, if there is one, a reader is notified before the rounds of a row
+ * begin and after they have ended, and must answer:
  *
- *   device PATH                     what KVM_RUN is asked of
+ *   device PATH                     the device that KVM_RUN is used on
  *   section MODULE NAME ADDRESS     where the kernel's modules are
  *   symbol NAME ADDRESS             where the kernel handles interrupts
  *   function NAME ADDRESS           with -f: where each function begins
  *   row NAME CPU ADDRESS...         of the guest's instruction that exits; or
- *                                   0 where none does, then those of the
+ *                                   0 if none does, then those of the
  *                                   instructions that exit for other reasons
  *   end NAME
  *
- * Both `row` and `end` are answered by a line.
+ * The answer to `row` and to `end` is one line.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -42,20 +41,20 @@
 
 #define MAX_ROUNDS	10000
 #define RESULTS		GUEST_FREE
-/* Touched by the guest once each: a slot of its own. */
+/* Pages that the guest touches once each, in a slot of their own. */
 #define PAGES_GPA	0x1000000UL
 #define PAGES		(2 * MAX_ROUNDS)
-/* What lies between two RDTSCs of a guest that waits is longer than this if an interrupt came. */
+/* Two RDTSCs of a waiting guest are further apart than this if an interrupt came. */
 #define GAP_TICKS	200
-/* To here from the setting of a timer the guest is running again, on a software CPU too. */
+/* This long after a timer is set the guest is running again, on a software CPU too. */
 #define TIMER_NS	100000
 
-/* An instruction of a guest's. */
+/* An instruction of a guest. */
 #define GUEST_LABEL(name) extern const uint8_t guest_##name[]
 
 /*
- * A guest that executes one instruction R12 times. The ticks around it go to
- * where R13 points. R14 is a page that nobody has touched yet.
+ * A guest that executes one instruction R12 times. The ticks around it are
+ * stored at R13. R14 points to an untouched page.
  */
 #define ROW_GUEST(name, before, instruction, after)				\
 	GUEST_LABEL(name##_at);							\
@@ -85,16 +84,16 @@ ROW_GUEST(hlt, "", "	hlt\n", "");
 ROW_GUEST(out, "", "	outl %eax, $" GUEST_STRING(PORT_TEST) "\n", "");
 ROW_GUEST(in, "", "	inl $" GUEST_STRING(PORT_TEST) ", %eax\n", "");
 ROW_GUEST(vmcall, "	mov $0x7fff, %eax\n", "	vmcall\n", "");
-/* CR0.AM: no paging mode, and nobody's to give to the guest. */
+/* CR0.AM: not related to paging, and not guest-owned with either hypervisor. */
 ROW_GUEST(mov_cr0, "	mov %cr0, %rax\n	xor $0x40000, %eax\n", "	mov %rax, %cr0\n", "");
 ROW_GUEST(wbinvd, "", "	wbinvd\n", "");
 ROW_GUEST(ept, "", "	mov %r12, (%r14)\n", "	add $4096, %r14\n");
 
-/* Has a timer set, and waits for its interrupt, which shows as a gap between two RDTSCs. */
+/* Has a timer set, and waits for its interrupt, which causes a gap between two RDTSCs. */
 GUEST_LABEL(interrupt_set);
 GUEST_LABEL(interrupt_done);
 GUEST_ASM(interrupt, 64,
-	/* The VMX-enabled Bochs takes no such exit while the guest's own interrupts are off. */
+	/* The VMX-enabled Bochs takes no such exit while the guest's own interrupts are disabled. */
 	"	sti\n"
 	"guest_interrupt_set:\n"
 	"	outb %al, $" GUEST_STRING(PORT_TEST) "\n"
@@ -115,9 +114,9 @@ GUEST_ASM(interrupt, 64,
 struct row {
 	const char *name;
 	const uint8_t *begin, *end;
-	/* The instruction that exits, or NULL, and then two others that do. */
+	/* The instruction that exits, or NULL and then two other instructions that exit. */
 	const uint8_t *at, *set, *done;
-	/* Instructions of the guest's own between the two RDTSCs, the one that exits left out. */
+	/* The guest's own instructions between the two RDTSCs, without the one that exits. */
 	unsigned int own;
 };
 
@@ -137,7 +136,7 @@ static const struct row rows[] = {
 	ROW(wbinvd, 0),
 	/* The instruction that exits executes again. */
 	ROW(ept, 2),
-	/* MOV, RDTSC, MOV, SUB, CMP and JB go round. */
+	/* The loop is MOV, RDTSC, MOV, SUB, CMP and JB. */
 	{ "interrupt", guest_interrupt, guest_interrupt_end, NULL, guest_interrupt_set, guest_interrupt_done, 4 },
 };
 
@@ -204,7 +203,7 @@ static void tell_sections(const char *module)
 	closedir(directory);
 }
 
-/* Interrupts, and how the kernel's handlers of them end. */
+/* Where the kernel's interrupt handlers begin and end. */
 static void tell_symbols(bool functions)
 {
 	static const char * const names[] = {
@@ -229,7 +228,7 @@ static void tell_symbols(bool functions)
 	fclose(file);
 }
 
-/* Nothing but KVM_RUN and a look at why it ended: this counts too. */
+/* Only KVM_RUN and a check of the exit reason: this code is measured too. */
 static void run_to_end(struct vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->run;
@@ -246,7 +245,7 @@ static void run_to_end(struct vcpu *vcpu)
 	}
 }
 
-/* Nobody waits for this timer: its handler is about the shortest. */
+/* No task waits for this timer: its handler is about the shortest. */
 static void run_to_end_with_timer(struct vcpu *vcpu, int timer)
 {
 	const struct itimerspec soon = { .it_value.tv_nsec = TIMER_NS };
@@ -305,7 +304,7 @@ static void measure(const struct row *row, int cpu, int timer)
 	uint32_t *ticks;
 	struct vm vm;
 
-	/* A page of the guest is a page of the host's that is there. */
+	/* Each page of the guest is one page of the host, and present. */
 	if (madvise(pages, PAGES * PAGE_BYTES, MADV_NOHUGEPAGE))
 		die("MADV_NOHUGEPAGE");
 	memset(pages, 1, 2UL * rounds * PAGE_BYTES);
@@ -316,7 +315,7 @@ static void measure(const struct row *row, int cpu, int timer)
 	vcpu_enter_long(&vcpu);
 	vm_load_bytes(&vm, GUEST_CODE, row->begin, row->end - row->begin);
 
-	/* Once for whatever is done just once. */
+	/* A first run for everything that is done just once. */
 	start_guest(&vcpu, PAGES_GPA);
 	run_row(&vcpu, row, timer);
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Measures what each exit costs: with vregcache, which is loaded, then with the kernel's own kvm_intel, on the same CPU
+# Measures the cost of each exit: with vregcache, which is loaded, then with the kernel's own kvm_intel, on the same CPU
 # and with the same guests.
 #
 #   exits.sh OPTION...     the options of ./exits

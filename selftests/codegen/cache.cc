@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// The cache as the module has it.
+// The cache as the module uses it.
 #include <vregcache/cache.h>
 
 #include "../../src/instrument/hooks.h"
@@ -9,7 +9,7 @@ using vregcache::Reg;
 
 namespace {
 
-// What a caller does with an error is not the cache's, but that it looks for one is.
+// The caller's handling of an error is not part of the cache's code, but the check for one is.
 template <Reg kReg>
 [[gnu::always_inline]] inline u64 read(RegisterCache& cache, const LoadedVmcs& vmcs)
 {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The same accesses in C, with what KVM's cache has: a bitmap of what is available, a number checked at each access, an
- * assertion that only a lockdep kernel compiles in, a callback through a static call that switches on the number and
- * marks first, RFLAGS behind a static call of its own, and a second bitmap for the parts of segments.
+ * The same accesses in C, with the parts of KVM's cache: a bitmap of available registers, a number checked at each
+ * access, an assertion that only a lockdep kernel compiles in, a callback through a static call that switches on the
+ * number and marks first, RFLAGS behind a static call of its own, and a second bitmap for the parts of segments.
  */
 #include <linux/bitops.h>
 #include <linux/bug.h>

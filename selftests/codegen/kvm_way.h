@@ -19,7 +19,7 @@ static __always_inline unsigned long way_vmread(unsigned long field)
 {
 	unsigned long value;
 
-	/* A fault ends as a failure does, as in src/vmx/instructions.h. */
+	/* A fault is handled like a failure, as in src/vmx/instructions.h. */
 	asm goto("0: vmread %q1, %0; jbe %l[failed]\n"
 		 _ASM_EXTABLE(0b, %l[failed])
 		 : "=r" (value) : "r" (field) : "cc" : failed);

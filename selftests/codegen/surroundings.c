@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What the code under observation refers to, so that it links. None of it ever runs. */
+/* Definitions that the code under observation needs in order to link. None of it ever runs. */
 #include <linux/module.h>
 #include <linux/percpu.h>
 

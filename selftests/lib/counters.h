@@ -27,12 +27,12 @@ struct counters {
 
 /* VRC_COUNTERS, or the file in debugfs. */
 const char *counters_path(void);
-/* 0 when there is no such file; dies when it cannot be understood. */
+/* Returns 0 if there is no such file; dies if it cannot be parsed. */
 int counters_read(struct counters *counters);
 void counters_reset(void);
-/* Has the module count hits, or not, from the next exit or ioctl of each vCPU on. Answers what it did before. */
+/* Turns the counting of hits on or off, from the next exit or ioctl of each vCPU on. Returns the old setting. */
 int counters_count_hits(int on);
-/* All zeroes when the table has no such line. */
+/* All zeroes if the table has no such line. */
 struct counter counters_find(const struct counters *counters, const char *reason);
 struct counter counters_total(const struct counters *counters);
 

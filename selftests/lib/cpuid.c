@@ -26,7 +26,7 @@ struct kvm_cpuid2 *cpuid_supported(int dev)
 	return cpuid;
 }
 
-/* Linux 6.1's KVM leaves nent at the room that there was. */
+/* Linux 6.1's KVM leaves nent at the size of the buffer. */
 static void drop_unused_entries(struct kvm_cpuid2 *cpuid)
 {
 	static const struct kvm_cpuid_entry2 unused;

@@ -11,10 +11,10 @@
 struct kvm_cpuid2 *cpuid_supported(int dev);
 /* KVM_GET_CPUID2. To be freed by the caller. */
 struct kvm_cpuid2 *cpuid_of_vcpu(struct vcpu *vcpu);
-/* NULL when there is none. */
+/* NULL if there is none. */
 struct kvm_cpuid_entry2 *cpuid_find(struct kvm_cpuid2 *cpuid, uint32_t function, uint32_t index);
 
-/* 1 when the vCPU's CPUID offers it. */
+/* 1 if the vCPU's CPUID offers it. */
 int vcpu_has_rdtscp(struct vcpu *vcpu);
 int vcpu_has_xsave(struct vcpu *vcpu);
 int vcpu_has_avx(struct vcpu *vcpu);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A 64-bit IDT whose 256 handlers write down each event in a log, in the order
- * of delivery, and return. The tests' own memory below GUEST_EVENT_END is taken.
+ * A 64-bit IDT whose 256 handlers record each event in a log, in the order of delivery, and return. It uses the tests'
+ * own memory below GUEST_EVENT_END.
  */
 #ifndef SELFTESTS_LIB_EVENT_LOG_H
 #define SELFTESTS_LIB_EVENT_LOG_H
@@ -13,11 +13,11 @@
 #define GUEST_EVENT_END		(GUEST_FREE + 0x4000)
 #define EVENT_STUB_BYTES	16
 
-/* How many events there were. */
+/* The number of events. */
 #define EVENT_COUNT		(GUEST_EVENT_LOG + 0x00)
-/* The handler of this vector (and of none else) stops at an OUT to PORT_EVENT before it returns. */
+/* The handler of this vector only stops at an OUT to PORT_EVENT before it returns. */
 #define EVENT_STOP		(GUEST_EVENT_LOG + 0x08)
-/* Not 0: the handler of NMIs returns through a frame that it copies to the 40 bytes there. */
+/* If not 0, the handler of NMIs returns through a frame that it copies to the 40 bytes there. */
 #define EVENT_NMI_FRAME		(GUEST_EVENT_LOG + 0x10)
 #define EVENT_RECORDS		(GUEST_EVENT_LOG + 0x40)
 #define EVENT_RECORD_BYTES	0x30
@@ -28,7 +28,7 @@
 #ifndef __ASSEMBLER__
 #include "vm.h"
 
-/* As the guest stores it. DR6 is as the handler finds it. */
+/* As the guest stores it. DR6 is the value on entry to the handler. */
 struct event_record {
 	uint64_t vector;
 	uint64_t error_code;
@@ -46,7 +46,7 @@ uint64_t event_count(struct vm *vm);
 const struct event_record *event_at(struct vm *vm, unsigned int index);
 /* In event_log64.S. */
 extern const uint8_t guest_event_log64_nmi_iret[];
-/* Where the handler's IRET is that returns from an NMI by EVENT_NMI_FRAME. */
+/* The address of the handler's IRET that returns from an NMI by EVENT_NMI_FRAME. */
 uint64_t event_nmi_iret(void);
 #endif
 

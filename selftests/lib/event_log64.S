@@ -40,7 +40,7 @@ common:
 	movq	%rax, EVENT_RECORDS + 0x18(%rbx)
 	movq	%dr6, %rax
 	movq	%rax, EVENT_RECORDS + 0x20(%rbx)
-	/* DR6 is the handler's to clear. */
+	/* The handler must clear DR6. */
 	movl	$0xffff0ff0, %eax
 	movq	%rax, %dr6
 	movq	56(%rsp), %rax
@@ -55,7 +55,7 @@ common:
 	movq	EVENT_NMI_FRAME, %rbx
 	testq	%rbx, %rbx
 	jz	2f
-	/* The frame goes there by way of userspace, so that the guest touches the page first with IRET. */
+	/* Userspace copies the frame there, so that IRET is the guest's first access to the page. */
 	movq	%rsp, %rax
 	outb	%al, $PORT_EVENT
 	popq	%rax

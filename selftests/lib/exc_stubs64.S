@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * 64-bit exception stubs. They run at GUEST_EXC_STUBS, write down what the CPU
- * said, and return to the resume address if the guest gave one.
+ * 64-bit exception stubs. They run at GUEST_EXC_STUBS, record what the CPU
+ * reported, and return to the resume address if the guest set one.
  */
 #include "guest.h"
 
@@ -46,7 +46,7 @@ common64:
 	testq	%rax, %rax
 	jz	1f
 	movq	%rax, 24(%rsp)
-	/* A resume address is used once, and not to single-step from. */
+	/* A resume address is used once, and is not single-stepped from. */
 	movq	$0, RECORD(EXC_RESUME)
 	andl	$~0x100, 40(%rsp)
 1:

@@ -92,7 +92,7 @@ void fault_log_skip(struct fault_log *log)
 	log->report[0] = 0;
 }
 
-/* What opens a report: any, not only one that is expected. */
+/* The first line of any report, not only of an expected one. */
 static int is_report(const char *text)
 {
 	return !strncmp(text, "WARNING: ", 9) || !strncmp(text, "BUG: ", 5);

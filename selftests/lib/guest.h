@@ -34,7 +34,7 @@
 #define SEL_CODE32		0x18
 #define SEL_CODE16		0x20
 #define SEL_DATA16		0x28
-/* SYSRET wants user code32, data and code64 in this order. */
+/* SYSRET requires user code32, data and code64 in this order. */
 #define SEL_USER_CODE32		0x30
 #define SEL_USER_DATA		0x38
 #define SEL_USER_CODE64		0x40
@@ -49,10 +49,10 @@
 #define EXC_RFLAGS		0x20
 #define EXC_CR2			0x28
 #define EXC_DR6			0x30
-/* Where to go on after the exception; 0 returns to where it happened. */
+/* Where to resume after the exception; 0 returns to where it happened. */
 #define EXC_RESUME		0x38
 
-/* A guest is through with all its checks. */
+/* The guest has passed all its checks. */
 #define PORT_DONE		0x10
 /* A check of the guest's own failed; the step is at GUEST_STEP. */
 #define PORT_FAIL		0x11
@@ -64,15 +64,15 @@
 #define GUEST_STEP		(GUEST_DATA + 0x00)
 /* EAX, EBX, ECX and EDX of CPUID leaf 0, for the guest to compare. */
 #define GUEST_CPUID0		(GUEST_DATA + 0x10)
-/* Not 0: address 0x3fe00000 is not mapped, and the guest may see #PF there. */
+/* If not 0, address 0x3fe00000 is not mapped, and the guest may get #PF there. */
 #define GUEST_HAS_PAGING	(GUEST_DATA + 0x20)
 #define GUEST_UNMAPPED		0x3fe00000
-/* Bytes for OUTS, and where INS puts them. */
+/* Bytes for OUTS, and the destination of INS. */
 #define GUEST_OUTS		(GUEST_DATA + 0x1000)
 #define GUEST_INS		(GUEST_DATA + 0x2000)
 #define GUEST_STRING_BYTES	300
 
-/* What every IN of the tests answers, by its size. */
+/* The data that every IN of the tests returns, by its size. */
 #define IN_DATA8		0xa1
 #define IN_DATA16		0xb2a1
 #define IN_DATA32		0xd4c3b2a1

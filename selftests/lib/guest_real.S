@@ -53,7 +53,7 @@ guest_real:
 	divb	%cl
 	check	%bx, 0x99
 
-	/* The same instruction by another segment: 16 bytes on, 16 bytes less. */
+	/* The same instruction through another segment: base 16 bytes higher, offset 16 bytes lower. */
 	step	10
 	ljmp	$CODE_SEGMENT + 1, $1f - guest_real - 16
 1:	movw	%cs, %ax
@@ -65,7 +65,7 @@ guest_real:
 	lcall	$CODE_SEGMENT + 2, $far_procedure - guest_real - 32
 	check	%dx, 0x7788
 
-	/* DS:0x500 is ES:0 when ES is 0x50 paragraphs further. */
+	/* DS:0x500 is ES:0 if ES is 0x50 paragraphs higher. */
 	step	12
 	movw	%ds, %ax
 	addw	$0x50, %ax
@@ -73,7 +73,7 @@ guest_real:
 	movw	$0xcafe, %es:0
 	cmpw	$0xcafe, 0x500
 	jne	failed
-	/* A segment 256 paragraphs below reaches the same word 4 KiB further. */
+	/* A segment 256 paragraphs lower reaches the same word at an offset 4 KiB higher. */
 	step	13
 	movw	$DATA_SEGMENT - 0x100, %ax
 	movw	%ax, %gs
@@ -145,7 +145,7 @@ guest_real:
 	rep insb
 	check	%cx, 0
 	check	%di, (DATA(GUEST_INS) + GUEST_STRING_BYTES)
-	/* The offset wraps at 64 KiB, the upper half of the registers stays. */
+	/* The offset wraps at 64 KiB, the upper half of the registers does not change. */
 	step	25
 	movl	$0x5555fffe, %edi
 	movl	$0x66660004, %ecx

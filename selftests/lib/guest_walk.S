@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A guest that walks by itself from real mode to protected mode, to paging,
+ * A guest that switches by itself from real mode to protected mode, to paging,
  * to long mode, and all the way back. It reports each station on PORT_TEST.
  */
 #include "guest.h"
@@ -43,7 +43,7 @@ in_protected:
 	movl	%cr0, %eax
 	orl	$0x80000000, %eax
 	movl	%eax, %cr0
-	/* Compatibility mode, until CS says otherwise. */
+	/* Compatibility mode, until CS is loaded. */
 	movb	$3, %al
 	outb	%al, $PORT_TEST
 	ljmpl	$SEL_CODE64, $AT(in_long)
@@ -52,7 +52,7 @@ in_protected:
 in_long:
 	movb	$4, %al
 	outb	%al, $PORT_TEST
-	/* Reach for what only long mode has. */
+	/* Uses features that only long mode has. */
 	movabsq	$0x1122334455667788, %r15
 	pushq	%r15
 	popq	%r14

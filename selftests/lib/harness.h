@@ -7,7 +7,7 @@
 #pragma GCC system_header
 #include "kselftest_harness.h"
 
-/* The harness runs a test even when its setup was skipped. */
+/* The harness runs a test even if its setup was skipped. */
 #define RETURN_IF_SKIPPED() do {	\
 	if (_metadata->skip)		\
 		return;			\

@@ -86,7 +86,7 @@ turn:
 1:	fxrstor64 JUGGLE_XSAVE_IN
 2:	to_system 1, %cr2
 
-	/* A while with all registers in the CPU, and exits that leave them alone. */
+	/* For a while all registers are in the CPU, with exits that do not change them. */
 	for_each_gpr load, JUGGLE_LOAD
 1:	decq	JUGGLE_SPINS
 	jnz	1b
@@ -96,7 +96,7 @@ turn:
 	invd
 	for_each_gpr store, JUGGLE_STORE
 	movq	%rsp, RSP(JUGGLE_STORE)
-	/* The flags go by way of the stack: it is put behind their slot. */
+	/* The flags are stored by a push: the stack is put just above their slot. */
 	movq	$FLAGS(JUGGLE_STORE) + 8, %rsp
 	pushfq
 

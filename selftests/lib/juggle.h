@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A long-mode guest that juggles with every register.  Userspace writes what is to be loaded into the vCPU's window, a
- * linear address that each vCPU's own page tables put elsewhere; the guest loads it, goes through exits that the
- * hypervisor handles by itself, checks its general-purpose registers, uses the MSRs as hardware does, writes down all
- * others, loads its general-purpose registers again and exits to userspace.
+ * A long-mode guest that juggles every register.  Userspace writes the values to load into the vCPU's window, a linear
+ * address that each vCPU's own page tables map elsewhere; the guest loads them, goes through exits that the hypervisor
+ * handles by itself, checks its general-purpose registers, uses the MSRs as hardware does, records all others, loads
+ * its general-purpose registers again and exits to userspace.
  */
 #ifndef SELFTESTS_LIB_JUGGLE_H
 #define SELFTESTS_LIB_JUGGLE_H
@@ -25,7 +25,7 @@
 #define JUGGLE_HAS_RDTSCP	(JUGGLE_WINDOW + 0x218)
 /* The first word that was wrong in the guest's own check. */
 #define JUGGLE_WRONG		(JUGGLE_WINDOW + 0x220)
-/* CR0, CR2, CR3, CR4, CR8, DR0, DR1, DR2, DR3, DR7; then what the guest found there. */
+/* CR0, CR2, CR3, CR4, CR8, DR0, DR1, DR2, DR3, DR7; then the values that the guest found. */
 #define JUGGLE_SYSTEM		(JUGGLE_WINDOW + 0x300)
 #define JUGGLE_SYSTEM_FOUND	(JUGGLE_WINDOW + 0x380)
 #define JUGGLE_SYSTEM_WORDS	10
@@ -40,7 +40,7 @@
 #define JUGGLE_MSRS		(JUGGLE_WINDOW + 0x500)
 #define JUGGLE_MSRS_FOUND	(JUGGLE_WINDOW + 0x600)
 #define JUGGLE_MSR_COUNT	12
-/* What RDTSCP, SWAPGS and SYSCALL used. */
+/* The values that RDTSCP, SWAPGS and SYSCALL used. */
 #define JUGGLE_AUX_USED		(JUGGLE_WINDOW + 0x700)
 #define JUGGLE_BASE_USED	(JUGGLE_WINDOW + 0x708)
 #define JUGGLE_PAD_USED		(JUGGLE_WINDOW + 0x710)

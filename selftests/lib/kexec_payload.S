@@ -43,7 +43,7 @@ protected:
 	rdmsr
 	andl	$~0x100, %eax
 	wrmsr
-	/* The kernel's last line may still be on its way. */
+	/* The kernel's last line may still be in transmission. */
 	movl	$20000, %ecx
 	call	wait_a_while
 
@@ -78,14 +78,13 @@ protected:
 	outw	%ax, %dx
 	movl	$200000, %ecx
 	call	wait_a_while
-	/* The power stays on: a triple fault resets the machine. */
+	/* If the power stays on, a triple fault resets the machine. */
 	lidt	AT(no_idt)
 	int3
 
 /*
- * ECX reads of a port that nobody minds: about a microsecond each. The PAUSE is
- * for emulators that run all CPUs in one thread, which turn to the next one there:
- * reads of a port alone can keep them from doing so for longer than the wait.
+ * ECX reads of a harmless port: about a microsecond each. The PAUSE is for emulators that run all CPUs in one thread,
+ * which switch to the next one there: port reads alone can prevent that for longer than the wait.
  */
 wait_a_while:
 	pause
@@ -150,7 +149,7 @@ no_idt:
 started:
 	.long	0
 
-	/* The other CPUs begin here, in real mode. */
+	/* The other CPUs start here, in real mode. */
 	.balign	4096
 	.code16
 	cli

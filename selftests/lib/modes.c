@@ -10,7 +10,7 @@
 
 #define PTE_TABLE	(PTE_PRESENT | PTE_WRITE | PTE_USER)
 
-/* Accessed is set everywhere: VM-entry wants it, and the CPU need not write it. */
+/* Accessed is set everywhere: VM-entry requires it, and the CPU need not write it. */
 static const uint64_t gdt[GDT_ENTRIES] = {
 	[SEL_CODE64 / 8] = 0x00af9b000000ffff,
 	[SEL_DATA / 8] = 0x00cf93000000ffff,

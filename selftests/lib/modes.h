@@ -57,7 +57,7 @@ void vcpu_enter_paging32(struct vcpu *vcpu);
 void vcpu_enter_pae(struct vcpu *vcpu);
 /* 64-bit code, 4-level paging with 2 MiB pages that identity-map 4 GiB. */
 void vcpu_enter_long(struct vcpu *vcpu);
-/* The same with 5-level paging, and the 4 GiB once more from 2^48 on. The guest's CPUID must have it. */
+/* The same with 5-level paging, and the 4 GiB mapped again from 2^48 on. The guest's CPUID must have it. */
 void vcpu_enter_long5(struct vcpu *vcpu);
 
 /*

@@ -43,7 +43,7 @@ void ensure_module(void)
 		die("loading %s", path);
 	close(fd);
 
-	/* The node may be made by a daemon that takes its time. */
+	/* A daemon may create the node with a delay. */
 	for (tries = 0; tries < 200 && access(DEFAULT_DEVICE, F_OK); tries++)
 		usleep(10000);
 }

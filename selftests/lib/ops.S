@@ -24,7 +24,7 @@ op_swap:
 	movq	%r13, OPS_STORE + REGS_R13
 	movq	%r14, OPS_STORE + REGS_R14
 	movq	%r15, OPS_STORE + REGS_R15
-	/* The flags go by way of the stack: it is put around their slots. */
+	/* The flags are stored and loaded through the stack, which is put at their slots. */
 	movq	$OPS_STORE + REGS_RFLAGS + 8, %rsp
 	pushfq
 	movq	$OPS_LOAD + REGS_RFLAGS, %rsp
@@ -50,7 +50,7 @@ op_swap_after:
 	jmp	*OPS_NEXT
 
 op_cpuid:
-	/* MOV leaves the flags alone. */
+	/* MOV does not change the flags. */
 	movl	$0, %eax
 	movl	$0, %ecx
 	cpuid

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A long-mode guest made of small operations. Each ends in an exit to
- * userspace and goes on at the address that userspace keeps in OPS_NEXT, so
- * that no register is spent on control and userspace need not set RIP.
+ * A long-mode guest made of small operations. Each ends in an exit to userspace
+ * and continues at the address that userspace keeps in OPS_NEXT, so that no
+ * register is spent on control and userspace need not set RIP.
  */
 #ifndef SELFTESTS_LIB_OPS_H
 #define SELFTESTS_LIB_OPS_H
 
 #include "guest.h"
 
-/* Where the next operation is. */
+/* The address of the next operation. */
 #define OPS_NEXT	(GUEST_DATA + 0x000)
 /* OP_SWAP stores here, as struct kvm_regs without RIP ... */
 #define OPS_STORE	(GUEST_DATA + 0x100)
@@ -61,7 +61,7 @@
 /* Offsets from the start of the guest's code. */
 struct guest_op {
 	uint32_t start;
-	/* Behind the instruction that exits to userspace. */
+	/* After the instruction that exits to userspace. */
 	uint32_t after_exit;
 };
 

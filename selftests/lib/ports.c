@@ -31,7 +31,7 @@ static void answer_in(struct vcpu *vcpu, struct port_log *log)
 		data[i] = log->in_string_bytes++;
 }
 
-/* 1 to go on. */
+/* Returns 1 to continue. */
 static int handle_io(struct vcpu *vcpu, struct port_log *log, enum guest_end *end)
 {
 	struct kvm_run *run = vcpu->run;
@@ -65,7 +65,7 @@ enum guest_end run_with_ports(struct vcpu *vcpu, struct port_log *log)
 			log->hlts++;
 			continue;
 		}
-		/* Without an APIC in the kernel, a lower CR8 may be told to userspace. */
+		/* Without an in-kernel APIC, a lower CR8 may cause an exit to userspace. */
 		if (reason == KVM_EXIT_SET_TPR)
 			continue;
 		if (reason == KVM_EXIT_IO && handle_io(vcpu, log, &end))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Runs a guest that talks through ports, and keeps what it said. */
+/* Runs a guest that communicates through ports, and records its output. */
 #ifndef SELFTESTS_LIB_PORTS_H
 #define SELFTESTS_LIB_PORTS_H
 
@@ -8,7 +8,7 @@
 #define PORT_LOG_BYTES 4096
 
 struct port_log {
-	/* All OUT data, in order, PORT_DONE and PORT_FAIL left out. */
+	/* All OUT data, in order, without PORT_DONE and PORT_FAIL. */
 	uint8_t out[PORT_LOG_BYTES];
 	size_t out_bytes;
 	unsigned int exits;
@@ -28,8 +28,8 @@ enum guest_end {
 };
 
 /*
- * A single IN from PORT_TEST or PORT_TEST_DX is answered with IN_DATA. HLT is
- * counted and passed. Prints the step of the guest when a check of it failed.
+ * A single IN from PORT_TEST or PORT_TEST_DX gets IN_DATA. HLT is counted and
+ * passed. Prints the step of the guest if one of its checks failed.
  */
 enum guest_end run_with_ports(struct vcpu *vcpu, struct port_log *log);
 

@@ -18,7 +18,7 @@ void random_start(void)
 	fflush(stdout);
 }
 
-/* SplitMix64: any state is a good one, 0 included. */
+/* SplitMix64: any state is valid, 0 included. */
 uint64_t random64(void)
 {
 	uint64_t z = state += 0x9e3779b97f4a7c15;

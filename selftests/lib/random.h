@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Random numbers that a printed seed repeats: set VRC_SEED to run it again. */
+/* Random numbers that a printed seed repeats: set VRC_SEED to repeat a run. */
 #ifndef SELFTESTS_LIB_RANDOM_H
 #define SELFTESTS_LIB_RANDOM_H
 
@@ -10,9 +10,9 @@ void random_start(void);
 uint64_t random64(void);
 /* 0 up to bound - 1. */
 uint32_t random_below(uint32_t bound);
-/* Random, or often a value at the edge of something. */
+/* A random value, often a boundary value. */
 uint64_t random_register(void);
-/* A linear address that a CPU with 48 of them accepts. */
+/* A linear address that a CPU with 48 linear-address bits accepts. */
 uint64_t random_canonical(void);
 
 #endif /* SELFTESTS_LIB_RANDOM_H */

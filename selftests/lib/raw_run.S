@@ -48,7 +48,7 @@ raw_run:
 	movl	$0, %edx
 	movl	$SYS_ioctl, %eax
 	syscall
-	/* What is kept here is kept on the stack: RSI is the caller's structure. */
+	/* Values kept here are on the stack: RSI is the caller's structure. */
 	pushfq
 	cld
 	pushq	%rsi
@@ -89,7 +89,7 @@ raw_run:
 	movq	%rax, RAW_FS_WORD(%rsi)
 	movq	%gs:0, %rax
 	movq	%rax, RAW_GS_WORD(%rsi)
-	/* C code wants its thread pointer back. */
+	/* C code needs its thread pointer. */
 	movl	$0, %eax
 	movw	%ax, %ds
 	movw	%ax, %es

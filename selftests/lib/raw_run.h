@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * KVM_RUN as a bare system call, with every register of the caller's choice
- * before it, and every register kept after it, before any C code runs.
+ * KVM_RUN as a bare system call: the caller chooses every register before it,
+ * and every register is saved after it, before any C code runs.
  */
 #ifndef SELFTESTS_LIB_RAW_RUN_H
 #define SELFTESTS_LIB_RAW_RUN_H
@@ -10,7 +10,7 @@
 #define RAW_OUT		0x48	/* the same */
 #define RAW_XSAVE_IN	0x90
 #define RAW_XSAVE_OUT	0x98
-#define RAW_XSAVE_MASK	0xa0	/* 0: leave these registers alone */
+#define RAW_XSAVE_MASK	0xa0	/* 0: do not touch these registers */
 #define RAW_RDI_OUT	0xa8
 #define RAW_RSI_OUT	0xb0
 #define RAW_RDX_OUT	0xb8
@@ -21,9 +21,9 @@
 #define RAW_ES_OUT	0xe0
 #define RAW_FS_OUT	0xe8
 #define RAW_GS_OUT	0xf0
-#define RAW_FS_WORD	0xf8	/* what is at FS:0 and GS:0 afterwards */
+#define RAW_FS_WORD	0xf8	/* the words at FS:0 and GS:0 afterwards */
 #define RAW_GS_WORD	0x100
-#define RAW_FS_BASE	0x108	/* restored at the end when there was a selector */
+#define RAW_FS_BASE	0x108	/* restored at the end if there was a selector */
 #define RAW_REGISTERS	9
 
 #ifndef __ASSEMBLER__
@@ -52,7 +52,7 @@ struct raw_state {
 
 _Static_assert(sizeof(struct raw_state) == RAW_FS_BASE + 8, "assembly knows these offsets");
 
-/* What the system call answered: 0 or -errno. */
+/* Returns the result of the system call: 0 or -errno. */
 long raw_run(int fd, struct raw_state *state);
 #endif
 

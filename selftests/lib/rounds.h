@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* How often a test repeats what fails only now and then. */
+/* How often a test repeats a step that fails only now and then. */
 #ifndef VREGCACHE_SELFTESTS_ROUNDS_H
 #define VREGCACHE_SELFTESTS_ROUNDS_H
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * vregcache_test.ko, and what it does to vCPUs; what fails there ends the test
- * program, except where an error is answered.
+ * vregcache_test.ko, and its operations on vCPUs. A failure ends the test
+ * program, except where an error is returned.
  */
 #ifndef SELFTESTS_LIB_TEST_MODULE_H
 #define SELFTESTS_LIB_TEST_MODULE_H
 
 #include "vm.h"
 
-/* VMCS fields (SDM Vol. 3D, Appendix B): those of a segment follow each other at a distance of two. */
+/* VMCS fields (SDM Vol. 3D, Appendix B): the encodings of successive segments are two apart. */
 #define VMCS_VPID			0x0000
 #define VMCS_GUEST_ES_SELECTOR		0x0800
 #define VMCS_HOST_ES_SELECTOR		0x0c00
@@ -76,7 +76,7 @@ enum vmcs_segment { VMCS_ES, VMCS_CS, VMCS_SS, VMCS_DS, VMCS_FS, VMCS_GS, VMCS_L
 #define VMCS_RIGHTS(segment)	(VMCS_GUEST_ES_RIGHTS + 2 * VMCS_##segment)
 #define VMCS_HOST_SELECTOR(segment) (VMCS_HOST_ES_SELECTOR + 2 * VMCS_##segment)
 
-/* Registers of the cache, as enum class Reg of include/vregcache/register.h numbers them. */
+/* Registers of the cache, with the numbers of enum class Reg in include/vregcache/register.h. */
 #define CACHE_RSP			1
 #define CACHE_RFLAGS			2
 #define CACHE_CR3			8
@@ -89,7 +89,7 @@ enum vmcs_segment { VMCS_ES, VMCS_CS, VMCS_SS, VMCS_DS, VMCS_FS, VMCS_GS, VMCS_L
 const char *test_module_load(void);
 /* Its device, for ioctls of vregcache_test.h. */
 int test_module_device(void);
-/* Nothing of it is open any more. */
+/* Nothing of it may be open. */
 void test_module_unload(void);
 
 uint64_t vmcs_read(struct vcpu *vcpu, uint32_t field);
@@ -110,15 +110,15 @@ struct vrc_test_miss;
 long test_miss_begin(struct vrc_test_miss *request);
 long test_miss_end(struct vrc_test_miss *request);
 
-/* The module's messages from here on. */
+/* The module's messages from now on. */
 struct kernel_log {
 	int fd;
 	char text[8192];
 };
 void kernel_log_open(struct kernel_log *log);
-/* Forgets what there was. */
+/* Drops earlier messages. */
 void kernel_log_skip(struct kernel_log *log);
-/* How many lines of vregcache's came since with this in them; log->text has all of them. */
+/* The number of vregcache's lines since then that contain this; log->text has all lines. */
 unsigned int kernel_log_count(struct kernel_log *log, const char *what);
 void kernel_log_close(struct kernel_log *log);
 

@@ -48,7 +48,7 @@ const char *trace_open(struct trace *trace)
 	memset(trace, 0, sizeof(*trace));
 	if (access(TRACEFS "/events", F_OK) && mount("tracefs", TRACEFS, "tracefs", 0, NULL))
 		return "there is no tracefs";
-	/* Of a test that was killed. */
+	/* Left by a test that was killed. */
 	if (rmdir(INSTANCE) && errno != ENOENT)
 		die("removing %s", INSTANCE);
 	if (mkdir(INSTANCE, 0700))
@@ -215,7 +215,7 @@ int event_has(const struct trace_event *event, const char *field, const char *wo
 	return !strncmp(text, word, length) && (!text[length] || text[length] == ' ');
 }
 
-/* What the events call the registers, by their numbers. */
+/* The registers' names in events, by number. */
 static const char *const names[] = {
 	"rip", "rsp", "rflags", "interruptibility", "pending_debug", "activity", "cr0", "cr0_shadow", "cr3", "cr4",
 	"cr4_shadow", "efer", "dr7", "pdpte0", "pdpte1", "pdpte2", "pdpte3", "gdtr.base", "gdtr.limit", "idtr.base",

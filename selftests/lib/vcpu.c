@@ -69,7 +69,7 @@ static void explain_failure(struct vcpu *vcpu)
 int vcpu_run(struct vcpu *vcpu)
 {
 	if (ioctl(vcpu->fd, KVM_RUN, 0UL) < 0) {
-		/* Older KVM leaves the exit reason alone for immediate_exit. */
+		/* Older KVM does not set the exit reason for immediate_exit. */
 		if (errno == EINTR && (vcpu->run->exit_reason == KVM_EXIT_INTR || vcpu->run->immediate_exit))
 			return KVM_EXIT_INTR;
 		die("KVM_RUN, exit reason %u", vcpu->run->exit_reason);

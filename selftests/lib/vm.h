@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Virtual machines for tests. What a test needs as its fixture and does not
- * check itself either works or ends the test program with a message.
+ * Virtual machines for tests. Operations that a test needs as its fixture and
+ * does not check itself either work or end the test program with a message.
  */
 #ifndef SELFTESTS_LIB_VM_H
 #define SELFTESTS_LIB_VM_H
@@ -14,7 +14,7 @@
 
 #define PAGE_BYTES 4096UL
 
-/* Ends the test as failed. Prints errno's text when errno is not 0. */
+/* Ends the test as failed. Prints errno's text if errno is not 0. */
 #define die(...) die_at(__FILE__, __LINE__, __VA_ARGS__)
 void die_at(const char *file, int line, const char *format, ...)
 	__attribute__((noreturn, format(printf, 3, 4)));
@@ -23,18 +23,18 @@ void die_at(const char *file, int line, const char *format, ...)
 const char *device_path(void);
 
 /*
- * Loads VRC_MODULES/vregcache.ko with the parameters in VRC_INSMOD_ARGS when
- * the device is absent. Does nothing when VRC_DEVICE names another device.
+ * Loads VRC_MODULES/vregcache.ko with the parameters in VRC_INSMOD_ARGS if the
+ * device is absent. Does nothing if VRC_DEVICE names another device.
  */
 void ensure_module(void);
 
-/* 0 when VRC_DEVICE names another device, such as /dev/kvm. */
+/* 0 if VRC_DEVICE names another device, such as /dev/kvm. */
 int device_is_vregcache(void);
 
 /* Opens the device, close-on-exec. */
 int device_open(void);
 
-/* ioctl() that answers -errno. */
+/* ioctl() that returns -errno. */
 long ioctl_errno(int fd, unsigned long request, unsigned long arg);
 #define ioctl_ptr(fd, request, pointer) ioctl_errno((fd), (request), (unsigned long)(pointer))
 
@@ -97,24 +97,24 @@ void vcpu_create_without_cpuid(struct vcpu *vcpu, struct vm *vm, uint32_t id);
 void vcpu_destroy(struct vcpu *vcpu);
 
 /*
- * Runs until the next exit to userspace and answers its reason. A signal and
+ * Runs until the next exit to userspace and returns its reason. A signal and
  * immediate_exit are KVM_EXIT_INTR. Any other error of KVM_RUN is fatal.
  */
 int vcpu_run(struct vcpu *vcpu);
 
 /*
  * Lets the vCPU finish the IN or OUT that it last exited for, without running
- * the guest, so that its registers are those behind the instruction.
+ * the guest, so that its registers are those after the instruction.
  */
 void vcpu_complete_io(struct vcpu *vcpu);
 
 /* The data of the last KVM_EXIT_IO. */
 void *vcpu_io_data(struct vcpu *vcpu);
 
-/* 1 when the last exit is an OUT (or IN) of this size and count 1 on this port. */
+/* 1 if the last exit is an OUT (or IN) of this size and count 1 on this port. */
 int vcpu_is_io(struct vcpu *vcpu, int direction, uint16_t port, int size);
 
-/* Runs until HLT. Answers 0, or the exit reason that came instead. */
+/* Runs until HLT. Returns 0, or the exit reason that came instead. */
 int vcpu_run_to_hlt(struct vcpu *vcpu);
 
 void vcpu_get_regs(struct vcpu *vcpu, struct kvm_regs *regs);
@@ -125,7 +125,7 @@ void vcpu_set_sregs(struct vcpu *vcpu, const struct kvm_sregs *sregs);
 /* Starts the guest at this RIP with its other registers kept. */
 void vcpu_set_rip(struct vcpu *vcpu, uint64_t rip);
 
-/* 1 when the MSR was read or written. */
+/* 1 if the MSR was read or written. */
 int vcpu_get_msr(struct vcpu *vcpu, uint32_t index, uint64_t *value);
 int vcpu_set_msr(struct vcpu *vcpu, uint32_t index, uint64_t value);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// A cache on a model CPU, bound to a VMCS that is current.
+// A cache on a model CPU, bound to the current VMCS.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -39,7 +39,7 @@ class CacheFixture : public testing::Test {
 
 	u64 field(Reg reg, VmcsId vmcs = kVmcsA) { return memory_.peek(vmcs, encoding_of(reg)); }
 
-	// A value that is not the field's, and that needs no cutting.
+	// Differs from the field's value and fits into its width.
 	u64 other_value(Reg reg) { return field(reg) ^ (0x5a5a5a5a5a5a5a5a & mask_of(reg)); }
 
 	void read_all_registers()

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-// The invariants of the register cache, one group of tests for each.  That of the context is in context_test.cc.
+// The invariants of the register cache, one group of tests for each.  context_test.cc tests that of the context.
 //
-// Each test runs twice: with an observer that watches hits, so that no register is quick, and with one that does not.
+// Each test runs twice: with an observer that counts hits, so that no register is quick, and with one that does not.
 
 #include <gtest/gtest.h>
 
@@ -21,7 +21,7 @@ class EitherWay : public CacheFixture, public testing::WithParamInterface<bool> 
  protected:
 	EitherWay() { cache_.hooks().observer.watch_reads(GetParam()); }
 
-	// At the end of each test too.
+	// Checked at the end of each test.
 	~EitherWay() override
 	{
 		EXPECT_TRUE(cache_.available().contains(cache_.quick()));
@@ -47,7 +47,7 @@ TEST_P(Invariant1, ReadOfAvailableRegisterTouchesNoField)
 		ASSERT_TRUE(typed.read(cache_, loaded_).ok());
 		cpu_.clear_log();
 		u64 value = field(typed.reg);
-		// If the field were read again, this would show.
+		// A second read of the field would return this.
 		memory_.poke(kVmcsA, encoding_of(typed.reg), other_value(typed.reg));
 		EXPECT_EQ(typed.read(cache_, loaded_).value(), value);
 		EXPECT_EQ(cache_.read(loaded_, typed.reg).value(), value);
@@ -85,7 +85,7 @@ TEST_P(Invariant1, WriteOfTheKnownValueLeavesTheRegisterClean)
 	EXPECT_TRUE(cache_.dirty().empty());
 }
 
-// The VMCS may hold anything: only a value that is known can make a write needless.
+// The VMCS may hold anything: a write is redundant only if the value is known.
 TEST_P(Invariant1, WriteOfAnUnknownRegisterIsDirtyWhateverTheValue)
 {
 	for (const TypedRegister& typed : writable_typed_registers()) {
@@ -103,7 +103,7 @@ TEST_P(Invariant1, ZeroIsAValueLikeAnyOther)
 	EXPECT_EQ(field(Reg::kRip), 0u);
 }
 
-// 2. A miss reads exactly the register's field, once, and marks it available after the value is stored.
+// 2. A miss reads exactly the register's field, once, and marks it available after the value is cached.
 class Invariant2 : public EitherWay {};
 EITHER_WAY(Invariant2);
 
@@ -158,7 +158,7 @@ TEST_P(Invariant2, RegisterIsNotAvailableWhileItsFieldIsRead)
 	EXPECT_EQ(looked, kSdmRegisters.size());
 }
 
-// A PMI that arrives during the VMREAD may read the same register.  It gets the value, and nothing is lost after it.
+// A PMI that arrives during the VMREAD may read the same register.  It gets the value, and nothing is lost.
 TEST_P(Invariant2, ReadThatInterruptsAMissGetsTheValue)
 {
 	bool nested = false;
@@ -235,7 +235,7 @@ TEST_P(Invariant2, WatchingTakesTheQuicknessAwayAndItsEndGivesItBack)
 	cache_.watching_changed(loaded_);
 }
 
-// What is not quick for no reason becomes so as soon as anything is forgotten.
+// A register that could be quick becomes so at the next invalidation.
 TEST_P(Invariant2, VmExitFindsOutWhetherHitsAreWatched)
 {
 	cache_.hooks().observer.watch_reads(!GetParam());
@@ -279,7 +279,7 @@ TEST_P(Invariant2, ReadOfSeveralReadsWhatIsMissingInTheOrderGiven)
 	EXPECT_EQ(cache_.quick(), GetParam() ? RegSet() : all);
 	EXPECT_EQ(cache_.dirty(), RegSet(Reg::kRsp));
 
-	// Then all are there, whichever VMCS is current.
+	// Now all are available, whichever VMCS is current.
 	cpu_.unload();
 	cpu_.clear_log();
 	length = 0;
@@ -318,13 +318,13 @@ TEST_P(Invariant2, PeekLooksAtMemoryAlone)
 		EXPECT_TRUE(cpu_.log().empty());
 		EXPECT_TRUE(cache_.hooks().observer.events().empty());
 		EXPECT_TRUE(cache_.hooks().context.checks().empty());
-		// What memory still holds of a register that is not available is nobody's business.
+		// The stale value of an unavailable register is not visible.
 		cache_.mark_for_reload(loaded_, typed.reg);
 		EXPECT_EQ(cache_.peek(typed.reg), 0u);
 	}
 }
 
-// What code between host and guest may use.
+// For code that runs between host and guest.
 TEST_P(Invariant2, UntracedReadIsARead)
 {
 	EXPECT_EQ(cache_.read_untraced<Reg::kExitReason>(loaded_).value(), field(Reg::kExitReason));
@@ -414,7 +414,7 @@ TEST_P(Invariant2, StateOfOneRegister)
 	}
 }
 
-// 3. A failed VMREAD or VMWRITE is an error that the caller sees, and changes no bit.
+// 3. A failed VMREAD or VMWRITE is returned to the caller as an error and changes no bit.
 class Invariant3 : public EitherWay {};
 EITHER_WAY(Invariant3);
 
@@ -476,7 +476,7 @@ TEST_P(Invariant3, FailedVmwriteReachesTheCallerAndLeavesTheRegisterDirty)
 }
 
 // Whichever of many VMWRITEs fails: those before it are done, it and those after it are not, and a second attempt
-// stores what is left and nothing twice.
+// writes back the rest and nothing twice.
 TEST_P(Invariant3, WriteBackStopsAtTheFailureAndCanBeRepeated)
 {
 	u32 writable = writable_registers().size();
@@ -649,7 +649,7 @@ TEST_P(Invariant4, VmExitWithADirtyRegisterIsAnErrorAndKeepsIt)
 	}
 }
 
-// VMfail: the guest never ran, so what was known of it is as true as before.
+// VMfail: the guest did not run, so cached guest state is still valid.
 TEST_P(Invariant4, VmEntryThatFailedDropsExactlyTheExitInformation)
 {
 	read_all_registers();
@@ -680,7 +680,7 @@ TEST_P(Invariant4, VmEntryFailureExitKeepsGuestStateAndDropsExitInformation)
 	EXPECT_EQ(cache_.read<Reg::kExitReason>(loaded_).value(), 0x80000021u);
 }
 
-// Hardware does not write the field then (SDM Vol. 3C, 27.8): what it holds is from an earlier VM-exit.
+// Hardware does not write the field then (SDM Vol. 3C, 27.8): it holds the value of an earlier VM-exit.
 TEST_P(Invariant4, VmEntryFailureExitReadsNoIdtVectoringInformation)
 {
 	memory_.poke(kVmcsA, encoding_of(Reg::kIdtVectoringInformation), 0x80000b0e);
@@ -712,7 +712,7 @@ TEST_P(Invariant4, ValuesAreCutToTheWidthOfTheField)
 		ASSERT_TRUE(cache_.write_back(pinned_).ok());
 		ASSERT_EQ(cpu_.log().size(), 1u);
 		EXPECT_EQ(cpu_.log()[0].value, kWide & mask_of(entry.reg));
-		// What is beyond the field makes no other value.
+		// Bits beyond the field do not make the value differ.
 		u64 beyond = kWide ^ ~mask_of(entry.reg);
 		ASSERT_TRUE(cache_.write(loaded_, entry.reg, beyond).ok());
 		EXPECT_TRUE(cache_.dirty().empty());
@@ -768,7 +768,7 @@ TEST_P(Invariant5, BindTouchesNoField)
 	EXPECT_TRUE(cpu_.log().empty());
 }
 
-// The VMCS is cleared on the one CPU and loaded on the other; the cache is told nothing and needs nothing.
+// The VMCS is cleared on one CPU and loaded on another; the cache need not be notified.
 TEST_P(Invariant5, MigrationChangesNothing)
 {
 	read_all_registers();
@@ -801,14 +801,14 @@ TEST_P(Invariant5, CacheThatBelongsToNoVmcsTouchesNone)
 	EXPECT_TRUE(unbound.dirty().empty());
 	EXPECT_EQ(unbound.read<Reg::kRip>(loaded_).error(), Error::kNotBound);
 	EXPECT_EQ(unbound.read(loaded_, Reg::kRip).error(), Error::kNotBound);
-	// Not even on a CPU without a current VMCS, where "none" would look like the right one.
+	// Not even on a CPU without a current VMCS, where "none" would seem to match.
 	cpu_.unload();
 	EXPECT_EQ(unbound.read<Reg::kRip>(loaded_).error(), Error::kNotBound);
 	EXPECT_TRUE(unbound.available().empty());
 	EXPECT_TRUE(cpu_.log().empty());
 }
 
-// 7. The VMCS behind the cache is the current one of this CPU whenever a field is touched.
+// 7. The cache's VMCS is current on this CPU whenever a field is accessed.
 class Invariant7 : public EitherWay {};
 EITHER_WAY(Invariant7);
 
@@ -843,7 +843,7 @@ TEST_P(Invariant7, WriteBackWithAnotherCurrentVmcsTouchesNoField)
 		EXPECT_EQ(access.vmcs, kVmcsA);
 }
 
-// What is in memory is true whichever VMCS is current.
+// Cached values are valid whichever VMCS is current.
 TEST_P(Invariant7, HitNeedsNoCurrentVmcs)
 {
 	read_all_registers();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// What a cache has in memory, for tests that break it.
+// A cache's private state, for tests that corrupt it.
 #pragma once
 
 #include <vregcache/cache.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// What must not compile, one test for each file in compile_fail/; compile_fail/common.h says what such a file is.
+// Code that must not compile: one test for each file in compile_fail/, whose form compile_fail/common.h describes.
 
 #include <gtest/gtest.h>
 #include <regex.h>
@@ -32,7 +32,7 @@ Compilation compile(const std::string& file, const std::string& flags)
 	return result;
 }
 
-// The rest of the line that says which error must come.
+// The rest of the line that names the expected error.
 std::string expected_error(const std::string& file)
 {
 	const std::string marker = "// expect-error: ";
@@ -45,7 +45,7 @@ std::string expected_error(const std::string& file)
 	return "";
 }
 
-// Is there an error that matches?  A note or a quoted line of source does not count.
+// Returns true if an error matches.  Notes and quoted source lines do not count.
 bool has_error(const std::string& output, const std::string& pattern)
 {
 	regex_t compiled;
@@ -73,7 +73,7 @@ class CompileFail : public testing::TestWithParam<std::string> {
 	const std::string file_ = VRC_COMPILE_FAIL_DIR "/" + GetParam() + ".cc";
 };
 
-// Without this the test below could pass for a reason that has nothing to do with the rule.
+// Without this test, the one below could pass for a reason unrelated to the rule.
 TEST_P(CompileFail, TwinCompiles)
 {
 	Compilation twin = compile(file_, "");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// The context is checked by every operation of the cache, exactly once, whatever comes of the operation.
+// Every operation of the cache checks the context exactly once, whatever its outcome.
 
 #include <gtest/gtest.h>
 #include <vregcache/guest_control_register.h>
@@ -84,7 +84,7 @@ TEST_F(Invariant6, WriteOfARegisterKnownAtRunTimeChecksOnceEvenWhenItIsRefused)
 	}
 }
 
-// The bulk operations too: they touch more registers than any other.
+// Bulk operations, too: they access more registers than any other.
 TEST_F(Invariant6, WriteBackChecksOnceHoweverManyRegistersAreDirty)
 {
 	auto write_back = [&] { return checks_of([&] { std::ignore = cache_.write_back(pinned_); }); };
@@ -145,7 +145,7 @@ TEST_F(Invariant6, QuickAccessIsCheckedOnlyWhileReadsAreWatched)
 	cache_.hooks().observer.watch_reads(false);
 	cache_.watching_changed(loaded_);
 	EXPECT_TRUE(access().empty());
-	// A miss is checked all the same.
+	// A miss is still checked.
 	cache_.mark_for_reload(loaded_, Reg::kRip);
 	EXPECT_EQ(checks_of([&] { std::ignore = cache_.read<Reg::kRip>(loaded_); }), Operations{Operation::kRead});
 }
@@ -189,7 +189,7 @@ TEST_F(Invariant6, VmEntryFailuresCheckOnce)
 	EXPECT_EQ(checks_of([&] { cache_.vm_entry_failure_exit(pinned_); }), Operations{Operation::kVmEntryFailed});
 }
 
-// What is made of several operations is checked by each of them.
+// A compound operation checks with each of its parts.
 TEST_F(Invariant6, CompoundOperationsCheckWithEachPart)
 {
 	SegmentState state = {.base = 1, .limit = 2, .access_rights = 3, .selector = 4};
@@ -202,7 +202,7 @@ TEST_F(Invariant6, CompoundOperationsCheckWithEachPart)
 		  Operations(2, Operation::kRead));
 }
 
-// The check comes first: it must see the wrong context before a field or a bit is touched.
+// The check comes first: it must detect the wrong context before a field or a bit is accessed.
 TEST_F(Invariant6, CheckComesBeforeTheFirstAccess)
 {
 	u32 looked = 0;
@@ -226,7 +226,7 @@ TEST_F(Invariant6, LookingAtTheStateIsNoOperation)
 		    }).empty());
 }
 
-// 8. What is switched off costs nothing.
+// 8. A disabled feature costs nothing.
 TEST(Invariant8, LeanPoliciesTakeNoSpace)
 {
 	using LeanCache = Cache<ModelAccess, NoHooks>;

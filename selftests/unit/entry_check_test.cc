@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// The diagnosis of a failed VM-entry: each check of SDM Vol. 3C, 27.2 and 27.3, finds the one field that was broken in
-// a state that is right.
+// The diagnosis of a failed VM-entry: each check of SDM Vol. 3C, 27.2 and 27.3, finds the one broken field of an
+// otherwise valid state.
 #include <vmx/explain/entry_check.h>
 #include <vmx/explain/vm_instruction_error.h>
 
@@ -13,7 +13,7 @@
 
 #include "sdm_fields.h"
 
-// Choosing controls, which is not what is tested here, would log why not.
+// The choice of controls, which is not tested here, logs its failures.
 extern "C" void vrc_host_error(const char*, ...) {}
 
 namespace {
@@ -35,7 +35,7 @@ class State {
 	State& flip(AnyField which, u64 bits) { return set(which, at(which) ^ bits); }
 	u64 at(AnyField which) const { return fields_.at(which.encoding); }
 
-	// A check that looks at a field that no state has would be a check of nothing.
+	// A check of a field that no state has would check nothing.
 	Result<u64> vmread(u32 encoding) const
 	{
 		auto found = fields_.find(encoding);
@@ -242,7 +242,7 @@ class EntryCheck : public testing::Test {
 	{
 		guest_names(section, state, broken, flipped, broken, qualification);
 	}
-	// The check names another field than the broken one.
+	// The check names a field other than the broken one.
 	void guest_names(const char* section, State state, AnyField broken, u64 flipped, AnyField named,
 			 u64 qualification = 0)
 	{
@@ -263,7 +263,7 @@ class EntryCheck : public testing::Test {
 	int line_ = 0;
 };
 
-// Says in a failure which of the many it was.
+// The line identifies the failed check.
 #define CONTROL (line_ = __LINE__), control
 #define HOST (line_ = __LINE__), host
 #define GUEST (line_ = __LINE__), guest
@@ -291,7 +291,7 @@ TEST_F(EntryCheck, FindsReservedControls)
 	CONTROL("27.2.1.3", state, field::kVmEntryControls, bit(16));
 	facts_.secondary.must_be_1 = bit(4);
 	CONTROL("27.2.1.1", state, field::kSecondaryProcessorBasedControls, 0);
-	// Without secondary controls nobody looks at them.
+	// Without secondary controls they are not checked.
 	state.flip(field::kPrimaryProcessorBasedControls, primary::kSecondary)
 		.set(field::kSecondaryProcessorBasedControls, ~u64{0});
 	EXPECT_FALSE(find_invalid_control(state, facts_).found());
@@ -326,7 +326,7 @@ TEST_F(EntryCheck, FindsTheEptPointer)
 	CONTROL("27.2.1.1", state, field::kEptPointer, bit(7));
 	CONTROL("27.2.1.1", state, field::kEptPointer, bit(11));
 	CONTROL("27.2.1.1", state, field::kEptPointer, kNotPhysical);
-	// A processor that has them all.
+	// A processor that supports all of them.
 	facts_.ept_vpid |= bit(7) | bit(8) | bit(21) | bit(23);
 	NOTHING_IN(long_mode().flip(field::kEptPointer, 6 ^ 0));
 	NOTHING_IN(long_mode().flip(field::kEptPointer, (3 ^ 4) << 3));
@@ -372,7 +372,7 @@ TEST_F(EntryCheck, FindsInjectedEvents)
 	NOTHING_IN(injecting(state, kHardwareException, vector::kGeneralProtection, kErrorCode));
 	NOTHING_IN(injecting(real_mode(), kHardwareException, vector::kGeneralProtection));
 	NOTHING_IN(injecting(state, ::injected::kNmi, 2));
-	// Not valid: not looked at.
+	// Not valid, so not checked.
 	NOTHING_IN(State(state).set(information, 0x7fffffff));
 
 	CONTROL("27.2.1.3", injecting(state, kReservedType, 0), information, 0);
@@ -455,7 +455,7 @@ TEST_F(EntryCheck, FindsEachByteOfPat)
 			GUEST("27.3.1.1", state, field::kGuestIa32Pat, (now ^ type) << at);
 		}
 	}
-	// Not loaded, not checked.
+	// Not loaded, so not checked.
 	NOTHING_IN(long_mode().flip(field::kVmExitControls, exit_control::kLoadPat).set(field::kHostIa32Pat, 2));
 	NOTHING_IN(long_mode().flip(field::kVmEntryControls, entry_control::kLoadPat).set(field::kGuestIa32Pat, 2));
 	NOTHING_IN(long_mode().flip(field::kVmExitControls, exit_control::kLoadEfer).set(field::kHostIa32Efer, 2));
@@ -556,7 +556,7 @@ TEST_F(EntryCheck, FindsTheStackSegment)
 	for (u64 type : {0, 1, 2, 4, 5, 6, 9, 11})
 		GUEST("27.3.1.2", state, rights, 3 ^ type);
 	NOTHING_IN(State(state).flip(rights, 4));
-	// A conforming CS leaves SS its DPL.
+	// A conforming CS allows SS another DPL.
 	State conforming = State(state).flip(field::kGuestCsAccessRights, 4);
 	GUEST("27.3.1.2", restricted(conforming), rights, 0x20);
 	NOTHING_IN(State(conforming).flip(rights, 0x20));
@@ -701,7 +701,7 @@ TEST_F(EntryCheck, FindsPendingDebugExceptions)
 		GUEST("27.3.1.5", long_mode().set(field::kGuestInterruptibilityState, shadow), pending, bit(14));
 		GUEST("27.3.1.5", State(stepping).set(field::kGuestInterruptibilityState, shadow), pending, bit(14));
 		NOTHING_IN(State(stepping).set(field::kGuestInterruptibilityState, shadow));
-		// Steps are branches.
+		// BTF: single steps only on branches.
 		GUEST("27.3.1.5",
 		      State(stepping)
 			      .set(field::kGuestInterruptibilityState, shadow)
@@ -724,14 +724,14 @@ TEST_F(EntryCheck, FindsPdptes)
 			GUEST("27.3.1.6", pae(), entry, bit(reserved));
 	}
 	GUEST("27.3.1.6", pae(), field::kGuestPdpte3, 3);
-	// Absent, or no PAE paging: anything.
+	// Not present, or no PAE paging: any value.
 	NOTHING_IN(pae().flip(field::kGuestPdpte3, 2));
 	NOTHING_IN(long_mode().set(field::kGuestPdpte0, 3));
 	NOTHING_IN(protected_mode().set(field::kGuestPdpte0, 3));
 	NOTHING_IN(pae().flip(field::kGuestCr4, cr4::kPae).set(field::kGuestPdpte0, 3));
 }
 
-// Where several fields are wrong, the qualification says which of them VM-entry met.
+// If several fields are wrong, the qualification says which of them VM-entry found.
 TEST_F(EntryCheck, FollowsTheQualification)
 {
 	State all_wrong = pae();
@@ -744,7 +744,7 @@ TEST_F(EntryCheck, FollowsTheQualification)
 	GUEST("27.3.1.6", all_wrong, field::kGuestPdpte0, 0, 2);
 	GUEST("27.3.1.5", all_wrong, field::kGuestInterruptibilityState, 0, 3);
 	GUEST("27.3.1.5", all_wrong, field::kVmcsLinkPointer, 0, 4);
-	// It names a check that finds nothing here, or none at all.
+	// It names a check that finds nothing here, or no check.
 	for (u64 qualification : {1, 2, 3, 4, 99})
 		GUEST("27.3.1.4", long_mode(), field::kGuestRflags, rflags::kFixed, qualification);
 }
@@ -766,7 +766,7 @@ TEST_F(EntryCheck, TellsWhatTheFieldMustBe)
 	EXPECT_EQ(0x16u, finding.operand);
 }
 
-// The words of a name without anything between them.
+// The words of a name without separators.
 std::string letters(const std::string& text)
 {
 	std::string kept;

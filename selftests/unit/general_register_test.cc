@@ -27,7 +27,7 @@ struct Mode {
 
 constexpr Mode kModes[] = {
 	{"Legacy", 0xd01 & ~kLma, 0xc09b, false},
-	{"LegacyWithL", 0, 0xc09b | kCsL, false},  // the bit means nothing there
+	{"LegacyWithL", 0, 0xc09b | kCsL, false},  // the bit has no meaning there
 	{"Compatibility", kLma | 0x101, 0xc09b, false},
 	{"SixtyFour", kLma | 0x101, 0xa09b, true},
 };
@@ -54,7 +54,7 @@ INSTANTIATE_TEST_SUITE_P(Modes, GeneralRegister, testing::ValuesIn(kModes),
 TEST_P(GeneralRegister, SixtyFourBitModeIsLongModeWithA64BitCodeSegment)
 {
 	EXPECT_EQ(in_64bit_mode(cache_, loaded_).value(), GetParam().is_64bit);
-	// Without long mode the segment does not matter.
+	// Outside long mode the segment does not matter.
 	EXPECT_EQ(rights_reads(), GetParam().efer & kLma ? 1u : 0u);
 }
 
@@ -83,7 +83,7 @@ TEST_P(GeneralRegister, WriteIsAsWideAsTheMode)
 		EXPECT_EQ(file_.value[number], kWide);
 	}
 	EXPECT_TRUE(cache_.dirty().empty());
-	// No slot but those sixteen less RSP's.
+	// Only those sixteen slots are written, without RSP's.
 	EXPECT_EQ(file_.value[4], 0xdead000000000004u);
 	for (u8 number = 16; number < kGprSlots; number++)
 		EXPECT_EQ(file_.value[number], 0xdead000000000000 + number);

@@ -11,7 +11,7 @@
 namespace vregcache::test {
 namespace {
 
-// All that may be the guest's in these tests; CR4 has bits 4 and 5 that must not be.
+// The bits that the guest may own in these tests; it must not own bits 4 and 5 of CR4.
 constexpr u64 kMay = 0xce;
 using Cr0 = GuestCr0<kMay>;
 using Cr4 = GuestCr4<kMay>;
@@ -56,10 +56,10 @@ class MergedName {
 
 TYPED_TEST_SUITE(GuestControlRegisterTest, Both, MergedName);
 
-// Whatever the share says, what the compiler was told may be the guest's is the limit.
+// Whatever the share says, the template argument limits the bits that the guest owns.
 TYPED_TEST(GuestControlRegisterTest, EachBitComesFromItsOwner)
 {
-	// Every pair of one bit in hardware and in the shadow, under every mask of the lowest bits.
+	// Every combination of a bit in hardware and in the shadow, under every mask of the lowest bits.
 	for (u64 owned = 0; owned <= 0xff; owned++) {
 		ASSERT_TRUE(this->cache_.bind(this->loaded_, VmcsId::kNone).ok());
 		ASSERT_TRUE(this->cache_.bind(this->loaded_, kVmcsA).ok());
@@ -153,7 +153,7 @@ TYPED_TEST(GuestControlRegisterTest, BitsThatTheGuestOwnsAreReadFromTheVmcsAfter
 	EXPECT_EQ(this->read(share).value(), 0x0bu);
 }
 
-// Also of guest-owned bits that changed since the host wrote last.
+// Even if guest-owned bits have changed since the host's last write.
 TYPED_TEST(GuestControlRegisterTest, WriteOfWhatWasReadStoresNothing)
 {
 	ControlRegisterShare share = {.guest_owned = 0x0e, .forced_ones = 0x2020};

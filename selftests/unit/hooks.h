@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// Hooks of a cache from parts, so that a test brings only the part that it looks at.
+// Cache hooks built from parts, so that a test supplies only the part that it checks.
 #pragma once
 
 #include <vregcache/hooks.h>
@@ -28,7 +28,7 @@ struct NoVerification {
 	void wrong_vmcs(FoundAt, VmcsId, VmcsId) {}
 };
 
-// Inlined always, as the hooks of a module are.
+// Always inlined, as the module's hooks are.
 template <class Context, class Observer = NoObserver, class Verification = NoVerification>
 struct HooksOf {
 	VREGCACHE_INLINE void check(Operation operation, Reg reg) const { context.check(operation, reg); }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-// An interrupt at every instruction of an operation of the cache: whoever interrupts never sees a register marked
-// whose value is not there yet (invariant 2), and never one that is dirty or quick and not available.
+// An interrupt at every instruction of a cache operation: its handler never sees a register marked available whose
+// value is not cached yet (invariant 2), nor one that is dirty or quick but not available.
 //
-// The CPU's trap flag is the interrupt: it gives a SIGTRAP after each instruction.  This file is compiled with
+// The CPU's trap flag acts as the interrupt: it raises SIGTRAP after each instruction.  This file is compiled with
 // optimisation and without sanitizers (see the Makefile), so that stores may be reordered as in the module.
 
 #include <gtest/gtest.h>
@@ -23,7 +23,7 @@ constexpr u64 kWritten = 0x5555666677778888;
 
 volatile u64 field = kInVmcs;
 
-// One field is enough, and less code to step through than the model.
+// One field is enough, with less code to step through than in the model.
 struct OneField {
 	struct Key {};
 	Result<u64> vmread(u32) const { return u64{field}; }
@@ -146,7 +146,7 @@ TEST_F(InterruptTest, DuringWriteBackAndVmExitFindsTheBitsInOrder)
 	});
 	expect_that_all_was_well();
 	EXPECT_TRUE(cache_.available().empty());
-	// The reads in between made it quick again where they could.
+	// The handler's reads made it quick again where possible.
 	EXPECT_TRUE(cache_.quick().empty());
 }
 
@@ -183,7 +183,7 @@ TEST_F(InterruptTest, DuringATestAndMarkFindsTheRegisterMissingOrRight)
 	expect_that_all_was_well();
 }
 
-// A stale value must not come back to life: the slot in memory still holds what was there before the VM-exit.
+// A stale value must not reappear: the slot in memory still holds the value from before the VM-exit.
 TEST_F(InterruptTest, DuringTheMissAfterAVmExitNeverFindsTheOldValue)
 {
 	field = 0xdead;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// A shadow writes what is not there yet, and nothing else.
+// A shadow writes only values that the field does not hold yet.
 
 #include <gtest/gtest.h>
 #include <vregcache/last_written.h>
@@ -68,7 +68,7 @@ TEST_F(ShadowTest, AFailedWriteLeavesTheFieldUnknown)
 	EXPECT_EQ(shadow_.set(loaded_, u64{2}).error(), Error::kFault);
 	EXPECT_FALSE(shadow_.known());
 	EXPECT_EQ(shadow_.value(), 1u);
-	// Also the value from before is written again: nobody knows what became of it.
+	// The previous value is written again, too: it may have been lost.
 	ASSERT_TRUE(shadow_.set(loaded_, u64{1}).ok());
 	EXPECT_EQ(vmwrites(), 3u);
 	EXPECT_TRUE(shadow_.known());
@@ -93,7 +93,7 @@ TEST_F(ShadowTest, WhatIsForgottenIsWrittenAgain)
 	EXPECT_EQ(field(), 1u);
 }
 
-// With a value that the field cannot have: the same, by one comparison.
+// The same by one comparison, with a value that the field cannot have.
 TEST_F(ShadowTest, AnImpossibleValueStandsForTheUnknown)
 {
 	constexpr u64 kNever = ~u64{0};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// Which field each register is, and which registers a VM-exit makes unknown.
+// Each register's field, and the registers that a VM-exit makes unavailable.
 
 #include <gtest/gtest.h>
 #include <vregcache/vmx_layout.h>

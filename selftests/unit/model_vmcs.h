@@ -22,7 +22,7 @@ struct FieldAccess {
 	AccessKind kind = AccessKind::kVmread;
 	VmcsId vmcs = VmcsId::kNone;
 	u32 encoding = 0;
-	u64 value = 0;  // what VMREAD gave, or what VMWRITE was given, before it is cut to the field's width
+	u64 value = 0;  // VMREAD's result, or VMWRITE's operand before truncation to the field's width
 	Error error = Error::kNone;
 
 	bool operator==(const FieldAccess&) const = default;
@@ -40,8 +40,8 @@ inline void PrintTo(const FieldAccess& access, std::ostream* out)
 constexpr u32 kUnsupportedComponent = 12;
 constexpr u32 kWriteToReadOnlyComponent = 13;
 
-// The fields of one VMCS.  Each starts with a value that is its own: a value from the wrong field or from the wrong
-// VMCS must not look right by accident.
+// The fields of one VMCS.  Each starts with a distinct value, so that a value from the wrong field or the wrong VMCS
+// does not look right by accident.
 class ModelVmcs {
  public:
 	explicit ModelVmcs(VmcsId id)
@@ -59,12 +59,12 @@ class ModelVmcs {
 	std::array<u64, kSdmFields.size()> value_ = {};
 };
 
-// The VMCSs of a machine, which outlive what each CPU knows of them.
+// The VMCSs of a machine.  They outlive each CPU's state.
 class ModelMemory {
  public:
 	ModelVmcs& vmcs(VmcsId id) { return vmcs_.try_emplace(id, id).first->second; }
 
-	// What is in a field, without an access that would be counted.
+	// A field's content, without an access that is counted.
 	u64 peek(VmcsId id, u32 encoding) { return vmcs(id).at(field(encoding)); }
 	void poke(VmcsId id, u32 encoding, u64 value)
 	{
@@ -93,7 +93,7 @@ class ModelCpu {
 
 	void load(VmcsId vmcs) { current_ = recorded_ = vmcs; }
 	void unload() { load(VmcsId::kNone); }
-	// Nobody has told the software.
+	// The software does not know of it.
 	void load_unrecorded(VmcsId vmcs) { current_ = vmcs; }
 	VmcsId current() const { return current_; }
 	VmcsId recorded() const { return recorded_; }
@@ -138,7 +138,7 @@ class ModelCpu {
 		return access.value;
 	}
 
-	// Leaves no trace.
+	// Not in the log.
 	Result<u64> vmread_unseen(u32 encoding)
 	{
 		unseen_++;
@@ -151,7 +151,7 @@ class ModelCpu {
 		return memory_.peek(current_, encoding);
 	}
 	u32 unseen() const { return unseen_; }
-	// Runs before each.
+	// Runs before each such read.
 	void set_unseen_hook(std::function<void()> hook) { unseen_hook_ = std::move(hook); }
 
 	Result<void> vmwrite(u32 encoding, u64 value)
@@ -208,7 +208,7 @@ class ModelCpu {
 	std::map<u32, Error> failing_fields_;
 };
 
-// What stands below the cache in these tests.
+// The cache's accessor in these tests.
 class ModelAccess {
  public:
 	struct Key {};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// The observer hears of every hit, miss, write-back and invalidation, in order, and of nothing that did not happen.
+// Every hit, miss, write-back and invalidation is reported to the observer, in order, and nothing else is.
 
 #include <gtest/gtest.h>
 
@@ -63,7 +63,7 @@ TEST_F(ObserverTest, NumberWithoutARegisterIsHeardAndIsNothingElse)
 		ASSERT_EQ(cache_.write(loaded_, reg, 1).error(), Error::kNoRegister);
 		EXPECT_EQ(events(), Events(2, no_register_event(number)));
 	}
-	// A register that the VMCS does not allow to write is none for a write.
+	// A register with a read-only field counts as none for a write.
 	cache_.hooks().observer.clear();
 	ASSERT_EQ(cache_.write(loaded_, Reg::kExitReason, 1).error(), Error::kNoRegister);
 	EXPECT_EQ(events(), Events{no_register_event(index(Reg::kExitReason))});
@@ -104,7 +104,7 @@ TEST_F(ObserverTest, WriteBackIsHeardOncePerRegisterThatWasStored)
 
 TEST_F(ObserverTest, RegisterIsCleanWhenItsWriteBackIsHeard)
 {
-	// The observer hears of the first only after its VMWRITE, and the second VMWRITE comes after that.
+	// The first is reported only after its VMWRITE, and before the second VMWRITE.
 	cache_.write<Reg::kRip>(loaded_, u64{1});
 	cache_.write<Reg::kRsp>(loaded_, u64{2});
 	std::vector<std::size_t> heard_at_access;
@@ -138,7 +138,7 @@ TEST_F(ObserverTest, RegisterThatIsGivenUpIsInvalidated)
 	EXPECT_EQ(events(), Events{invalidate_event(set)});
 }
 
-// What is not watched is heard of all the same, but for hits.
+// An observer that does not count hits still gets all other events.
 TEST_F(ObserverTest, ObserverThatDoesNotWatchHitsHearsOfNone)
 {
 	cache_.hooks().observer.watch_reads(false);
@@ -159,7 +159,7 @@ TEST_F(ObserverTest, WatchingCountsEachHitFromTheNextVmExitOn)
 	cache_.hooks().observer.watch_reads(true);
 	ASSERT_TRUE(cache_.vm_exit(pinned_).ok());
 	cache_.hooks().observer.clear();
-	// Of those that the VM-exit left, and that were quick.
+	// Of registers that the VM-exit left available, and that were quick.
 	ASSERT_TRUE(cache_.read<Reg::kEfer>(loaded_).ok());
 	ASSERT_TRUE(cache_.read<Reg::kEfer>(loaded_).ok());
 	EXPECT_EQ(events(), (Events{hit_event(Reg::kEfer), hit_event(Reg::kEfer)}));
@@ -202,7 +202,7 @@ TEST_F(ObserverTest, RegisterThatStaysIsNotInvalidated)
 	EXPECT_TRUE(events().empty());
 }
 
-// An observer that looks at the cache while it is told.
+// An observer that inspects the cache when it is called.
 class LookingObserver {
  public:
 	using Look = std::function<void(EventKind, RegSet)>;
@@ -254,7 +254,7 @@ TEST_F(ObserverTest, BitsAreChangedBeforeTheObserverHears)
 	EXPECT_EQ(heard.size(), 4u + 3 * 2);
 }
 
-// An observer that hears of several misses at once.
+// An observer that takes several misses in one call.
 class HearingOfSeveral : public NoObserver {
  public:
 	void miss(Reg reg, u64 value) { events.push_back(miss_event(reg, value)); }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// A context policy and an observer that remember what the cache told them.
+// A context policy and an observer that record the cache's calls.
 #pragma once
 
 #include <vregcache/hooks.h>
@@ -39,7 +39,7 @@ enum class EventKind { kHit, kMiss, kWriteBack, kInvalidate, kNoRegister };
 struct Event {
 	EventKind kind = EventKind::kHit;
 	RegSet registers;
-	u64 value = 0;  // a hit tells none; of no register, the number
+	u64 value = 0;  // none for a hit; for kNoRegister, the number
 
 	bool operator==(const Event&) const = default;
 };
@@ -85,9 +85,9 @@ struct Origin {
 
 struct Finding {
 	FoundAt where = FoundAt::kMiss;
-	Reg reg = Reg::kEnd;  // of a wrong VMCS, none
-	u64 memory = 0;       // or which VMCS should be current
-	u64 vmcs = 0;         // or which is
+	Reg reg = Reg::kEnd;  // none for a wrong VMCS
+	u64 memory = 0;       // or the VMCS that should be current
+	u64 vmcs = 0;         // or the one that is
 
 	bool operator==(const Finding&) const = default;
 };

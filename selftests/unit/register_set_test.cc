@@ -161,5 +161,65 @@ TEST(GprFile, HasASlotForEachRegisterInTheOrderOfInstructionEncodings)
 	EXPECT_EQ(constant[Gpr::kRdi], 3u);
 }
 
+// ---- sets of any size ----
+
+template <class Set>
+class AnyRegSet : public testing::Test {};
+
+template <unsigned kCount>
+struct SetOf : BasicRegSet<kCount> {
+	static constexpr unsigned kRegisters = kCount;
+};
+
+using Sizes = testing::Types<SetOf<3>, SetOf<64>, SetOf<65>, SetOf<128>, SetOf<200>, SetOf<256>>;
+TYPED_TEST_SUITE(AnyRegSet, Sizes);
+
+TYPED_TEST(AnyRegSet, BehavesAsAStandardSet)
+{
+	constexpr unsigned kRegisters = TypeParam::kRegisters;
+	using Set = BasicRegSet<kRegisters>;
+	std::mt19937 random(kRegisters);
+	auto expect_same = [](const Set& set, const std::set<unsigned>& members) {
+		ASSERT_EQ(set.size(), members.size());
+		EXPECT_EQ(set.empty(), members.empty());
+		for (unsigned number = 0; number < kRegisters; number++)
+			EXPECT_EQ(set.contains(static_cast<Reg>(number)), members.contains(number)) << number;
+		Set rest = set;
+		for (unsigned member : members) {
+			EXPECT_EQ(index(rest.first()), member);
+			rest = rest.without_first();
+		}
+		EXPECT_TRUE(rest.empty());
+	};
+	auto pick = [&] {
+		std::pair<Set, std::set<unsigned>> picked;
+		for (unsigned i = 0; i < kRegisters / 3 + 1; i++) {
+			unsigned number = random() % kRegisters;
+			picked.first |= static_cast<Reg>(number);
+			picked.second.insert(number);
+		}
+		return picked;
+	};
+	for (int round = 0; round < 50; round++) {
+		auto [one, members] = pick();
+		auto [other, others] = pick();
+		std::set<unsigned> both, either = others, difference;
+		for (unsigned number : members) {
+			(others.contains(number) ? both : difference).insert(number);
+			either.insert(number);
+		}
+		expect_same(one, members);
+		expect_same(one & other, both);
+		expect_same(one | other, either);
+		expect_same(one - other, difference);
+		EXPECT_TRUE((one | other).contains(one));
+		EXPECT_EQ(one.contains(other), both.size() == others.size());
+		EXPECT_EQ(one == other, members == others);
+	}
+	expect_same(Set(), {});
+	EXPECT_EQ(Set::all().size(), kRegisters);
+	EXPECT_TRUE(Set::all() == Set::range(Reg{0}, static_cast<Reg>(kRegisters - 1)));
+}
+
 }  // namespace
 }  // namespace vregcache::test

@@ -55,7 +55,7 @@ TEST(Result, IsAConstantExpression)
 	static_assert(kResult.ok() && kResult.value() == 5);
 }
 
-// What follows counts evaluations, because a macro that evaluates its argument twice would read a field twice.
+// The tests below count evaluations: a macro that evaluates its argument twice would read a field twice.
 Result<u32> step(int& evaluations, Result<u32> outcome)
 {
 	evaluations++;

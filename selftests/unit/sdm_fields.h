@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// What the SDM says about VMCS fields (Vol. 3D, Appendix B), typed in from there and not derived from the library:
-// the tests hold the library to it, and the model VMCS has these fields and no others.
+// VMCS fields according to the SDM (Vol. 3D, Appendix B), entered by hand and not derived from the library: the tests
+// check the library against this table, and the model VMCS has these fields and no others.
 #pragma once
 
 #include <vregcache/vmcs_field.h>
@@ -148,7 +148,7 @@ inline constexpr auto kSdmFields = std::to_array<SdmField>({
 	{"kHostRip", 0x6c16, 64, kHost},
 });
 
-// From an encoding to its place in the table: the model VMCS looks fields up millions of times.
+// Maps an encoding to its place in the table: the model VMCS looks up fields millions of times.
 constexpr u8 kNoSdmField = 0xff;
 static_assert(kSdmFields.size() < kNoSdmField);
 
@@ -160,7 +160,7 @@ inline constexpr auto kSdmFieldPlaces = [] {
 	return places;
 }();
 
-// Null: the SDM has no such field, or the tests do not need it.
+// Null if the SDM has no such field or the tests do not need it.
 constexpr const SdmField* find_sdm_field(u32 encoding)
 {
 	if (encoding >= kSdmFieldPlaces.size() || kSdmFieldPlaces[encoding] == kNoSdmField)

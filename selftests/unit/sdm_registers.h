@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// Which field each register is, and who changes it, typed in from the SDM (Vol. 3C, 25.4 to 25.9, and Vol. 3D,
+// Each register's field and what changes it, entered by hand from the SDM (Vol. 3C, 25.4 to 25.9, and Vol. 3D,
 // Appendix B): it must not be derived from the layout that it checks.
 #pragma once
 
@@ -14,7 +14,7 @@ namespace vregcache::test {
 
 enum class ChangedBy {
 	kGuest,   // saved by VM-exit
-	kHost,    // VM-exit leaves it alone, or saves what the host alone can change
+	kHost,    // VM-exit does not change it, or saves what only the host can change
 	kVmExit,  // describes the VM-exit; VM-entry does not read it
 };
 

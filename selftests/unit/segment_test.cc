@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// Segment registers as a whole, and that their parts are cached one by one.
+// Segment registers as a whole; their parts are cached separately.
 
 #include <gtest/gtest.h>
 #include <vregcache/segment.h>

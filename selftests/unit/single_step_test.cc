@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-// Every operation of the cache, with a checker between every two of its instructions (invariant 2): whatever interrupts
-// there, an NMI for one, finds
+// Every operation of the cache, with a checker between every two of its instructions (invariant 2): an interruption
+// there, such as an NMI, finds
 //
-//	- no register available whose value in memory is not its value, before the operation or after it;
-//	- no clean register whose field has another value, but for the one that the operation sets or gives up;
-//	- no register dirty, or quick, that is not available.
+//	- no available register whose value in memory is neither that before the operation nor that after it;
+//	- no clean register whose field has another value, except one that the operation sets or gives up;
+//	- no dirty or quick register that is not available.
 //
-// The CPU's trap flag calls the checker: it gives a SIGTRAP after each instruction.  This file is compiled with
+// The CPU's trap flag calls the checker: it raises SIGTRAP after each instruction.  This file is compiled with
 // optimisation and without sanitizers (see the Makefile), so that stores may be reordered as in the module.  The checker
-// looks at the cache's bits and values as they are in memory, and uses no operation.
+// reads the cache's bits and values directly from memory, and uses no operation.
 
 #include <gtest/gtest.h>
 #include <vregcache/cache.h>
@@ -29,7 +29,7 @@ namespace {
 constexpr VmcsId kVmcs{0x1000}, kOtherVmcs{0x2000};
 constexpr u32 kRegisters = index(Reg::kEnd);
 
-// All that is below the cache: fields by their encodings, and an access that fails.
+// Everything below the cache: fields by their encodings, and an access that fails.
 struct Machine {
 	u64 field[0x7000] = {};
 	u32 accesses_until_failure = 0;  // zero: none fails
@@ -66,13 +66,13 @@ using SteppedCache = Cache<Access, HooksOf<NoContext, Observer>>;
 
 u64& field_of(u32 number) { return machine.field[VmxLayout::encoding(static_cast<Reg>(number))]; }
 
-// Values that say what they are.  16 bits are enough, and every field has them.
+// Values that show their origin.  They fit in 16 bits, which every field has.
 u64 stale(u32 number) { return 0x1000 + number; }
 u64 in_vmcs(u32 number) { return 0x2000 + number; }
 u64 set_before(u32 number) { return 0x3000 + number; }
 u64 set_now(u32 number) { return 0x4000 + number; }
 
-// What the checker has to know of an operation.
+// The checker's knowledge of an operation.
 struct Step {
 	SteppedCache* cache = nullptr;
 	u64 before[kRegisters] = {};
@@ -82,7 +82,7 @@ struct Step {
 	u32 count = 0;
 	u32 changes = 0;  // of the bits, from one instruction to the next
 	u64 last_bits[3] = {};
-	// The first thing that was wrong, and after how many instructions.
+	// The first error, and the number of instructions before it.
 	const char* wrong = nullptr;
 	u32 wrong_register = 0;
 	u32 wrong_at = 0;
@@ -142,13 +142,13 @@ constexpr u64 kTrapFlag = 0x100;
 const LoadedVmcs<Access> kLoaded{Access(), Access::Key()};
 const PinnedVmcs<Access> kPinned{Access(), Access::Key()};
 
-// The operation, and what it sets (@after: its value) or gives up.
+// The operation, and the registers that it sets (@after: their values) or gives up.
 struct Operation {
 	const char* name;
 	void (*run)(SteppedCache&);
 	RegSet sets;
 	u64 (*after)(u32 number);
-	bool changes_bits_of_missing;  // when nothing is available, it changes something
+	bool changes_bits_of_missing;  // it changes bits even if nothing is available
 };
 
 constexpr Reg kCsRights = segment_register(Segment::kCs, SegmentPart::kAccessRights);
@@ -156,7 +156,7 @@ volatile u8 run_time_number = index(Reg::kRip);
 volatile u8 run_time_segment = index(kCsRights);
 u64 zero(u32) { return 0; }
 
-// One after the other, so that each is compiled as its callers have it.
+// Written out one by one, so that each is compiled as in its callers.
 const Operation kOperations[] = {
 	{"read", [](SteppedCache& cache) { std::ignore = cache.read<Reg::kRip>(kLoaded); }, {}, nullptr, true},
 	{"read of what the host owns",
@@ -226,7 +226,7 @@ const Operation kOperations[] = {
 	{"change of watching", [](SteppedCache& cache) { cache.watching_changed(kLoaded); }, {}, nullptr, false},
 };
 
-// What the registers are before the operation.
+// The registers' state before the operation.
 enum class Before : u8 { kMissing, kClean, kDirty, kMixed };
 
 struct Scenario {
@@ -247,7 +247,7 @@ class SingleStep : public testing::Test {
 	SingleStep() { old_handler_ = std::signal(SIGTRAP, on_trap); }
 	~SingleStep() override { std::signal(SIGTRAP, old_handler_); }
 
-	// Each register's slot in memory first gets a value that is stale by now.
+	// Each register's slot in memory first gets a value that becomes stale.
 	static void set_up(SteppedCache& cache, const Scenario& scenario, Step& step)
 	{
 		machine.accesses_until_failure = 0;
@@ -302,7 +302,7 @@ class SingleStep : public testing::Test {
 	void (*old_handler_)(int) = nullptr;
 };
 
-// There is a checker, between instructions and in each operation.
+// The checker runs, between instructions and in each operation.
 TEST_F(SingleStep, SeesEachInstruction)
 {
 	for (const Operation& operation : kOperations) {

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
-// Every sequence of operations on a few registers, against a model that knows nothing of two bits.
+// Every sequence of operations on a few registers, against a model that does not use the cache's two bits.
 //
-// The model answers one question for each register: where is its newest value?  From that it foretells what each
-// operation returns, which fields it touches and what is in every field afterwards.  The search is breadth-first over
-// distinct states, so it ends when no operation leads anywhere new: it has then seen what any sequence can do, and the
-// sequence that it prints for an error is a shortest one.
+// The model answers one question for each register: where is its newest value?  From that it predicts each operation's
+// result, the fields that it accesses and the content of every field afterwards.  The search is breadth-first over
+// distinct states, so it ends when no operation leads to a new state: it has then covered the effect of any sequence,
+// and the sequence that it prints for an error is a shortest one.
 //
-// A state is: where the newest value of each register is, which of the values it is, whether a read of it would be heard,
-// what is in every field, what memory still holds of a register that is not available, whose the cache is, which VMCS is
-// current and whether the observer watches hits.  The numbers of states and of operations tried are known; a search that
-// finds fewer has not seen everything.
+// A state is: where the newest value of each register is, which of the values it is, whether a read of it would be
+// reported, the content of every field, the stale value in memory of each unavailable register, the cache's owner, the
+// current VMCS and whether the observer counts hits.  The numbers of states and of operations tried are known; a search
+// that finds fewer is incomplete.
 
 #include <gtest/gtest.h>
 
@@ -33,14 +33,14 @@ namespace vregcache::test {
 namespace {
 
 enum class Newest : u8 {
-	kVmcs,    // nobody has looked since it may have changed
-	kBoth,    // seen, and memory has the same
+	kVmcs,    // not read since it may have changed
+	kBoth,    // read, and memory has the same
 	kMemory,  // the VMCS has an older one
 	kRuled,   // zero by rule, whatever the VMCS holds
 };
 
-// Values go by number.  Those that are written into the one VMCS are never written into the other, so that a value
-// that strays is recognised.
+// Values are numbered.  Those that are written into one VMCS are never written into the other, so that a misplaced
+// value is recognised.
 using Number = u8;
 constexpr Number kZero = 7;
 constexpr u8 kMostRegisters = 4;
@@ -51,15 +51,15 @@ constexpr VmcsId kVmcsIds[] = {kVmcsA, kVmcsB, VmcsId::kNone};
 struct World {
 	struct Register {
 		Newest newest = Newest::kVmcs;
-		bool unheard = false;         // the observer does not hear of reads
-		Number newest_in_memory = 0;  // or what was: a value that nobody may see any more
+		bool unheard = false;         // reads are not reported to the observer
+		Number newest_in_memory = 0;  // or a stale value, which must not be visible
 		std::array<Number, kVmcsCount> field = {};
 	};
 
 	std::array<Register, kMostRegisters> registers = {};
 	u8 owner = kNoVmcs;    // the VMCS that the cache belongs to
 	u8 current = kNoVmcs;  // the one that is current on the CPU
-	bool watched = false;  // the observer wants to hear of hits
+	bool watched = false;  // the observer counts hits
 
 	u64 key() const
 	{
@@ -117,13 +117,13 @@ std::string to_string(Step step)
 	return std::string(kNames[static_cast<int>(step.action)]) + " " + std::to_string(step.operand);
 }
 
-// What the model says an operation does.
+// The model's prediction for an operation.
 struct Expected {
 	Error error = Error::kNone;
 	std::optional<u64> value = {};
 	std::vector<FieldAccess> accesses = {};
 	bool in_any_order = false;
-	u32 hits = 0;  // that the observer hears of
+	u32 hits = 0;  // that the observer counts
 };
 
 constexpr Error kInjected = Error::kFault;
@@ -135,7 +135,7 @@ struct Setup {
 	Number values;  // how many different values a register takes in each of them
 	bool watched = false;
 	bool watching_changes = false;
-	bool verified = false;  // and in each state each kind of fault is planted, which must be found
+	bool verified = false;  // and each kind of fault is planted in each state and must be found
 };
 
 class Model {
@@ -181,7 +181,7 @@ class Model {
 		return step.action == Action::kWriteSame ? same : next(same);
 	}
 
-	// What somebody who looks at the cache's VMCS finds there, or would.
+	// The value that a read of the cache's VMCS returns, or would return.
 	u64 value_in_vmcs(const World& world, u8 place) const
 	{
 		return real_value(place,
@@ -246,7 +246,7 @@ class Model {
 		return {};
 	}
 
-	// Which VMWRITEs happened decides what a write-back that failed has stored: no order is promised.
+	// The VMWRITEs in the log are what a failed write-back has written: no order is guaranteed.
 	void account_for(World& world, const std::vector<FieldAccess>& log) const
 	{
 		for (const FieldAccess& access : log) {
@@ -288,14 +288,14 @@ class Model {
 			reg.unheard = true;
 	}
 
-	// Whenever the cache gives up a register, it looks who listens to the others.
+	// Whenever the cache gives up a register, it checks whether reads of the others are reported.
 	static void look_who_listens(World& world)
 	{
 		for (World::Register& reg : world.registers)
 			reg.unheard = reg.newest != Newest::kVmcs && !world.watched;
 	}
 
-	// All registers in one go, in their order.  The value is the last one's.
+	// All registers at once, in order.  The value is the last one's.
 	Expected read_all(World& world) const
 	{
 		Expected all;
@@ -322,7 +322,7 @@ class Model {
 		World::Register& reg = world.registers[place];
 		if (reg.newest != Newest::kVmcs)
 			return {.value = 1};
-		// Whoever calls it knows the VMCS.
+		// The caller knows the VMCS.
 		if (world.owner == kNoVmcs)
 			return {};
 		reg.newest = Newest::kBoth;
@@ -383,7 +383,7 @@ class Model {
 		return expected;
 	}
 
-	// Hardware's part of a VM-exit, or of a VM-entry that failed so late that it ended as one.
+	// Hardware's part of a VM-exit, or of a VM-entry that failed so late that it ended as a VM-exit.
 	void guest_runs(World& world, bool guest_ran) const
 	{
 		if (world.current == kNoVmcs)
@@ -409,7 +409,7 @@ class Model {
 	{
 		if (vmcs == world.owner)
 			return {};
-		// Values that were set while the cache belonged to no VMCS are for the first one.
+		// Values that were set before the cache belonged to a VMCS are for its first one.
 		if (world.owner != kNoVmcs && anything_only_in_memory(world))
 			return {.error = Error::kDirty};
 		unlearn(world, {ChangedBy::kGuest, ChangedBy::kHost, ChangedBy::kVmExit});
@@ -423,7 +423,7 @@ class Model {
 					   [](const auto& reg) { return reg.newest == Newest::kMemory; });
 	}
 
-	// What is only in memory cannot be learnt again from anywhere, so it stays.
+	// A value that is only in memory cannot be read again, so it stays.
 	void unlearn(World& world, std::initializer_list<ChangedBy> kinds) const
 	{
 		for (u8 place = 0; place < setup_.registers.size(); place++) {
@@ -468,7 +468,7 @@ struct Listener {
 	u32 hits = 0;
 };
 
-// Counts what verification finds.
+// Counts verification's findings.
 struct Verifier {
 	bool enabled() const { return on; }
 	void cached(Reg, Operation, const void*) {}
@@ -487,7 +487,7 @@ using SmallCache = Cache<ModelAccess, HooksOf<NoContext, Listener, Verifier>>;
 struct RegisterOperations {
 	Result<u64> (*read)(SmallCache&, const Loaded&, Reg);
 	Result<void> (*write)(SmallCache&, const Loaded&, Reg, u64);
-	// These have one interface.
+	// These have only one interface.
 	Result<u64> (*read_untraced)(SmallCache&, const Loaded&);
 	bool (*test_and_mark)(SmallCache&, const Loaded&, u64);
 };
@@ -665,7 +665,7 @@ class Search {
 		cpu_.clear_log();
 	}
 
-	// Nobody reads this register here.
+	// No operation here reads this register.
 	static bool after_entry_failure(const SmallCache& cache)
 	{
 		return cache.is_available(Reg::kIdtVectoringErrorCode);
@@ -678,7 +678,7 @@ class Search {
 			memory_.poke(vmcs, encoding_of(Reg::kExitReason), entry_failure ? 0x80000021 : 10);
 	}
 
-	// Each kind of fault, where this state allows it.  It is found, and nothing else is.
+	// Plants each kind of fault that this state allows.  It is found, and nothing else is.
 	void plant_faults(const Node& node)
 	{
 		const World& world = node.world;
@@ -825,7 +825,7 @@ class Search {
 		return {};
 	}
 
-	// Each VMWRITE is one that was due, and none comes twice.
+	// Each VMWRITE was due, and none is repeated.
 	void check_failed_write_back(const Expected& expected)
 	{
 		std::vector<FieldAccess> due = expected.accesses;
@@ -941,8 +941,8 @@ void search_constants(Setup setup, Search::Extent expected)
 
 constexpr Reg kCsAccessRights = segment_register(Segment::kCs, SegmentPart::kAccessRights);
 
-// One register of each kind: the guest's, the host's, exit information and a part of a segment.  With two VMCSs the
-// states are thousands of times as many; the searches below take two VMCSs with fewer registers.
+// One register of each kind: the guest's, the host's, exit information and a part of a segment.  Two VMCSs would
+// multiply the states by thousands; the searches below use two VMCSs with fewer registers.
 TEST(StateMachine, EverySequenceOnARegisterOfEachKind)
 {
 	search_at_run_time<Reg::kRip, Reg::kCr0ReadShadow, Reg::kExitQualification, kCsAccessRights>(
@@ -961,7 +961,7 @@ TEST(StateMachine, EverySequenceWithTwoVmcssOnRegistersGivenAsConstants)
 		{.vmcs_count = 2, .values = 2, .watched = true}, {403200, 15724800});
 }
 
-// Three values, so that one that changed twice is not the first again.
+// Three values, so that one that changed twice differs from the first.
 TEST(StateMachine, EverySequenceOnGuestRegisterAndExitInformationWithThreeValues)
 {
 	search_constants<Reg::kRip, Reg::kExitQualification>({.vmcs_count = 2, .values = 3}, {101574, 3148794});
@@ -972,7 +972,7 @@ TEST(StateMachine, EverySequenceWithIdtVectoringInformation)
 	search_at_run_time<Reg::kCr3, Reg::kIdtVectoringInformation>({.vmcs_count = 2, .values = 2}, {14400, 446400});
 }
 
-// What is right is never taken for wrong, and in each of the states each kind of fault is found.
+// There are no false positives, and each kind of fault is found in each state.
 TEST(StateMachine, EverySequenceWithVerification)
 {
 	search_at_run_time<Reg::kRip, Reg::kCr0ReadShadow, Reg::kExitQualification>(
@@ -985,7 +985,7 @@ TEST(StateMachine, EverySequenceWithVerificationAndIdtVectoringInformation)
 		{.vmcs_count = 2, .values = 2, .watched = true, .verified = true}, {11616, 360096});
 }
 
-// The observer changes its mind at any time, and the cache may or may not be told.
+// Counting starts and stops at any time, and the cache may or may not be notified.
 TEST(StateMachine, EverySequenceWhileWatchingBeginsAndEnds)
 {
 	search_constants<Reg::kRip, Reg::kCr0ReadShadow, Reg::kExitQualification>(

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// Which token each operation of the cache asks for: none compiles without one.
+// The token that each cache operation requires: none compiles without one.
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 namespace vregcache::test {
 namespace {
 
-// Does the operation compile with this token?
+// True if the operation compiles with this token.
 #define OPERATION(Name, ...)      \
 	template <class... Token> \
 	concept Name = requires(TestCache& cache, const Token&... token, u64 value) { __VA_ARGS__; }
@@ -31,7 +31,7 @@ OPERATION(VmFail, cache.vm_fail(token...));
 OPERATION(VmEntryFailureExit, cache.vm_entry_failure_exit(token...));
 #undef OPERATION
 
-// What gives access to fields is no token.
+// An accessor is not a token.
 #define NEEDS_LOADED_VMCS(Name)               \
 	TEST(Tokens, Name##NeedsALoadedVmcs)  \
 	{                                     \

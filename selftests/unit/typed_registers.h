@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// The operations that want their register at compile time, instantiated for every register and put into a table, so
-// that a test can loop over all of them.
+// The operations that take their register at compile time, instantiated for every register in a table, so that a test
+// can loop over all of them.
 #pragma once
 
 #include <span>
@@ -13,7 +13,7 @@ struct TypedRegister {
 	Reg reg;
 	u32 value_bits;  // of the type that read and write use
 	Result<u64> (*read)(TestCache&, const Loaded&);
-	// Cuts the value to its type.  Null where the register cannot be written.
+	// Truncates the value to its type.  Null if the register cannot be written.
 	void (*write)(TestCache&, const Loaded&, u64 value);
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// The untraced operations of the cache are inlined whole, whatever the compiler would rather do: a call from code between
-// host and guest could be traced, or probed.
+// The untraced operations of the cache are inlined completely, whatever the compiler prefers: a call from code between
+// host and guest could be traced or probed.
 
 #include <gtest/gtest.h>
 
@@ -36,12 +36,12 @@ TEST_P(Untraced, OperationsCallNothing)
 	ASSERT_TRUE(assembly.compiled);
 	EXPECT_NE(assembly.text.find("vmread"), std::string::npos);
 	EXPECT_EQ(assembly.text.find("\tcall"), std::string::npos) << assembly.text;
-	// Nor is there a call at their end, which is a jump to something that is no label of their own.
+	// Nor is there a tail call, which is a jump to something other than a local label.
 	for (std::size_t at = 0; (at = assembly.text.find("\tjmp\t", at)) != std::string::npos; at++)
 		EXPECT_EQ(assembly.text.substr(at, 7), "\tjmp\t.L") << assembly.text;
 }
 
-// Without this the test above could pass for not knowing a call.
+// Without this test, the one above could pass by not recognising a call.
 TEST_P(Untraced, OperationsOfTheOtherKindCall)
 {
 	Assembly assembly = assembly_of(std::string(GetParam()) + " -DVRC_TRACED");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// Verification finds a cache that differs from its VMCS, says where and whose value it is, and changes nothing.
+// Verification finds a cache that differs from its VMCS, reports where and the value's origin, and changes nothing.
 
 #include <gtest/gtest.h>
 
@@ -44,7 +44,7 @@ class VerificationTest : public testing::Test {
 			ASSERT_TRUE(cache_.read(loaded_, entry.reg).ok());
 	}
 
-	// What hardware does at a VM-exit.
+	// As hardware does at a VM-exit.
 	void guest_changes(Reg reg) { memory_.poke(kVmcsA, encoding_of(reg), field(reg) ^ 0x10); }
 
 	ModelMemory memory_;
@@ -54,7 +54,7 @@ class VerificationTest : public testing::Test {
 	TestCache cache_;
 };
 
-// What it compares.
+// Comparisons.
 
 TEST_F(VerificationTest, EachHitOfEachRegisterIsCompared)
 {
@@ -149,7 +149,7 @@ TEST_F(VerificationTest, AFieldThatCannotBeReadIsNotCompared)
 	EXPECT_TRUE(findings().empty());
 }
 
-// Memory serves also where there is no VMCS to compare it with.
+// Memory serves reads even if there is no VMCS to compare it with.
 TEST_F(VerificationTest, NothingIsComparedWhileAnotherVmcsIsKnownToBeCurrent)
 {
 	read(Reg::kRip);
@@ -173,7 +173,7 @@ TEST_F(VerificationTest, NothingIsComparedBeforeTheCacheHasAVmcs)
 	EXPECT_EQ(cpu_.unseen(), 0u);
 }
 
-// An entry-failure exit writes no IDT-vectoring information, and the cache says that there is none.
+// An entry-failure exit writes no IDT-vectoring information, and the cache reports none.
 TEST_F(VerificationTest, WhatAnEntryFailureLeavesIsNoMismatch)
 {
 	for (bool failed : {true, false}) {
@@ -182,7 +182,7 @@ TEST_F(VerificationTest, WhatAnEntryFailureLeavesIsNoMismatch)
 		EXPECT_EQ(read(Reg::kIdtVectoringInformation), 0u);
 		EXPECT_EQ(read(Reg::kIdtVectoringErrorCode), 0u);
 		ASSERT_TRUE(cache_.write_back(pinned_).ok());
-		// The exit reason is what tells.
+		// The exit reason decides.
 		EXPECT_EQ(findings().size(), failed ? 0u : 4u);
 	}
 	EXPECT_EQ(verification().origins(), (Origins{{Reg::kIdtVectoringInformation, Operation::kVmEntryFailed},
@@ -191,7 +191,7 @@ TEST_F(VerificationTest, WhatAnEntryFailureLeavesIsNoMismatch)
 						     {Reg::kIdtVectoringErrorCode, Operation::kVmEntryFailed}}));
 }
 
-// What it finds.
+// Findings.
 
 TEST_F(VerificationTest, ForeignVmwriteIsFoundAtEachHitAndAtVmEntryAndChangesNothing)
 {
@@ -231,12 +231,12 @@ TEST_F(VerificationTest, LostWriteBackIsFoundAtVmEntry)
 	EXPECT_EQ(findings(), (Findings{{kEntry, Reg::kRip, before + 1, before}}));
 }
 
-// Write-back said that it was stored, and it was not.
+// Write-back reported success, but nothing was written.
 TEST_F(VerificationTest, VmwriteThatDoesNothingIsFoundAtVmEntry)
 {
 	u64 before = field(Reg::kRip);
 	cache_.write<Reg::kRip>(loaded_, before + 1);
-	// The field is back to what it was before anybody looks.
+	// The field has its old value again before it is compared.
 	cpu_.set_unseen_hook([&] { memory_.poke(kVmcsA, encoding_of(Reg::kRip), before); });
 	ASSERT_TRUE(cache_.write_back(pinned_).ok());
 	EXPECT_EQ(findings(), (Findings{{kEntry, Reg::kRip, before + 1, before}}));
@@ -277,7 +277,7 @@ TEST_F(VerificationTest, WrongVmcsIsFoundAtMissHitAndVmEntryAndIsNotTouched)
 	EXPECT_TRUE(cache_.is_dirty(Reg::kRip));
 	EXPECT_TRUE(cpu_.log().empty());
 	EXPECT_EQ(cpu_.unseen(), 0u);
-	// Also where nothing has to be stored.
+	// Even if nothing has to be written back.
 	cpu_.load(kVmcsA);
 	ASSERT_TRUE(cache_.write_back(pinned_).ok());
 	cpu_.load_unrecorded(VmcsId::kNone);
@@ -292,7 +292,7 @@ TEST_F(VerificationTest, WithoutVerificationAWrongVmcsGoesUnnoticed)
 	EXPECT_TRUE(findings().empty());
 }
 
-// Who brought it into memory.
+// Origins of cached values.
 
 TEST_F(VerificationTest, ReadsAndWritesAreRemembered)
 {
@@ -332,7 +332,7 @@ VREGCACHE_OUT_OF_LINE void writes(TestCache& cache, const Loaded& vmcs)
 
 TEST_F(VerificationTest, TheCallerIsRemembered)
 {
-	// What they call is elsewhere, and sanitizers make them long.
+	// Their callees are elsewhere, and sanitizers make them long.
 	auto is_in = [](const void* where, void (*function)(TestCache&, const Loaded&)) {
 		auto from = reinterpret_cast<const char*>(function);
 		return from < where && where < from + 16384;

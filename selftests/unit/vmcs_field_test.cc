@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// The fields as types: width, kind and value type of each are what the SDM says, and no two are the same field.
+// The fields as types: width, kind and value type of each match the SDM, and no two are the same field.
 
 #include <gtest/gtest.h>
 #include <vregcache/access.h>
@@ -81,7 +81,7 @@ struct HeaderField {
 	u32 encoding;
 };
 
-// The header as text: a constant that nobody put into the table above must not escape.
+// Parses the header's text, so that a constant missing from the table above is noticed.
 std::vector<HeaderField> fields_in_header()
 {
 	std::ifstream header(VRC_INCLUDE_DIR "/vregcache/fields.def");
@@ -198,7 +198,7 @@ TEST_F(LoadedVmcsTest, FailuresReachTheCaller)
 	EXPECT_EQ(loaded_.read(kVirtualProcessorId).error(), Error::kVmFailInvalid);
 }
 
-// The model itself: a model that forgives what hardware does not would hide errors of the library.
+// The model itself: one more lenient than hardware would hide errors of the library.
 TEST_F(LoadedVmcsTest, ModelCutsToTheWidthOfTheField)
 {
 	ASSERT_TRUE(cpu_.vmwrite(0x0802, 0x12345).ok());

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Uses a vCPU's register cache where it must not be used, and where it may.
+ * Uses a vCPU's register cache in forbidden and in allowed contexts.
  *
- * What interrupts comes while this task has the vCPU's mutex and its VMCS on this CPU, and touches nothing of the cache
- * itself: so nothing breaks but the rule.
+ * Interruptions occur while this task holds the vCPU's mutex and has its VMCS on this CPU, and does not touch the cache
+ * itself: so nothing but the rule is broken.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -29,7 +29,7 @@ static_assert((int)VRC_TEST_WRITE_BACK == (int)VRC_CACHE_WRITE_BACK);
 static_assert((int)VRC_TEST_WATCHING_CHANGED == (int)VRC_CACHE_WATCHING_CHANGED);
 static_assert((int)VRC_TEST_OPERATIONS == (int)VRC_CACHE_OPERATIONS);
 
-/* One request; they come one at a time. */
+/* One request; there is only one at a time. */
 struct attempt {
 	struct file *vcpu;
 	struct vrc_test_context request;
@@ -38,7 +38,7 @@ struct attempt {
 	struct tasklet_struct tasklet;
 	struct preempt_notifier notifier;
 	struct completion done;
-	unsigned int cpu; /* that the NMI is for */
+	unsigned int cpu; /* the target of the NMI */
 	bool ended;
 	int error;
 };
@@ -53,7 +53,7 @@ static void use_cache(struct attempt *attempt)
 	WRITE_ONCE(attempt->ended, true);
 }
 
-/* This CPU, with interrupts on and without sleeping, until it has happened. */
+/* Waits on this CPU, with interrupts on and without sleeping, until the attempt has ended. */
 static void wait_for(struct attempt *attempt)
 {
 	unsigned int us;
@@ -64,7 +64,7 @@ static void wait_for(struct attempt *attempt)
 		attempt->error = -ETIMEDOUT;
 }
 
-/* ---- what interrupts the task ---- */
+/* ---- interruptions of the task ---- */
 
 static void in_irq_work(struct irq_work *work)
 {
@@ -90,7 +90,7 @@ static void in_tasklet(struct tasklet_struct *tasklet)
 	wait_for(attempt);
 }
 
-/* It runs here, when soft interrupts are on again. */
+/* The tasklet runs here, when soft interrupts are on again. */
 static void schedule_tasklet(struct attempt *attempt)
 {
 	tasklet_setup(&attempt->tasklet, in_tasklet);
@@ -122,7 +122,7 @@ static void by_nmi(struct attempt *attempt)
 
 	cpu = get_cpu();
 	attempt->cpu = cpu;
-	/* Whoever sees it sees its CPU. */
+	/* A handler that sees the attempt sees its CPU. */
 	smp_store_release(&in_nmi_attempt, attempt);
 	apic->send_IPI(cpu, NMI_VECTOR);
 	put_cpu();
@@ -211,9 +211,9 @@ static void with_interrupts_off(struct attempt *attempt)
 	local_irq_enable();
 }
 
-/* ---- PMI windows ---- */
+/* ---- while the interrupt that ended the guest's run is handled ---- */
 
-/* As the module does it: with interrupts off, and on for no more than the interrupt that waits. */
+/* As in the module: with interrupts off, and on only for the pending interrupt. */
 static void in_window(struct attempt *attempt, bool nmi_window, bool nmi)
 {
 	preempt_disable();
@@ -237,7 +237,7 @@ static void in_window(struct attempt *attempt, bool nmi_window, bool nmi)
 		irq_work_sync(&attempt->irq_work);
 }
 
-/* The soft interrupt that the interrupt of a window raises runs behind it, in the window. */
+/* The soft interrupt that such an interrupt raises runs after it, but still as part of its handling. */
 static void by_tasklet_in_window(struct attempt *attempt)
 {
 	preempt_disable();
@@ -292,7 +292,7 @@ static void make(void *argument)
 static int start(struct file *vcpu, struct attempt *attempt)
 {
 	attempt->vcpu = vcpu;
-	/* Another task finds the VMCS loaded where it is, or not. */
+	/* For another task, the VMCS may be current or not. */
 	if (attempt->request.context == VRC_TEST_IN_FOREIGN_TASK)
 		return vrc_test_with_lock(vcpu, make, attempt);
 	return vrc_test_with_vmcs(vcpu, attempt->request.context != VRC_TEST_UNLOCKED, make, attempt);
@@ -315,7 +315,7 @@ static long use(void __user *argument)
 	attempt->use.value = request->value;
 	mutex_lock(&one_at_a_time);
 	error = WITH_VCPU(request->vcpu, start, attempt);
-	/* An NMI that has not come in time may be on its way. */
+	/* A late NMI may still be on its way. */
 	if (attempt->error == -ETIMEDOUT)
 		synchronize_rcu();
 	mutex_unlock(&one_at_a_time);

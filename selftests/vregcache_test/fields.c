@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* A vCPU's VMCS, below the register cache, and what VM-exits change of the host. */
+/* A vCPU's VMCS, below the register cache, and host state that VM-exits change. */
 #include <linux/uaccess.h>
 #include <asm/desc.h>
 

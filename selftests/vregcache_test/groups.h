@@ -6,9 +6,9 @@
 #include <linux/file.h>
 
 struct vrc_test_group {
-	/* -ENOTTY: there is none of that number. */
+	/* -ENOTTY: there is no ioctl of that number. */
 	long (*ioctl)(unsigned int command, void __user *argument);
-	/* When the module is loaded and unloaded, where there is something to do. */
+	/* Optional; called when the module is loaded and unloaded. */
 	int (*begin)(void);
 	void (*end)(void);
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A task that cannot leave a CPU that goes offline, and uses a vCPU there. The scheduler moves each other task away
- * before it runs again; this one's migration is disabled for a while, as it may be by any lock of a PREEMPT_RT kernel.
+ * A task that cannot leave a CPU that goes offline, and uses a vCPU there. The scheduler moves every other task away
+ * before it runs again; this one's migration is disabled for a while, as by any lock of a PREEMPT_RT kernel.
  */
 #include <linux/cpumask.h>
 #include <linux/jiffies.h>
@@ -22,7 +22,7 @@ struct stay {
 	int error;
 };
 
-/* Runnable, so that whoever waits for tasks that run here waits for this one. */
+/* The task stays runnable, so that code that waits for the tasks that run here waits for this one. */
 static int stay_until(struct stay *stay, bool (*condition)(struct stay *stay))
 {
 	unsigned long deadline = jiffies + 10 * HZ;
@@ -59,7 +59,7 @@ static void use(void *argument)
 	stay->request.used_on = raw_smp_processor_id();
 }
 
-/* The caller has the vCPU's mutex, and its VMCS is current. */
+/* The caller holds the vCPU's mutex, and its VMCS is current. */
 static void stay_and_use(void *argument)
 {
 	struct stay *stay = argument;
@@ -68,7 +68,7 @@ static void stay_and_use(void *argument)
 	migrate_disable();
 	stay->error = raw_smp_processor_id() == stay->cpu ? stay_until(stay, goes_offline) : -EAGAIN;
 	if (!stay->error) {
-		/* Time enough for all that the CPU still has to do. */
+		/* Enough time for everything that the CPU still has to do. */
 		until = jiffies + msecs_to_jiffies(500);
 		while (time_before(jiffies, until) && !vmx_is_off(stay)) {
 			cond_resched();
@@ -79,7 +79,7 @@ static void stay_and_use(void *argument)
 	migrate_enable();
 }
 
-/* The caller has the vCPU's mutex. */
+/* The caller holds the vCPU's mutex. */
 static void stay_and_begin(void *argument)
 {
 	struct stay *stay = argument;
@@ -87,7 +87,7 @@ static void stay_and_begin(void *argument)
 
 	migrate_disable();
 	error = raw_smp_processor_id() == stay->cpu ? stay_until(stay, vmx_is_off) : -EAGAIN;
-	/* It stays if nothing happens in between, and nothing is due now. */
+	/* The task stays if nothing happens in between, and nothing is due now. */
 	cond_resched();
 	migrate_enable();
 	stay->request.began_on = raw_smp_processor_id();

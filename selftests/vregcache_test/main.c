@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What only a test may do to vregcache, through symbols that it exports for this module alone. An ioctl for each; see
- * vregcache_test.h. While the module is loaded, vregcache's messages are not rate-limited.
+ * Operations on vregcache that only a test may do, through symbols that it exports for this module alone. There is an
+ * ioctl for each; see vregcache_test.h. While the module is loaded, vregcache's messages are not rate-limited.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -49,7 +49,7 @@ static struct miscdevice device = {
 	.mode = 0600,
 };
 
-/* The first @count of them. */
+/* Ends the first @count groups. */
 static void end_groups(unsigned int count)
 {
 	while (count--) {

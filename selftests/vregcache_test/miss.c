@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * NMIs within a miss: at each instruction behind a VMREAD a kprobe sends its CPU an NMI and waits for it. The NMI's
- * handler looks at the cache's memory alone.
+ * NMIs within a miss: at each instruction after a VMREAD a kprobe sends its CPU an NMI and waits for it. The NMI's
+ * handler reads only the cache's memory.
  */
 #include <linux/irqflags.h>
 #include <linux/kallsyms.h>
@@ -27,9 +27,9 @@ static struct {
 	struct file *file;
 	struct vrc_host_vcpu *vcpu;
 	struct task_struct *task;
-	struct kprobe *probes; /* for as long as they are there */
+	struct kprobe *probes; /* while they are registered */
 	unsigned long vmread;
-	unsigned long at; /* the instruction that is next */
+	unsigned long at; /* the next instruction */
 	bool awaited;
 } now;
 
@@ -58,7 +58,7 @@ static int on_nmi(unsigned int type, struct pt_regs *regs)
 	return NMI_HANDLED;
 }
 
-/* To the CPU itself, which the shorthand for that does not allow for NMIs (SDM Vol. 3A, table 11-3). */
+/* To the CPU itself, for which the shorthand does not allow NMIs (SDM Vol. 3A, table 11-3). */
 static void send_nmi(void)
 {
 	unsigned long flags;
@@ -100,7 +100,7 @@ NOKPROBE_SYMBOL(at_instruction);
 
 /* ---- the instructions ---- */
 
-/* Its first instruction, and how long it is. */
+/* Finds the first instruction of a function, and its length. */
 static int find_function(const char *name, unsigned long *begin, unsigned long *length)
 {
 	struct kprobe probe = { .symbol_name = name };
@@ -113,7 +113,7 @@ static int find_function(const char *name, unsigned long *begin, unsigned long *
 		return error;
 	*begin = (unsigned long)probe.addr;
 	unregister_kprobe(&probe);
-	/* NAME+OFFSET/LENGTH [MODULE]; a probe may stand behind ENDBR. */
+	/* NAME+OFFSET/LENGTH [MODULE]; a probe may be after ENDBR. */
 	sprint_symbol(text, *begin);
 	plus = strrchr(text, '+');
 	if (!plus || sscanf(plus, "+0x%lx/0x%lx", &offset, length) != 2)
@@ -130,7 +130,7 @@ static void remove_probes(void)
 	now.probes = NULL;
 }
 
-/* At whatever is an instruction, which register_kprobe() finds out. */
+/* At each instruction; register_kprobe() finds out which addresses are instructions. */
 static int place_probes(void)
 {
 	unsigned long begin, length, at;
@@ -163,7 +163,7 @@ static int place_probes(void)
 
 /* ---- ioctls ---- */
 
-/* As no probe is there, nobody looks at what is under way. */
+/* Without probes, nothing reads the current request. */
 static void forget(void)
 {
 	unregister_nmi_handler(NMI_LOCAL, "vregcache_test_miss");
@@ -229,7 +229,7 @@ static long miss_ioctl(unsigned int command, void __user *argument)
 	return error;
 }
 
-/* Whoever began may not have come to the end. */
+/* The task that began may not have ended the request. */
 static void end_miss(void)
 {
 	if (!now.file)

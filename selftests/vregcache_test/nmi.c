@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Interrupts and NMIs for the CPU where a vCPU runs, the next one only after the last one was handled. The handler asks
- * whether it has interrupted the guest, and compares its registers, as the cache has them, with the VMCS.
+ * Interrupts and NMIs to the CPU where a vCPU runs, each sent only after the last one was handled. The handler checks
+ * whether it has interrupted the guest, and compares the guest's registers, as the cache has them, with the VMCS.
  *
- * From another CPU they are IPIs. From the CPU itself an interrupt is a timer's, and an NMI comes from the HPET: the
- * entry of its pin in the I/O APIC says NMI meanwhile.
+ * From another CPU they are IPIs. On the CPU itself an interrupt comes from a timer, and an NMI from the HPET: the
+ * entry of its pin in the I/O APIC has delivery mode NMI meanwhile.
  */
 #include <linux/acpi.h>
 #include <linux/delay.h>
@@ -26,12 +26,12 @@
 #include "../../src/test_hooks/exports.h"
 #include "vregcache_test.h"
 
-/* The kernel takes a handler away by its name. */
+/* The kernel removes a handler by its name. */
 #define HANDLER "vregcache_test:nmi"
 
 static DEFINE_MUTEX(one_at_a_time);
 
-/* The one that is under way; its handlers run on its CPU alone. */
+/* The current request; its handlers run on its CPU alone. */
 static struct {
 	struct vrc_test_interruptions request;
 	struct vrc_host_vcpu *vcpu;
@@ -43,16 +43,16 @@ static struct {
 	struct vrc_pmi_comparison comparison;
 } now;
 
-/* So that none is a minute from the one before. */
+/* So that no two are a minute apart. */
 #define MAX_DISTANCE_US 100000
 
-/* How long to wait for the next one, never the same for long; longer on a machine that is slow to enter the guest. */
+/* How long to wait for the next one, which always varies; longer on a machine that is slow to enter the guest. */
 static unsigned int distance_us(void)
 {
 	return now.request.distance_us * (10 + now.stretch) / 10 * (10 + now.sent * 37 % 61) / 10;
 }
 
-/* ---- what the handlers do ---- */
+/* ---- the handlers ---- */
 
 static void compare(struct vrc_test_interruptions *to)
 {
@@ -76,8 +76,8 @@ static void compare(struct vrc_test_interruptions *to)
 }
 
 /*
- * What comes while the host handles an interrupt has not hit the guest: an NMI in the middle of the handler, the soft
- * interrupt behind it, and an interrupt of that.
+ * An interruption while the host handles an interrupt has not hit the guest: an NMI in the middle of the handler, the
+ * soft interrupt after it, and an interrupt of that.
  */
 static struct hrtimer aside_timer;
 static bool nmi_is_due, timer_is_due;
@@ -88,7 +88,7 @@ static void ask_aside(void)
 	now.request.false_asides += vrc_test_pmi_in_guest(now.vcpu);
 }
 
-/* What has not come by then comes too late to say anything. */
+/* Anything later than the deadline proves nothing. */
 static void wait_while(bool *due)
 {
 	u64 deadline = ktime_get_mono_fast_ns() + 200 * NSEC_PER_MSEC;
@@ -126,7 +126,7 @@ static void look_aside(void)
 	tasklet_schedule(&aside_tasklet);
 }
 
-/* @ip: where in the host it came, or 0: not known. Guest mode is always left at the same place. */
+/* @ip: the interrupted address in the host, or 0 if unknown. Guest mode is always left at the same place. */
 static void handled(unsigned long ip)
 {
 	struct vrc_test_interruptions *to = &now.request;
@@ -143,7 +143,7 @@ static void handled(unsigned long ip)
 	} else if (to->in_guest < to->handled * 2 / 3 && now.stretch < 200) {
 		now.stretch++;
 	}
-	/* The sender sees what this one has found. */
+	/* The sender then sees the handler's results. */
 	smp_store_release(&to->handled, to->handled + 1);
 }
 
@@ -160,7 +160,7 @@ static int on_nmi(unsigned int type, struct pt_regs *regs)
 	}
 	if (!now.request.nmi)
 		return NMI_HANDLED;
-	/* The HPET's timer may come once more than it was asked to. */
+	/* The HPET's timer may fire once more than requested. */
 	if (now.request.handled == READ_ONCE(now.sent))
 		return NMI_HANDLED;
 	handled(regs->ip);
@@ -169,7 +169,7 @@ static int on_nmi(unsigned int type, struct pt_regs *regs)
 	return NMI_HANDLED;
 }
 
-/* The kernel says nothing of what an IPI interrupts. */
+/* The kernel does not report the address that an IPI interrupts. */
 static void on_ipi(void *unused)
 {
 	handled(0);
@@ -231,7 +231,7 @@ static int send_nmi(void)
 		wrmsrl(APIC_BASE_MSR + (APIC_ICR >> 4), (u64)apic_id << 32 | APIC_DM_NMI);
 		return 0;
 	}
-	/* The two halves of the ICR must not come apart. */
+	/* The two halves of the ICR must be written together. */
 	local_irq_save(flags);
 	while (native_apic_mem_read(APIC_ICR) & APIC_ICR_BUSY)
 		cpu_relax();
@@ -257,7 +257,7 @@ static void write_entry(const u32 *entry)
 	writel(entry[0], io_apic + 0x10);
 }
 
-/* Every CPU stands still, so none is between the I/O APIC's index and its data. */
+/* All CPUs are stopped, so none is between the I/O APIC's index and its data. */
 static int take_pin(void *unused)
 {
 	const u32 nmi[2] = { APIC_DM_NMI, apic_id << 24 };
@@ -277,7 +277,7 @@ static int give_pin_back(void *unused)
 	return 0;
 }
 
-/* Where timer 0 of the HPET interrupts while it stands in for the PIT, and that I/O APIC. */
+/* The pin of the HPET's timer 0 while it replaces the PIT, and the I/O APIC of that pin. */
 static u64 find_io_apic(void)
 {
 	struct acpi_table_header *table;
@@ -325,7 +325,7 @@ static void next_from_the_hpet(void)
 	if (now.request.handled == now.request.count)
 		return;
 	now.sent++;
-	/* One that has passed when it is set would come in a minute. */
+	/* A time that has passed when it is set would fire only in a minute. */
 	do {
 		due = readl(hpet + HPET_COUNTER) + distance * ticks_per_us;
 		writel(due, hpet + HPET_Tn_CMP(0));
@@ -346,7 +346,7 @@ static int start_hpet(void)
 		goto unmap;
 	saved_timer = readl(hpet + HPET_Tn_CFG(0));
 	saved_hpet = readl(hpet + HPET_CFG);
-	/* The kernel's own tick. */
+	/* The kernel uses it for its tick. */
 	error = -EBUSY;
 	if (saved_timer & HPET_TN_ENABLE)
 		goto unmap;
@@ -376,13 +376,13 @@ static void stop_hpet(void)
 
 /* ---- both ---- */
 
-/* Waits until so many were handled; ten seconds without one are too long. */
+/* Waits until this many were handled; fails after ten seconds without one. */
 static int wait_until_handled(u32 count, bool often)
 {
 	unsigned long deadline = jiffies + 10 * HZ;
 	u32 last = 0, handled;
 
-	/* What the handlers have found is there. */
+	/* The handlers' results are visible then. */
 	while ((handled = smp_load_acquire(&now.request.handled)) < count) {
 		if (handled != last) {
 			last = handled;
@@ -409,7 +409,7 @@ static int send_all(int (*send)(void))
 		now.sent++;
 		do {
 			error = send();
-			/* The last call is over, but its entry not free yet. */
+			/* The last call is over, but its entry is not free yet. */
 		} while (error == -EBUSY);
 		if (!error)
 			error = wait_until_handled(now.sent, true);
@@ -427,7 +427,7 @@ static int interrupt(void)
 	if (!now.local) {
 		INIT_CSD(&call, on_ipi, NULL);
 		error = send_all(send_interrupt);
-		/* Nobody is in the handler any more. */
+		/* The handler is no longer running after this. */
 		smp_call_function_single(now.request.cpu, learn_apic_id, NULL, true);
 	} else {
 		start_timer();

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The ioctls of /dev/vregcache_test, for tests of vregcache. Each names a vCPU
- * by its file descriptor, which must be of the calling process.
+ * by its file descriptor, which must belong to the calling process.
  *
  * EBADF: that is no open file, or no vCPU of vregcache.
  * EIO: the vCPU belongs to another process, or its CPU is not in VMX operation.
- * EINVAL: the CPU has no such VMCS field, or does not let it be written.
+ * EINVAL: the CPU has no such VMCS field, or does not allow writes to it.
  * ENXIO: no VMCS is current.
  */
 #ifndef VREGCACHE_TEST_H
@@ -23,14 +23,14 @@ struct vrc_test_field {
 };
 
 /*
- * VMREAD and VMWRITE below the register cache, which learns nothing of it: a
- * register that the cache has in memory stays what it is there.
+ * VMREAD and VMWRITE below the register cache, which is not informed: a
+ * register that is cached in memory keeps its value there.
  */
 #define VRC_TEST_VMCS_READ _IOWR(VRC_TEST_IOCTL_TYPE, 0x00, struct vrc_test_field)
 #define VRC_TEST_VMCS_WRITE _IOW(VRC_TEST_IOCTL_TYPE, 0x01, struct vrc_test_field)
 
 /*
- * VMCLEAR behind the module's back: it believes that the VMCS is current on
+ * VMCLEAR behind the module's back, which believes that the VMCS is current on
  * this CPU, and launched. The argument is a pointer to the file descriptor.
  */
 #define VRC_TEST_VMCS_CLEAR _IOW(VRC_TEST_IOCTL_TYPE, 0x02, __s32)
@@ -45,9 +45,9 @@ struct vrc_test_tables {
 #define VRC_TEST_HOST_TABLES _IOR(VRC_TEST_IOCTL_TYPE, 0x03, struct vrc_test_tables)
 
 /*
- * Interrupts, or NMIs, for the CPU where the vCPU runs, the next one when the
- * last one was handled. The calling thread is bound to a CPU: to that one, or
- * to another, which sends IPIs.
+ * Sends interrupts, or NMIs, to the CPU where the vCPU runs, each when the last
+ * one was handled. The calling thread is bound to a CPU: to that one, or to
+ * another, which sends IPIs.
  *
  * ETIMEDOUT: there was none for ten seconds. ENODEV: the machine has no HPET
  * or I/O APIC. EBUSY: the kernel uses the HPET's timer.
@@ -59,29 +59,29 @@ struct vrc_test_interruptions {
 	__u32 count;
 	__u32 distance_us; /* from one to the next; up to seven times that, or more where the guest is seldom hit */
 
-	/* What the guest's registers are whenever it is left: its loop, and general-purpose registers by a mask. */
+	/* The guest's registers at any exit: its loop, and general-purpose registers by a mask. */
 	__u32 gpr_mask;
 	__u64 gpr[16];
 	__u64 rip_begin;
 	__u64 rip_end;
 
-	/* Answers. */
+	/* Results. */
 	__u32 handled;
-	__u32 in_guest;	 /* of these, that came in guest mode, as the PMI window says */
-	__u32 elsewhere; /* of these, that came where the host does not look for them */
+	__u32 in_guest;	 /* of these, that came in guest mode, as the module reports */
+	__u32 elsewhere; /* of these, that came at an unexpected place in the host */
 	__u32 wrong_rips;
 	__u32 wrong_gprs;
-	__u32 differences; /* between the cache and the VMCS, of so many registers that were compared */
+	__u32 differences; /* between the cache and the VMCS, in `registers` comparisons */
 	__u64 registers;
 	__u32 asides;	    /* NMIs and soft interrupts within interrupts that hit the guest, and interrupts within these */
-	__u32 false_asides; /* of these, that the PMI window was open for */
-	__u32 first;	    /* the first one that differed */
+	__u32 false_asides; /* of these, that were reported as in guest mode */
+	__u32 first;	    /* the first register that differed */
 	__u64 in_memory;
 	__u64 in_vmcs;
 };
 #define VRC_TEST_INTERRUPT_GUEST _IOWR(VRC_TEST_IOCTL_TYPE, 0x20, struct vrc_test_interruptions)
 
-/* What is asked of the register cache. */
+/* The operation on the register cache. */
 enum vrc_test_operation {
 	VRC_TEST_READ,
 	VRC_TEST_READ_TYPED, /* RIP */
@@ -98,13 +98,13 @@ enum vrc_test_operation {
 	VRC_TEST_OPERATIONS
 };
 
-/* By whom; the calling task has the vCPU's mutex and its VMCS, if nothing else is said. */
+/* The context; the calling task has the vCPU's mutex and its VMCS, unless stated otherwise. */
 enum vrc_test_where {
 	VRC_TEST_IN_TASK,
 	VRC_TEST_INTERRUPTS_OFF,
-	VRC_TEST_IRQ_IN_IRQ_WINDOW, /* the handler of an interrupt that is taken for a VM-exit's */
+	VRC_TEST_IRQ_IN_IRQ_WINDOW, /* the handler of an interrupt that is treated as a VM-exit's */
 	VRC_TEST_NMI_IN_NMI_WINDOW,
-	/* Up to here it is allowed. */
+	/* Allowed up to here. */
 	VRC_TEST_IN_HARDIRQ,
 	VRC_TEST_IN_SOFTIRQ,
 	VRC_TEST_IN_NMI,
@@ -123,65 +123,65 @@ struct vrc_test_context {
 	__s32 vcpu;
 	__u32 context;
 	__u32 operation;
-	__u32 reg; /* by the cache's number, where one may be chosen */
+	__u32 reg; /* by the cache's number, if one can be chosen */
 	__u64 value;
 	__s32 error; /* of the operation: 0 or -errno */
 	__u32 padding;
 };
 
-/* ETIMEDOUT: it did not come to it. */
+/* ETIMEDOUT: the context was not reached. */
 #define VRC_TEST_USE_CACHE _IOWR(VRC_TEST_IOCTL_TYPE, 0x10, struct vrc_test_context)
 
 /*
- * From BEGIN to END, whenever the caller's task is in a function of vregcache's
- * that reads VMCS fields, an NMI comes to its CPU at each instruction behind
- * the function's first VMREAD, and looks at what memory has of one register.
+ * From BEGIN to END, whenever the caller's task is in the named function of
+ * vregcache, which reads VMCS fields, its CPU gets an NMI at each instruction
+ * after the function's first VMREAD. The NMI reads one register in memory.
  *
  * EOPNOTSUPP: the kernel has no kprobes. ENOENT: there is no such function.
  * ENODATA: it has no VMREAD. EBUSY, EINVAL: BEGIN twice, END without it.
  */
 struct vrc_test_miss {
 	__s32 vcpu;
-	__u32 number;	 /* of the register, as enum class Reg has it */
-	__u64 stale;	 /* what memory still has of it */
-	__u64 fresh;	 /* what the VMCS has */
+	__u32 number;	 /* of the register, as in enum class Reg */
+	__u64 stale;	 /* its old value, still in memory */
+	__u64 fresh;	 /* its value in the VMCS */
 	char function[40];
 
-	/* Answers of END. */
-	__u32 instructions; /* where an NMI comes */
-	__u32 stops;	    /* how often the task came to one of them */
+	/* Results of END. */
+	__u32 instructions; /* at which an NMI comes */
+	__u32 stops;	    /* how often the task reached one of them */
 	__u32 nmis;	    /* how many came, each before the instruction */
 	__u32 stale_unavailable;
-	__u32 fresh_unavailable; /* the value is there and the mark is not */
+	__u32 fresh_unavailable; /* the value is cached and not yet marked */
 	__u32 fresh_available;
-	__u32 wrong;	    /* available with another value, or its bits or another's contradict each other */
-	__u32 wrong_offset; /* of the first one, behind the VMREAD */
+	__u32 wrong;	    /* available with another value, or inconsistent bits, its own or another's */
+	__u32 wrong_offset; /* of the first one, from the VMREAD */
 };
 #define VRC_TEST_MISS_BEGIN _IOW(VRC_TEST_IOCTL_TYPE, 0x40, struct vrc_test_miss)
 #define VRC_TEST_MISS_END _IOR(VRC_TEST_IOCTL_TYPE, 0x41, struct vrc_test_miss)
 
 struct vrc_test_fault {
 	__s32 vcpu;
-	__u32 reg; /* its number, in trace events' filters as well; SHADOW: an encoding */
+	__u32 reg; /* its number, as in trace events' filters; SHADOW: an encoding */
 	__u64 value;
 };
 
 struct vrc_test_load {
 	__s32 vcpu;
-	__s32 other; /* a vCPU, too */
+	__s32 other; /* also a vCPU */
 };
 
 /*
- * Faults of the register cache. EINVAL: the register is not in the state that
- * makes it this fault.
+ * Faults of the register cache. EINVAL: the register is not in a state that
+ * allows this fault.
  *
- * STALE: the register is in the VMCS only, and memory's old value is taken for
- * it, as if a VM-exit had not made it invalid.
- * LOSE: the register is dirty, and is not any more, so that it is not stored.
- * SWAP: it and the one whose number is the value are in memory and not dirty,
- * and exchange their values there.
- * SHADOW: what memory has of a VMCS field that is no register, by its encoding,
- * is changed by XOR with the value. EINVAL: it is not known.
+ * STALE: the register is in the VMCS only, and its old value in memory is used
+ * as if a VM-exit had not invalidated it.
+ * LOSE: the dirty register becomes clean, so that it is not written back.
+ * SWAP: the register and the one whose number is the value, both in memory and
+ * not dirty, exchange their values there.
+ * SHADOW: the shadow of a VMCS field that is no register, given by its
+ * encoding, is XORed with the value. EINVAL: it is not known.
  */
 #define VRC_TEST_STALE _IOW(VRC_TEST_IOCTL_TYPE, 0x30, struct vrc_test_fault)
 #define VRC_TEST_LOSE _IOW(VRC_TEST_IOCTL_TYPE, 0x31, struct vrc_test_fault)
@@ -190,8 +190,8 @@ struct vrc_test_load {
 
 /*
  * VMPTRLD of the other vCPU's VMCS behind the module's back, which believes
- * that the vCPU's is current on this CPU. The other vCPU must have been used
- * on this CPU last, and by nobody now. With itself it puts things right.
+ * that the vCPU's is current on this CPU. The other vCPU must have been used on
+ * this CPU last, and not be in use now. With itself it puts things right.
  */
 #define VRC_TEST_VMCS_LOAD _IOW(VRC_TEST_IOCTL_TYPE, 0x34, struct vrc_test_load)
 
@@ -199,17 +199,17 @@ struct vrc_test_load {
  * On a CPU that is about to go offline, to which the caller is bound: stays
  * there as long as a task can, and reads one register through the cache.
  *
- * EAGAIN: the caller is elsewhere. ETIMEDOUT: the CPU does not go offline.
+ * EAGAIN: the caller is on another CPU. ETIMEDOUT: the CPU does not go offline.
  */
 struct vrc_test_stay {
 	__s32 vcpu;
 	__u32 cpu;
 	__u32 reg;    /* by the cache's number, and only in the VMCS */
-	__u32 in_use; /* 1: the vCPU is in use all the time; 0: the use begins where the CPU is out of VMX operation */
+	__u32 in_use; /* 1: the vCPU is in use all the time; 0: the use begins when the CPU has left VMX operation */
 
-	/* Answers. */
+	/* Results. */
 	__u64 value;
-	__u32 began_on; /* where the use began, if it did not all the time */
+	__u32 began_on; /* where the use began, if in_use is 0 */
 	__u32 used_on;	/* where the register was read */
 };
 #define VRC_TEST_STAY _IOWR(VRC_TEST_IOCTL_TYPE, 0x50, struct vrc_test_stay)

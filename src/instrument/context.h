@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// Who may use a vCPU's register cache.  The rule itself is in linux/context.c.
+// Checks the context in which a vCPU's register cache is used.  The rule itself is in linux/context.c.
 #pragma once
 
 #include <vregcache/hooks.h>
@@ -13,11 +13,11 @@ extern static_key_false g_check_context asm("vrc_check_context_key");
 
 namespace {
 
-// With lockdep in the kernel it is always checked; else while the module parameter check_context is on, and one NOP
-// while it is not.
+// With lockdep in the kernel each use is checked.  Otherwise it is checked while the module parameter check_context is on, and
+// costs one NOP while it is off.
 class CallingContext {
  public:
-	// Checked and reported by number, before the vCPU is used.
+	// The vCPU to check, and to report by number; to be set before the vCPU is used.
 	void set_vcpu(const vrc_host_vcpu* vcpu) { vcpu_ = vcpu; }
 
 	[[gnu::always_inline]] void check(vregcache::Operation operation, vregcache::Reg reg) const

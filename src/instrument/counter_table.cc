@@ -5,8 +5,8 @@
 
 namespace {
 
-// Under the global lock: the counters of the vCPUs that are there, the sum of those that are gone, and what is to be
-// subtracted since the last reset.
+// Under the global lock: the counters of the existing vCPUs, the sum of those that are gone, and the values at the last reset,
+// which are subtracted.
 Counters* g_vcpu_counters;
 
 ExitCounters g_gone[kCounterRows];
@@ -32,7 +32,7 @@ inline void unregister_counters(Counters& counters)
 	vrc_host_global_unlock();
 }
 
-// With the global lock.
+// The caller holds the global lock.
 inline ExitCounters sum_of_row(u32 row)
 {
 	ExitCounters sum = g_gone[row];

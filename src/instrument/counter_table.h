@@ -8,7 +8,7 @@ namespace {
 
 inline void register_counters(Counters& counters);
 
-// What they have counted stays in the sum.
+// Its counts stay in the sum.
 inline void unregister_counters(Counters& counters);
 
 }  // namespace

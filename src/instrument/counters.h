@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// How often the VMCS was touched, and how often memory served instead, by the exit that asked.
-// Each vCPU counts for itself, and nothing is added up before somebody looks.
+// Counts accesses to the VMCS, and reads served from memory instead, by the exit that made them.
+// Each vCPU counts for itself, and nothing is added up before the counters are read.
 #pragma once
 
 #include "linux/host.h"
@@ -29,12 +29,12 @@ struct ExitCounters {
 	}
 };
 
-// What comes before a vCPU's first VM-entry belongs to no exit.
+// Accesses before a vCPU's first VM-entry belong to no exit.
 constexpr u32 kSetupRow = kExitReasonCount;
 
 constexpr u32 kCounterRows = kExitReasonCount + 1;
 
-// What a vCPU's exits cost.
+// The cost of a vCPU's exits.
 class Counters {
  public:
 	void hit() { now_.accesses.hits++; }
@@ -42,7 +42,7 @@ class Counters {
 	[[gnu::always_inline]] void vmwrite() { now_.accesses.vmwrites++; }
 	AccessCounters& accesses() { return now_.accesses; }
 
-	// A VM-exit.  Accesses from here on belong to it.  Exits of one kind follow each other often, and are one addition.
+	// A VM-exit.  Later accesses belong to it.  Consecutive exits of one kind are common, and cost one addition each.
 	[[gnu::always_inline]] void begin_exit(u32 basic_reason)
 	{
 		if (basic_reason != reason_) [[unlikely]]
@@ -50,7 +50,7 @@ class Counters {
 		now_.exits++;
 	}
 
-	// Adds what was counted in row @row to @sum.  On any CPU at any time.
+	// Adds the counters of row @row to @sum.  On any CPU at any time.
 	void add_row(u32 row, ExitCounters& sum) const
 	{
 		for (;;) {
@@ -84,10 +84,10 @@ class Counters {
 		__atomic_store_n(&changes_, changes_ + 1, __ATOMIC_RELEASE);
 	}
 
-	ExitCounters now_;  // since the row is row_; rows_ has the rest
+	ExitCounters now_;  // since row_ last changed; rows_ has the rest
 	u32 row_ = kSetupRow;
-	u32 reason_ = ~0u;  // that the row is for; several that have no name share one
-	u32 changes_ = 0;   // of the row, twice each; odd while one is made
+	u32 reason_ = ~0u;  // the reason that row_ is for; several without a name share one
+	u32 changes_ = 0;   // of row_, counted twice each; odd while one is in progress
 	ExitCounters rows_[kCounterRows];
 };
 

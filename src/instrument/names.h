@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// The names of linux/names.h belong to what they stand for here.
+// Checks that the names of linux/names.h match the C++ constants.
 #pragma once
 
 #include <vregcache/hooks.h>

@@ -10,13 +10,13 @@ struct static_key_false;
 
 namespace {
 
-// The key is in @kObject, so far behind its beginning.  A template's argument is a constant that the assembler can take.
+// The key is in @kObject, @kOffset bytes from its start.  A template's argument is a constant that the assembler accepts.
 template <auto& kObject, unsigned kOffset>
 [[gnu::always_inline]] inline bool key_is_on()
 {
 #if defined(CONFIG_JUMP_LABEL)
-	// An entry of the kernel's jump table: where the NOP is, where the jump would go, which key.  An even key
-	// address means that the jump is to be there while the key is on.
+	// An entry of the kernel's jump table: the address of the NOP, the target of the jump, and the key.  An even key
+	// address means that the jump is in place while the key is on.
 	// clang-format off
 	asm inline goto("1: .byte 0x0f, 0x1f, 0x44, 0x00, 0x00\n\t"
 			".pushsection __jump_table, \"aw\"\n\t"
@@ -30,20 +30,20 @@ template <auto& kObject, unsigned kOffset>
 on:
 	return true;
 #else
-	// Without them the key is a counter.
+	// Without jump labels the key is a counter.
 	const char* key = reinterpret_cast<const char*>(&kObject) + kOffset + VRC_STATIC_KEY_ENABLED;
 	return __atomic_load_n(reinterpret_cast<const int*>(key), __ATOMIC_RELAXED) > 0;
 #endif
 }
 
-// Is the switch on?  C has defined the key, with DEFINE_STATIC_KEY_FALSE().
+// Whether the key is on.  The C part has defined it, with DEFINE_STATIC_KEY_FALSE().
 template <static_key_false& kKey>
 [[gnu::always_inline]] inline bool is_on()
 {
 	return key_is_on<kKey, 0>();
 }
 
-// Is anybody listening?
+// Whether the tracepoint is enabled.
 template <tracepoint& kTracepoint>
 [[gnu::always_inline]] inline bool is_traced()
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// Trace events: one NOP each while nobody listens.  What an event tells is fetched behind its key, from memory: no event
-// reads a VMCS field.  Not for code that must not be instrumented.  Those of a vCPU's entries and exits are in
+// Trace events: one NOP each while they are disabled.  An event's values are read only if its key is on, and from memory: no
+// event reads a VMCS field.  Not for code that must not be instrumented.  The events of a vCPU's entries and exits are in
 // src/vcpu/trace.h.
 #pragma once
 
@@ -11,23 +11,23 @@
 #include "instrument/static_key.h"
 #include "vmx/types.h"
 
-// By the names that the kernel's macros give them.
+// Under the names that the kernel's macros give them.
 extern tracepoint g_miss asm("__tracepoint_miss");
 extern tracepoint g_write_back asm("__tracepoint_write_back");
 extern tracepoint g_invalidate asm("__tracepoint_invalidate");
 extern tracepoint g_vmcs_load asm("__tracepoint_vmcs_load");
 
-// A function that stays one, under its own name, for who traces functions.
+// Keeps a function out of line and under its own name, for function tracing.
 #define VRC_TRACEABLE [[maybe_unused, gnu::noinline, gnu::noclone]]
 
 namespace {
 
-// A call that leaves every register as it was, so that nothing has to be kept for it where it is not made.  The function
-// is one that does so; its arguments are put into their registers here, and those get back what they had.
+// A call that preserves all registers, so that nothing has to be saved on the path without it.  The function must preserve
+// them itself; its argument registers are set here, and restored.
 // clang-format off
 #define VRC_CALL_ASIDE(function, first, second, third)                                                 \
 	({                                                                                             \
-		/* Keeps the call behind the function's own stack frame, where it has one. */          \
+		/* Keeps the call after the setup of the function's own stack frame, if any. */        \
 		register u64 stack asm("rsp");                                                         \
 		asm volatile("push %%rdi\n\tpush %%rsi\n\tpush %%rdx\n\t"                             \
 			     "push %[a]\n\tpush %[b]\n\tpush %[c]\n\tpop %%rdx\n\tpop %%rsi\n\tpop %%rdi\n\t" \
@@ -37,14 +37,14 @@ namespace {
 	})
 // clang-format on
 
-// The vCPU is given by reference, so that its number is read behind the key.
+// The vCPU's number is passed by reference, so that it is read only if the key is on.
 [[gnu::always_inline]] inline void trace_miss(const u32& vcpu, vregcache::Reg reg, u64 value)
 {
 	if (is_traced<g_miss>()) [[unlikely]]
 		VRC_CALL_ASIDE(vrc_trace_miss, vcpu, index(reg), value);
 }
 
-// Of several registers; @value has all, by number.
+// For several registers; @value is indexed by register number.
 [[gnu::always_inline]] inline void trace_misses(const u32& vcpu, vregcache::RegSet set, const u64* value)
 {
 	if (is_traced<g_miss>()) [[unlikely]]

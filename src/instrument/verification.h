@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 // Verification: while the module parameter verify is on, each vCPU's cache, and each shadow of a field, is compared with the
-// VMCS.  See src/linux/verify.c for what becomes of a difference.
+// VMCS.  src/linux/verify.c reports the differences.
 #pragma once
 
 #include <vregcache/hooks.h>
@@ -20,7 +20,7 @@ namespace {
 
 inline void count_verified(unsigned what) { __atomic_fetch_add(&vrc_verified[what], 1, __ATOMIC_RELAXED); }
 
-// What a vCPU's cache reports while it is verified.
+// Receives the reports of a vCPU's cache while it is verified.
 class Verification {
  public:
 	void cached(vregcache::Reg reg, vregcache::Operation how, const void* who)
@@ -58,7 +58,7 @@ class Verification {
 		vrc_report_mismatch(&mismatch);
 	}
 
-	// A shadow, which is no register of the cache.  For VM-entry, which is where all of them are compared.
+	// A shadow, which is not a register of the cache.  At VM-entry, where all of them are compared.
 	VREGCACHE_COLD void shadow_mismatch(u32 encoding, u64 in_memory, u64 in_vmcs)
 	{
 		vrc_mismatch mismatch = about(vregcache::FoundAt::kVmEntry);
@@ -74,7 +74,7 @@ class Verification {
 	void set_vcpu(u32 id) { vcpu_ = id; }
 
  private:
-	// Who brought a register's value into memory, and when.
+	// The caller that cached a register's value, and when.
 	struct Origin {
 		const void* who;
 		u32 period;  // of verification

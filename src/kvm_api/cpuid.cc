@@ -8,7 +8,7 @@ namespace {
 
 inline Result<void> replace_cpuid(Vcpu& vcpu, const LoadedVmcs& vmcs, const kvm_cpuid_entry2* entries, u32 count)
 {
-	// The CR4 guest/host mask may change: read CR4 by the old one, and write it by the new one.
+	// The CR4 guest/host mask may change: read CR4 with the old one, and write it with the new one.
 	u64 control = VREGCACHE_TRY(guest_cr4(vcpu, vmcs));
 	__builtin_memcpy(vcpu.cpuid, entries, count * sizeof(*entries));
 	vcpu.cpuid_count = count;
@@ -26,7 +26,7 @@ inline Result<long> set_cpuid(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long 
 		return long{error};
 	if (header.nent > kCpuidLimit)
 		return long{-E2BIG};
-	// Copied before any counts: a bad address leaves the old table.
+	// Copied before any takes effect: a bad address leaves the old table.
 	UserArray<kvm_cpuid_entry2> entries(header.nent);
 	if (int error = entries.copy_in(argument + sizeof(header)))
 		return long{error};
@@ -34,7 +34,7 @@ inline Result<long> set_cpuid(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long 
 	return 0L;
 }
 
-// Copies a CPUID table out: -E2BIG when userspace has room for fewer than @count.  Either way it learns the count.
+// Copies a CPUID table out.  -E2BIG: userspace has room for fewer than @count.  Either way it learns the count.
 inline long put_cpuid(unsigned long argument, const kvm_cpuid_entry2* entries, u32 count)
 {
 	kvm_cpuid2 header;

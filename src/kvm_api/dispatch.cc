@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// From the number of an ioctl to its function.  A new ioctl is one line in one of these tables.
+// Maps ioctl numbers to functions.  A new ioctl is one line in one of these tables.
 #include "kvm_api/ioctls.h"
 #include "machine.h"
 #include "vcpu/run.h"
@@ -29,7 +29,7 @@ constexpr VmIoctl kVmIoctls[] = {
 	{KVM_SET_IDENTITY_MAP_ADDR, set_identity_map_addr},
 };
 
-// What an ioctl of a vCPU needs: nothing, or its VMCS to be the current one.
+// An ioctl of a vCPU.  It needs nothing, or the vCPU's VMCS to be current.
 class VcpuIoctl {
  public:
 	using Function = long (*)(Vcpu& vcpu, unsigned long argument);
@@ -43,7 +43,7 @@ class VcpuIoctl {
 	FunctionOfVmcs with_vmcs = nullptr;
 };
 
-// KVM_RUN is not here: it is frequent, and dispatched by itself.
+// KVM_RUN is not listed: it is frequent, and dispatched separately.
 constexpr VcpuIoctl kVcpuIoctls[] = {
 	{KVM_GET_REGS, get_regs},
 	{KVM_SET_REGS, set_regs},
@@ -86,7 +86,7 @@ inline long run_ioctl(Vcpu& vcpu, unsigned long argument)
 		VcpuResidence residence(vcpu);
 		if (residence.error())
 			return residence.error();
-		// Hits may be observed since the vCPU ran.
+		// Observation of hits may have begun since the last run.
 		if (vcpu.cache.hooks().watches_reads()) [[unlikely]]
 			vcpu.cache.watching_changed(residence.vmcs());
 		result = run_vcpu(vcpu, residence.vmcs());

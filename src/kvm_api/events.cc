@@ -59,7 +59,7 @@ inline Result<long> get_vcpu_events(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned
 	return long{copy_to_user(argument, events)};
 }
 
-// Could the guest have these events?  Whatever is refused here changes nothing.
+// Could the guest have these events?  A refusal here changes nothing.
 inline bool are_valid(const kvm_vcpu_events& events)
 {
 	constexpr u32 kKnown = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR |
@@ -103,7 +103,7 @@ inline Result<long> set_vcpu_events(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned
 		vcpu.event = Event::exception(events.exception.nr, events.exception.error_code);
 	else if (events.exception.injected)
 		vcpu.event = Event::exception(events.exception.nr);
-	// What was on its way in an earlier delivery waits for its turn: it goes at the next VM-entry unless the exception does.
+	// An interrupt or NMI that was being injected waits again: the next VM-entry delivers it, or else the exception.
 	u32 nmis = events.flags & KVM_VCPUEVENT_VALID_NMI_PENDING ? events.nmi.pending : vcpu.waiting.nmis;
 	vcpu.waiting = {};
 	if (events.interrupt.injected && !events.interrupt.soft)

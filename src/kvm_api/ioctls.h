@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// The functions behind KVM's ioctls.
+// The functions that implement KVM's ioctls.
 #pragma once
 
 #include <initializer_list>
@@ -14,7 +14,7 @@ namespace {
 inline long get_api_version(unsigned long argument);
 inline long get_vcpu_mmap_size(unsigned long argument);
 
-// What is offered, for the device and for a virtual machine alike.  Zero: not offered.
+// Returns the same for the device and for a virtual machine.  Zero: not offered.
 inline long check_extension(unsigned long extension);
 
 inline long get_supported_cpuid(unsigned long argument);
@@ -31,14 +31,14 @@ inline long set_identity_map_addr(Vm& vm, unsigned long argument);
 // An access to the VMCS failed, which is never the client's fault.
 inline long report_vmcs_error(const Vcpu& vcpu, Error error);
 
-// KVM_INTERRUPT.  Unlike KVM, which expects userspace to have looked, the module keeps the interrupt until the guest can
-// take it.  -EEXIST: one is on its way.
+// KVM_INTERRUPT.  Unlike KVM, which expects userspace to have checked, the module keeps the interrupt until the guest can
+// take it.  -EEXIST: one is already pending.
 inline long add_interrupt(Vcpu& vcpu, unsigned long argument);
 
 // KVM_NMI.
 inline Result<long> add_nmi(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument);
 
-// This one instead of any that is on its way.
+// Replaces any pending interrupt with this one.
 inline void set_pending_interrupt(Vcpu& vcpu, u8 number);
 
 // INT n, INT3 and INTO are not reported: RIP is still at the instruction, which will execute again.
@@ -51,7 +51,7 @@ inline Result<long> get_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long 
 inline int refuse(const Vcpu& vcpu, const char* ioctl, const char* why);
 inline Result<long> set_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument);
 
-// Both return how many MSRs were done; they stop at the first that is not known or not allowed.
+// Both return the number of MSRs transferred; they stop at the first that is unknown or not allowed.
 inline Result<long> get_msrs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument);
 inline Result<long> set_msrs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument);
 

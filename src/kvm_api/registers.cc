@@ -59,7 +59,7 @@ inline Result<long> set_regs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long a
 	vcpu.cache.write<Reg::kRsp>(vmcs, u64{regs.rsp});
 	vcpu.cache.write<Reg::kRip>(vmcs, u64{regs.rip});
 	vcpu.cache.write<Reg::kRflags>(vmcs, u64{regs.rflags} | rflags::kFixed);
-	// An exception belonged to the state that is gone, and so did INT n; an interrupt or NMI comes from outside.
+	// An exception or INT n belonged to the old state; an interrupt or NMI comes from outside.
 	if (!vcpu.event.information.is_external_interrupt() && !vcpu.event.information.is_nmi())
 		vcpu.event = {};
 	return 0L;
@@ -100,12 +100,12 @@ inline SegmentState from_kvm(const kvm_segment& segment)
 	if (segment.unusable || !segment.present)
 		state.access_rights |= kUnusable;
 	else if (segment.s)
-		state.access_rights |= 1;  // VM-entry asks for accessed descriptors (SDM Vol. 3C, 27.3.1.2)
+		state.access_rights |= 1;  // VM-entry requires accessed descriptors (SDM Vol. 3C, 27.3.1.2)
 	return state;
 }
 
-// As from_kvm(), but bits that KVM's structure has not stay as they are, if the others do and memory has them: an unusable
-// segment may have any, and a set of what was got is to change nothing.
+// Like from_kvm(), but bits that KVM's structure lacks stay as they are if the others do and the access rights are cached: an
+// unusable segment may have any, and KVM_SET_SREGS of what KVM_GET_SREGS returned must be a no-op.
 inline Result<SegmentState> from_kvm(Vcpu& vcpu, const LoadedVmcs& vmcs, Segment segment, const kvm_segment& kvm)
 {
 	SegmentState state = from_kvm(kvm);
@@ -150,7 +150,7 @@ inline Result<long> get_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long 
 	sregs.cr8 = vcpu.cr8;
 	sregs.efer = VREGCACHE_TRY(cache.read<Reg::kEfer>(vmcs));
 	sregs.apic_base = vcpu.apic_base;
-	// Not told, but a set loads them anew from memory, and then knows whether they have changed.
+	// Not reported, but KVM_SET_SREGS reloads them from memory, and can then detect a change.
 	if (has_pae_paging(sregs)) {
 		u64 entry;
 		VREGCACHE_TRY((cache.read_all<Reg::kPdpte0, Reg::kPdpte1, Reg::kPdpte2, Reg::kPdpte3>(
@@ -161,7 +161,7 @@ inline Result<long> get_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long 
 	return long{copy_to_user(argument, sregs)};
 }
 
-// Why no CPU can be in this state, as "what is wrong"; null if one can.  Segments are left out (sregs_check.h).
+// The reason why no CPU can be in this state; null if one can.  Segments are checked elsewhere (sregs_check.h).
 inline const char* find_error(const Vcpu& vcpu, const kvm_sregs& sregs)
 {
 	if (!is_valid_cr0(sregs.cr0))
@@ -198,8 +198,8 @@ inline int refuse(const Vcpu& vcpu, const char* ioctl, const char* why)
 	return -EINVAL;
 }
 
-// The PDPTEs that this set brings.  If it changes nothing that loads them, and memory has no valid ones any more, the CPU
-// keeps those that it has.
+// Loads the PDPTEs for this KVM_SET_SREGS.  If it changes nothing that loads them, and memory no longer has valid ones, the
+// CPU keeps those that it has.
 inline Result<void> load_pdptes_of(Vcpu& vcpu, const LoadedVmcs& vmcs, const kvm_sregs& sregs)
 {
 	if (!has_pae_paging(sregs)) {
@@ -247,7 +247,7 @@ inline Result<long> set_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long 
 	vcpu.entry.cr2 = sregs.cr2;
 	vcpu.cr8 = sregs.cr8;
 	vcpu.apic_base = sregs.apic_base;
-	// As in KVM, a set without an interrupt leaves the one that is on its way.
+	// As in KVM, KVM_SET_SREGS without an interrupt leaves the pending one.
 	for (u32 word = 0; word < 4; word++) {
 		if (sregs.interrupt_bitmap[word])
 			set_pending_interrupt(vcpu, static_cast<u8>(word * 64 +

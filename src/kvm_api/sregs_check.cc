@@ -5,7 +5,7 @@
 
 namespace {
 
-// The fields as VM-entry would find them, if they were set.
+// The fields as VM-entry would find them if they were set.
 class FieldsToSet {
  public:
 	FieldsToSet(const kvm_sregs& sregs, const SegmentsToSet& segments, u64 rflags)
@@ -59,7 +59,7 @@ class FieldsToSet {
 inline EntryFinding find_in_segments(const kvm_sregs& sregs, const SegmentsToSet& segments, u64 rflags)
 {
 	EntryFacts facts;
-	// The CPU's, not those of the guest's CPUID: LGDT and WRFSBASE take any address that the CPU takes, without an exit.
+	// The CPU's, not those of the guest's CPUID: LGDT and WRFSBASE accept what the CPU accepts, without an exit.
 	facts.physical_bits = g_vmx.physical_bits;
 	facts.linear_bits = g_vmx.linear_bits;
 	const FieldsToSet fields(sregs, segments, rflags);

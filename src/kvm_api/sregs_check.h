@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// Values of KVM_SET_REGS and KVM_SET_SREGS that no CPU can hold.  The checks are those of VM-entry, which itself checks what
-// several ioctls set together.
+// Values of KVM_SET_REGS and KVM_SET_SREGS that no CPU can hold.  The checks are those of VM-entry; values that several
+// ioctls set together are left to it.
 #pragma once
 
 #include "vcpu/guest_state.h"
@@ -16,7 +16,7 @@ struct SegmentsToSet {
 
 inline EntryFinding find_in_segments(const kvm_sregs& sregs, const SegmentsToSet& segments, u64 rflags);
 
-// False: VM-entry would fail whatever the other ioctls set.  RFLAGS.VM is KVM_SET_REGS's, so both of its values are tried.
+// False: VM-entry would fail whatever the other ioctls set.  KVM_SET_REGS sets RFLAGS.VM, so both of its values are tried.
 inline bool can_hold_segments(const Vcpu& vcpu, const kvm_sregs& sregs, const SegmentsToSet& segments);
 
 inline bool can_hold(const Vcpu& vcpu, const kvm_regs& regs);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// The life of a vCPU.
+// Creates, resets and destroys vCPUs.
 #include <new>
 
 #include "instrument/counter_table.h"
@@ -95,7 +95,7 @@ inline const char* error_text(Error error)
 
 inline long report_vmcs_error(const Vcpu& vcpu, Error error)
 {
-	// It could not succeed: a reboot has begun.
+	// The failure is expected: a reboot has begun.
 	if ((error == Error::kNotCurrent || error == Error::kFault) && vrc_cpu_state() == -EIO)
 		return -EIO;
 	vrc_host_error("vCPU %u: access to its VMCS failed (%s); the vCPU cannot go on, please report this", vcpu.id,
@@ -141,7 +141,7 @@ extern "C" int vrc_vcpu_create(struct vrc_vm* vm, vrc_u32 id, struct vrc_host_vc
 
 extern "C" vrc_u64 vrc_vcpu_vmcs(struct vrc_vcpu* handle) { return static_cast<u64>(vcpu_of(handle).vmcs.id()); }
 
-// After the host can find the vCPU by its handle: its VMCS is loaded and filled for the first time.
+// Called once the host can find the vCPU by its handle: loads and fills its VMCS for the first time.
 extern "C" int vrc_vcpu_set_up(struct vrc_vcpu* handle)
 {
 	Vcpu& vcpu = vcpu_of(handle);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What differs between kernels, and nothing else. */
+/* Differences between kernel versions, and nothing else. */
 #ifndef VREGCACHE_GLUE_COMPAT_H
 #define VREGCACHE_GLUE_COMPAT_H
 
@@ -13,7 +13,7 @@
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
 #error "vregcache needs Linux 6.1 or newer"
 #endif
-/* There cr4_update_irqsoff() and what else keeps CR4.VMXE consistent is exported to KVM alone. */
+/* Linux 7 exports cr4_update_irqsoff() and the other functions that keep CR4.VMXE consistent to KVM only. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 0, 0)
 #error "vregcache does not support Linux 7 yet: the kernel's functions for CR4.VMXE are exported to KVM only"
 #endif
@@ -24,7 +24,7 @@
 #error "vregcache needs CONFIG_PREEMPT_NOTIFIERS, which CONFIG_KVM selects"
 #endif
 
-/* Suspend and resume of the boot CPU, the last one up: Kbuild looks which form the kernel has. */
+/* Suspend and resume of the boot CPU, the last one up: Kbuild detects which form the kernel has. */
 #ifdef VRC_SYSCORE_WITH_DATA
 #define VRC_SYSCORE_PARAMETER void *unused
 #define VRC_SYSCORE(name, suspend_function, resume_function)					\
@@ -45,8 +45,8 @@
 #endif
 
 /*
- * Whose mutex is it?  NULL: nobody's.  Without lockdep nothing that modules may use tells: a task's address with flags
- * in the bits that its alignment leaves.
+ * The owner of the mutex, or NULL.  Without lockdep no function that modules may use returns it, so it is decoded
+ * here: a task's address, with flags in the bits that its alignment leaves.
  */
 static inline const struct task_struct *vrc_compat_mutex_owner(const struct mutex *mutex)
 {
@@ -94,7 +94,7 @@ static inline int vrc_compat_do_task_work(struct kvm_vcpu *work)
 }
 #endif
 
-/* FRED came with 6.9. */
+/* FRED was added in 6.9. */
 static inline bool vrc_compat_fred(void)
 {
 #ifdef X86_FEATURE_FRED
@@ -104,7 +104,7 @@ static inline bool vrc_compat_fred(void)
 #endif
 }
 
-/* The namespace's name became a string with 6.13. */
+/* The namespace's name became a string in 6.13. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
 #define VRC_EXPORT_FOR_TESTS(symbol) EXPORT_SYMBOL_NS_GPL(symbol, "VREGCACHE_TEST")
 #define VRC_IMPORT_FOR_TESTS() MODULE_IMPORT_NS("VREGCACHE_TEST")

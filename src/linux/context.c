@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The context rule: a vCPU's register cache is for the task that holds the vCPU's mutex, in task context with
- * preemption on; and, while the interrupt or NMI that made the vCPU leave the guest is handled, for its handler
- * (pmi.h).
+ * preemption on; and, while the interrupt or NMI that ended the guest's run is handled, for its handler
+ * (guest_interrupt.h).
  *
- * A violation is counted and traced each time.  The first of each kind is told, with a WARN, and so is the first after
- * debugfs clear_warn_once was written.  What was asked of the cache goes on.
+ * Each violation is counted and traced.  The first of each kind is reported with a WARN, and so is the first after
+ * debugfs clear_warn_once was written.  The operation on the cache continues.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 #include <linux/bitops.h>
@@ -43,20 +43,20 @@ static const char *const registers[] = { VRC_REGISTERS(REGISTER_NAME) };
 
 struct violation {
 	enum vrc_fault kind;
-	const struct vrc_host_vcpu *vcpu; /* not for who tells it later: it may be gone */
+	const struct vrc_host_vcpu *vcpu; /* not for a delayed report: it may be gone */
 	u32 id;				  /* its number */
 	u32 operation;
 	u32 reg;
 	const void *site;   /* where the cache was used */
 	const void *caller; /* of the function that the site is in */
-	/* The surroundings, for who tells it later. */
+	/* The context, for a delayed report. */
 	int preempt_count;
 	char task[TASK_COMM_LEN];
 	pid_t pid;
 	unsigned int cpu;
 };
 
-/* Decided in this order, from what forbids most to what forbids least. */
+/* Checked in this order, from the most to the least restrictive context. */
 static enum vrc_fault find_fault(const struct vrc_host_vcpu *vcpu)
 {
 	if (!pmi_in_guest(vcpu)) {
@@ -88,8 +88,8 @@ static void print_line(const struct violation *it, const char *context, const ch
 }
 
 /*
- * With lockdep it is lockdep that says no, which after a fault of another's has gone out of service; without, each is
- * here because of what was found.
+ * With lockdep the assertion is lockdep's, which is disabled after any other lockdep report; without it, the functions
+ * are called only after a violation was found.
  */
 #ifdef CONFIG_LOCKDEP
 #define IN_SERVICE debug_locks
@@ -99,7 +99,7 @@ static void print_line(const struct violation *it, const char *context, const ch
 #define REFUSE(assertion) WARN_ON_ONCE(1)
 #endif
 
-/* A function for each kind, whose name the WARN shows. */
+/* A function for each kind; the WARN shows its name. */
 #define VIOLATION(name, assertion, context, advice)						\
 	static noinline __noclone void vrc_context_##name(const struct violation *it)		\
 	{											\
@@ -139,10 +139,10 @@ static void tell(const struct violation *it)
 	}
 }
 
-/* A bit for each kind that somebody is about to tell: others, and who interrupts him, need not. */
+/* A bit for each kind that is being reported: other CPUs, and code that interrupts the report, skip it. */
 static unsigned long telling;
 
-/* Told later, one of each kind; its bit above says whose it is. */
+/* Delayed reports, one of each kind; its bit above is its lock. */
 static struct violation late[VRC_FAULTS];
 static unsigned long late_kinds;
 
@@ -166,8 +166,8 @@ void vrc_context_end(void)
 }
 
 /*
- * The scheduler's notifier that a task leaves by runs under the lock of the CPU's run queue, which whoever prints to a
- * console may need.  Where the kernel does not count who has preemption off, it may look like something else.
+ * The sched_out notifier runs under the lock of the CPU's run queue, which printing to a console may need.  If the
+ * kernel does not count preemption, the violation may look like another kind.
  */
 static bool may_hold_run_queue(enum vrc_fault kind)
 {
@@ -186,7 +186,7 @@ static noinline void violated(struct violation *it)
 	strscpy(it->task, current->comm, sizeof(it->task));
 	it->pid = task_pid_nr(current);
 	it->cpu = raw_smp_processor_id();
-	/* From an interrupt, as soon as those are on again. */
+	/* From an interrupt, as soon as interrupts are on again. */
 	if (may_hold_run_queue(it->kind)) {
 		late[it->kind] = *it;
 		set_bit(it->kind, &late_kinds);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Who may use a vCPU's register cache. */
+/* The context in which a vCPU's register cache may be used. */
 #ifndef VREGCACHE_GLUE_CONTEXT_H
 #define VREGCACHE_GLUE_CONTEXT_H
 
@@ -9,7 +9,7 @@
 #include "host.h"
 
 /*
- * Around what the scheduler calls.  Preemption is off there, as the preemption count says; some kernels have none.
+ * Mark the scheduler's callbacks.  Preemption is off there, which the preemption count shows; some kernels have none.
  */
 #ifdef CONFIG_PREEMPT_COUNT
 static inline void vrc_scheduler_enter(void) {}
@@ -36,10 +36,10 @@ static inline bool vrc_in_scheduler(void)
 }
 #endif
 
-/* The trace event; in trace.c. */
+/* Emits the trace event; in trace.c. */
 void vrc_trace_context_violation(vrc_u32 vcpu, vrc_u32 kind, vrc_u32 operation, vrc_u32 reg, const void *site);
 
-/* Before the module goes. */
+/* Before the module is unloaded. */
 void vrc_context_end(void);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Processors: VMX operation on each, interrupts, the scheduler, and facts of this CPU. */
+/* Processors: VMX operation on each, interrupts, the scheduler, and facts about this CPU. */
 #include <linux/cpu.h>
 #include <linux/cpuhotplug.h>
 #include <linux/delay.h>
@@ -24,14 +24,14 @@
 #include "compat.h"
 #include "objects.h"
 
-/* The VMCS that is current on this CPU; the machine reads and writes it by name. */
+/* The VMCS that is current on this CPU; the C++ part reads and writes it by name. */
 DEFINE_PER_CPU(vrc_u64, vrc_current_vmcs) = VRC_NO_CURRENT_VMCS;
 
 static enum cpuhp_state hotplug_state;
 
-/* ---- CPUs that come and go ---- */
+/* ---- CPU hotplug ---- */
 
-/* A reboot has begun; changed while no CPU comes or goes. */
+/* A reboot has begun; changed while CPU hotplug is locked. */
 static bool leaving;
 
 static int cpu_up(unsigned int cpu)
@@ -49,8 +49,8 @@ static int cpu_up(unsigned int cpu)
 }
 
 /*
- * The scheduler gives the CPU no new tasks by now, and moves each that is here as soon as it is its turn. A task in the
- * middle of vCPU work may still have a turn here, so VMX operation lasts until there is none.
+ * The scheduler gives the CPU no new tasks any more, and moves each remaining one when it is about to run.  A task that
+ * is using a vCPU may still run here, so VMX operation lasts until there is none.
  */
 static int cpu_down(unsigned int cpu)
 {
@@ -77,7 +77,7 @@ vrc_bool vrc_host_task_may_run_here(const void *task)
 	return (READ_ONCE(p->on_rq) || READ_ONCE(p->on_cpu)) && task_cpu(p) == smp_processor_id();
 }
 
-/* ---- suspend and resume: the other CPUs go down before and come up after, and this one has its interrupts off ---- */
+/* ---- suspend and resume: the other CPUs go down before and come up after, and interrupts are off on this one ---- */
 
 static int suspend(VRC_SYSCORE_PARAMETER)
 {
@@ -112,7 +112,7 @@ static int leave_for_reboot(struct notifier_block *block, unsigned long code, vo
 
 static struct notifier_block reboot_notifier = { .notifier_call = leave_for_reboot };
 
-/* On every CPU that is up or comes up; a failure undoes those that were done. */
+/* On every CPU that is up or comes up; a failure undoes the CPUs that were done. */
 int vrc_cpus_start(void)
 {
 	int state = cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "virt/vregcache:online", cpu_up, cpu_down);
@@ -157,7 +157,7 @@ void vrc_host_irq_restore(unsigned long flags)
 
 void vrc_host_on_cpu(unsigned int cpu, void (*function)(void *), void *argument)
 {
-	/* A CPU that is down has cleared its VMCSs on the way. */
+	/* A CPU that is down has already cleared its VMCSs. */
 	smp_call_function_single(cpu, function, argument, true);
 }
 
@@ -180,8 +180,8 @@ void vrc_host_prediction_barrier(void)
 }
 
 /*
- * The CPU was in the guest, whose memory is a user process's: the handler, which looks at the privilege level, must not
- * take it for an error of the kernel's own.
+ * The CPU was in the guest, whose memory belongs to a user process: the handler, which checks the privilege level, must
+ * not take the error for one of the kernel's own.
  */
 void vrc_host_handle_machine_check(void)
 {
@@ -197,7 +197,7 @@ vrc_bool vrc_host_handle_split_lock(vrc_u64 rip)
 	return handle_guest_split_lock(rip);
 }
 
-/* A task that may use ports needs the whole TSS. */
+/* A task that may use I/O ports needs the whole TSS. */
 static noinline void reload_tss(void)
 {
 	invalidate_tss_limit();
@@ -205,7 +205,7 @@ static noinline void reload_tss(void)
 
 void vrc_host_invalidate_tss_limit(void)
 {
-	/* The kernel's own function, less its check that preemption is off, which in line is most of it. */
+	/* The kernel's own function, without its check that preemption is off, which is most of it when inlined. */
 	if (unlikely(test_thread_flag(TIF_IO_BITMAP)))
 		reload_tss();
 	else
@@ -237,8 +237,8 @@ static vrc_u64 guest_fpu_features(void)
 }
 
 /*
- * What a guest could do to the host or to other guests on an affected CPU.  Mitigated here: MDS, TAA, MMIO stale data
- * and RFDS (VERW before VM-entry), L1TF (L1D flush before VM-entry), Spectre v2 (return stack buffer filled after
+ * Ways in which a guest could attack the host or other guests on an affected CPU.  Mitigated here: MDS, TAA, MMIO stale
+ * data and RFDS (VERW before VM-entry), L1TF (L1D flush before VM-entry), Spectre v2 (return stack buffer filled after
  * VM-exit).
  */
 static const char *open_mitigation(void)
@@ -274,7 +274,7 @@ void vrc_host_cpu_facts(struct vrc_cpu_facts *facts)
 	facts->open_mitigation = open_mitigation();
 }
 
-/* What sysfs shows in /sys/module, wherever the caller would look for that. */
+/* The state in /sys/module, wherever the caller has sysfs mounted. */
 enum vrc_presence vrc_module_presence(const char *name)
 {
 	struct kset *modules = THIS_MODULE->mkobj.kobj.kset;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* /sys/kernel/debug/vregcache: accesses to VMCSs, by the VM-exit that asked; the CPUs; and faults. */
+/* /sys/kernel/debug/vregcache: accesses to VMCSs, by the VM-exit that made them; the CPUs; and faults. */
 #include <linux/cpu.h>
 #include <linux/debugfs.h>
 #include <linux/module.h>
@@ -37,7 +37,7 @@ static int exits_open(struct inode *inode, struct file *file)
 	return single_open(file, exits_show, NULL);
 }
 
-/* Only 0 can be written: it starts the counting anew. */
+/* Only 0 can be written: it resets the counters. */
 static ssize_t exits_write(struct file *file, const char __user *buffer, size_t bytes, loff_t *offset)
 {
 	int value;
@@ -65,7 +65,7 @@ static void look_at_cr4(void *enabled)
 	*(bool *)enabled = __read_cr4() & X86_CR4_VMXE;
 }
 
-/* CR4.VMXE is that of the CPU itself, which only CPUs that are up can tell. */
+/* CR4.VMXE is read on the CPU itself, so only CPUs that are up are shown. */
 static int cpus_show(struct seq_file *output, void *unused)
 {
 	struct vrc_cpu_row row;

@@ -2,8 +2,8 @@
 /*
  * The files: /dev/vregcache, one for each virtual machine, one for each vCPU.
  *
- * A virtual machine lives as long as its file or a vCPU of it; a vCPU as long as its file.  A mapping of a vCPU's pages
- * holds the file, so the pages outlive every mapping.
+ * A virtual machine lives as long as its file or one of its vCPUs; a vCPU as long as its file.  A mapping of a vCPU's
+ * pages holds the file, so the pages outlive every mapping.
  */
 #include <linux/anon_inodes.h>
 #include <linux/file.h>
@@ -90,7 +90,7 @@ static long vcpu_file_ioctl(struct file *file, unsigned int command, unsigned lo
 	struct vrc_host_vcpu *vcpu = file->private_data;
 	long result;
 
-	/* The guest's memory is that of the process which made the virtual machine. */
+	/* The guest's memory is that of the process that created the virtual machine. */
 	if (vcpu->vm->mm != current->mm)
 		return -EIO;
 	if (_IOC_TYPE(command) != KVMIO)
@@ -148,7 +148,7 @@ static long create_vcpu(struct vrc_host_vm *vm, unsigned long id)
 	result = vrc_vcpu_create(vm->machine, id, vcpu, vcpu->run, &vcpu->machine);
 	if (!result) {
 		vcpu->vmcs = vrc_vcpu_vmcs(vcpu->machine);
-		/* Nobody else knows it yet, but that is the rule. */
+		/* No other task knows it yet, but the context rule requires the lock. */
 		mutex_lock(&vcpu->lock);
 		result = vrc_vcpu_set_up(vcpu->machine);
 		mutex_unlock(&vcpu->lock);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Counters of what must never happen. */
+/* Counters of faults that must never happen. */
 #include <linux/atomic.h>
 #include <linux/seq_file.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What must never happen: counted, and told once. */
+/* Faults that must never happen: counted, and reported once. */
 #ifndef VREGCACHE_GLUE_FAULTS_H
 #define VREGCACHE_GLUE_FAULTS_H
 
@@ -10,9 +10,9 @@
 #define VRC_FAULT_OF_CONTEXT(number, name, constant) VRC_FAULT_##constant = (number)
 
 enum vrc_fault {
-	/* The register cache was used where it must not be; the first that applies. */
+	/* The register cache was used in a wrong context; the first kind that applies. */
 	VRC_CONTEXT_KINDS(VRC_FAULT_OF_CONTEXT),
-	/* What memory has of a register is not what the VMCS has. */
+	/* A register's value in memory differs from the VMCS. */
 	VRC_FAULT_MISMATCH,
 	VRC_FAULT_WRONG_VMCS,
 	VRC_FAULTS
@@ -22,13 +22,13 @@ enum vrc_fault {
 void vrc_count_fault(enum vrc_fault fault);
 
 struct seq_file;
-/* A line for each: its name, and how often it happened since the module was loaded. */
+/* A line for each fault: its name, and how often it happened since the module was loaded. */
 int vrc_faults_show(struct seq_file *output, void *unused);
 
 /*
- * Does the next WARN_ON_ONCE() in this function have something to say?  For what is to be printed with it: so that both
- * come again when debugfs clear_warn_once is written.  The function must have no other BUG or WARN, and must be there
- * once (noinline, __noclone): the label is where the kernel's table goes on with this function's entry.
+ * Whether the next WARN_ON_ONCE() in this function will print.  For a message that belongs to it: so that both are
+ * printed again after debugfs clear_warn_once was written.  The function must have no other BUG or WARN, and must exist
+ * once (noinline, __noclone): the label is where the kernel's table continues with this function's entry.
  */
 #ifdef CONFIG_GENERIC_BUG
 #define VRC_WARN_IS_NEW()								\

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The host's handlers of what made a vCPU leave the guest, and the PMI window around them. */
+/* Calls the host's handler of the interrupt or NMI that ended the guest's run, and records on the CPU that it runs. */
 #include <linux/irqflags.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
@@ -21,12 +21,12 @@ noinstr void vrc_host_handle_nmi(struct vrc_host_vcpu *vcpu)
 }
 
 /*
- * The interrupt has not been acknowledged: it comes when interrupts are on, and that is behind the instruction that
- * follows STI (SDM Vol. 2B, STI). The task must not leave the CPU, which is what the interrupt's return may want,
- * before the window is closed.
+ * The interrupt has not been acknowledged: it is delivered when interrupts are on, which is after the instruction that
+ * follows STI (SDM Vol. 2B, STI).  The return from the interrupt may want to preempt the task, which must not leave the
+ * CPU before vrc_pmi_vcpu is cleared.
  *
  * If it is the timer tick, it has interrupted the guest and not the kernel: the time is accounted as guest time
- * (PF_VCPU). The guest reads nothing that RCU protects, which the tick's handler cannot see while preemption is off.
+ * (PF_VCPU).  The guest reads nothing that RCU protects, which the tick's handler cannot see while preemption is off.
  */
 void vrc_host_take_interrupt(struct vrc_host_vcpu *vcpu)
 {

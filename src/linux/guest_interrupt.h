@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The PMI window: the host's handler of what made a vCPU leave the guest runs on this CPU. */
+/* Whether the host's handler of the interrupt or NMI that ended a guest's run is running on this CPU. */
 #ifndef VREGCACHE_GLUE_PMI_H
 #define VREGCACHE_GLUE_PMI_H
 
@@ -9,16 +9,17 @@
 struct vrc_host_vcpu;
 
 /*
- * While it is open, the address of the vCPU whose VM-exit an NMI or an interrupt was, with the kind in bit 0; else 0.
- * No operation of the vCPU's register cache is in progress then, and its VMCS is the current one.
+ * While the NMI or interrupt that ended a guest's run is handled, the address of its vCPU, with the kind in bit 0;
+ * otherwise 0.  No operation of the vCPU's register cache is in progress then, and its VMCS is the current one.
  */
 DECLARE_PER_CPU(unsigned long, vrc_pmi_vcpu);
 #define VRC_PMI_IRQ 0UL
 #define VRC_PMI_NMI 1UL
 
 /*
- * Has the caller, an NMI handler or a handler of a hard interrupt, interrupted this vCPU's guest? A soft interrupt
- * that runs behind the interrupt's handler, or an NMI that comes meanwhile, has not; nor has what interrupts these.
+ * Whether the caller, an NMI handler or a handler of a hard interrupt, has interrupted this vCPU's guest.  False in a
+ * soft interrupt that runs after the interrupt's handler, in an NMI that arrives meanwhile, and in code that interrupts
+ * these.
  */
 static __always_inline bool pmi_in_guest(const struct vrc_host_vcpu *vcpu)
 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Module parameters that make the cache show each read. */
+/* Module parameters that make the cache report each read. */
 #include <linux/kstrtox.h>
 #include <linux/sysfs.h>
 
@@ -7,7 +7,7 @@
 
 u8 vrc_watched_reads;
 
-/* The kernel holds its lock of the module's parameters. */
+/* The kernel holds the lock of the module's parameters. */
 static int set_watch(const char *value, const struct kernel_param *parameter)
 {
 	const struct vrc_watch *watch = parameter->arg;
@@ -16,7 +16,7 @@ static int set_watch(const char *value, const struct kernel_param *parameter)
 
 	if (error)
 		return error;
-	/* Nobody is to be shown a read without being ready for it. */
+	/* The observer must be ready before reads are reported to it. */
 	if (on && watch->key)
 		static_branch_enable(watch->key);
 	if (on)

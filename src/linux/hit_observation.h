@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Module parameters that make the cache show each read: on or off, at any time. */
+/* Module parameters that make the cache report each read: on or off, at any time. */
 #ifndef VREGCACHE_GLUE_WATCH_H
 #define VREGCACHE_GLUE_WATCH_H
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the machine (C++, no kernel header) calls of Linux.  src/linux/ (C) implements it; ../machine.h has the opposite
- * direction.  names.h has the lists that both sides have, and offsets_generated.h what the C++ knows of the kernel's
- * structures.
+ * Functions of Linux that the C++ part (no kernel header) calls.  src/linux/ (C) implements them; ../machine.h has the
+ * opposite direction.  names.h has the lists that both parts use, and offsets_generated.h the constants of kernel
+ * structures that the C++ part needs.
  *
  * vrc_host_*   services of the kernel
- * vrc_trace_*, vrc_check_context, vrc_report_mismatch and the variables   instruments that observe the machine
+ * vrc_trace_*, vrc_check_context, vrc_report_mismatch and the variables   instruments that observe the C++ part
  *
  * Functions that return int return 0 or a negative errno.
  */
@@ -30,13 +30,13 @@ typedef bool vrc_bool;
 #define VRC_PRINTF __printf(1, 2)
 #endif
 
-/* The per-CPU variable vrc_current_vmcs, the VMCS that is current there: there is none. */
+/* The value of the per-CPU variable vrc_current_vmcs while no VMCS is current on that CPU. */
 #define VRC_NO_CURRENT_VMCS (~1ULL)
 
 struct vrc_vm;
 struct vrc_vcpu;
 
-/* Opaque to the machine: what src/linux/ keeps for a VM and for a vCPU. */
+/* Opaque to the C++ part: the objects of src/linux/ for a virtual machine and for a vCPU. */
 struct vrc_host_vm;
 struct vrc_host_vcpu;
 
@@ -44,26 +44,26 @@ struct vrc_host_vcpu;
 /* One line to the kernel log, with a prefix. */
 void VRC_PRINTF vrc_host_error(const char *format, ...);
 void VRC_PRINTF vrc_host_info(const char *format, ...);
-/* A WARN that names a broken promise of our own code; @what is a full sentence. */
+/* A WARN about a broken invariant of our own code; @what is a full sentence. */
 void vrc_host_warn(const char *what);
 /* The same, for a register number that no register has. */
 void vrc_host_warn_no_register(unsigned int number);
 
 /* ---- memory ---- */
-/* Zeroed memory, charged to the caller's memory cgroup; NULL when there is none.  May sleep. */
+/* Zeroed memory, charged to the caller's memory cgroup; NULL if there is none.  May sleep. */
 void *vrc_host_alloc(unsigned long bytes);
 void vrc_host_free(void *memory);
-/* A zeroed page in the direct map; NULL when there is none.  May sleep. */
+/* A zeroed page in the direct map; NULL if there is none.  May sleep. */
 void *vrc_host_alloc_page(void);
 void vrc_host_free_page(void *page);
 vrc_u64 vrc_host_physical(const void *direct_map);
 void *vrc_host_direct_map(vrc_u64 physical);
-/* Copies to or from the calling process; -EFAULT.  May sleep. */
+/* Copies to or from the calling process, or returns -EFAULT.  May sleep. */
 int vrc_host_copy_from_user(void *to, vrc_u64 user_address, unsigned long bytes);
 int vrc_host_copy_to_user(vrc_u64 user_address, const void *from, unsigned long bytes);
 
 /*
- * Pins @page_count pages of the calling process from @user_address on and charges them to RLIMIT_MEMLOCK.
+ * Pins @page_count pages of the calling process, starting at @user_address, and charges them to RLIMIT_MEMLOCK.
  * -ENOMEM: over the limit, or no memory.  -EFAULT: not mapped, or not writable.
  */
 struct vrc_host_pinned;
@@ -74,37 +74,38 @@ vrc_u64 vrc_host_pinned_physical(const struct vrc_host_pinned *pinned, vrc_u64 p
 
 /* ---- processors ---- */
 unsigned int vrc_host_cpu_limit(void); /* one more than the greatest CPU number */
-unsigned int vrc_host_cpu(void);       /* this CPU; only a hint where preemption is on */
-/* Interrupts off on this CPU, and as they were before: the scheduler's notifiers come with interrupts off. */
+unsigned int vrc_host_cpu(void);       /* this CPU; only a hint while preemption is on */
+/* Turn interrupts off on this CPU, and restore them: the scheduler's notifiers run with interrupts off. */
 unsigned long vrc_host_irq_save(void);
 void vrc_host_irq_restore(unsigned long flags);
 /* Runs @function on @cpu, or on every online CPU, with interrupts off, and waits for it. */
 void vrc_host_on_cpu(unsigned int cpu, void (*function)(void *), void *argument);
 void vrc_host_on_each_cpu(void (*function)(void *), void *argument);
-/* Might this task run on this CPU?  Interrupts off, and in its time as a task that vrc_host_vcpu_get() told of. */
+/* Whether this task might run on this CPU.  Interrupts off, and @task still recorded by vrc_host_vcpu_get(). */
 vrc_bool vrc_host_task_may_run_here(const void *task);
 /* Sets or clears CR4.VMXE on this CPU through the kernel's own record of CR4. */
 void vrc_host_set_cr4_vmxe(vrc_bool on);
 /*
- * Turns interrupts off for a VM-entry, between vrc_host_fpu_enter() and vrc_host_fpu_leave(), and sees to it that the
- * guest's FPU registers are in the CPU.  Returns CR4 as the kernel means it to be.
+ * Turns interrupts off for a VM-entry, between vrc_host_fpu_enter() and vrc_host_fpu_leave(), and makes sure that the
+ * guest's FPU registers are in the CPU.  Returns the kernel's record of CR4.
  * Below zero: the task has something else to do first, and interrupts are on.  -EINTR: it has a signal.  -EAGAIN: call
  * vrc_host_reschedule().  -EBUSY: call vrc_host_do_task_work().
  */
 long vrc_host_entry_begin(void);
-/* Turns interrupts on after it. */
+/* Turns interrupts on again. */
 void vrc_host_entry_end(void);
 void vrc_host_reschedule(void);
 /*
- * Does what the kernel keeps for a task until it returns to userspace: timers and limits of CPU time, memory failures,
- * limits of its cgroups, and the like.  May sleep; outside vrc_host_fpu_enter/leave.  -EINTR: the task has a signal.
+ * Does the work that the kernel defers until a task returns to userspace: timers and limits of CPU time, memory
+ * failures, limits of its cgroups, and the like.  May sleep; outside vrc_host_fpu_enter/leave.  -EINTR: the task has a
+ * signal.
  */
 int vrc_host_do_task_work(struct vrc_host_vcpu *vcpu);
-/* Forgets the indirect branch predictions of this CPU, where the kernel uses that against Spectre v2. */
+/* Flushes the indirect branch predictions of this CPU, if the kernel uses that against Spectre v2. */
 void vrc_host_prediction_barrier(void);
 /*
- * Run the host's handler of what made the CPU leave @vcpu's guest, which may ask for the guest's registers meanwhile.
- * Interrupts are off, and NMIs blocked where it was one; vrc_host_take_interrupt() leaves interrupts on.
+ * Run the host's handler of the event that made the CPU leave @vcpu's guest; the handler may read the guest's
+ * registers.  Interrupts are off, and NMIs are blocked after an NMI; vrc_host_take_interrupt() leaves interrupts on.
  */
 void vrc_host_handle_nmi(struct vrc_host_vcpu *vcpu);
 void vrc_host_take_interrupt(struct vrc_host_vcpu *vcpu);
@@ -128,34 +129,34 @@ void vrc_host_invalidate_tss_limit(void);
 void vrc_host_load_selectors(vrc_u16 ds, vrc_u16 es, vrc_u16 fs, vrc_u16 gs);
 
 /* ---- the FPU ---- */
-/* Guest FPU registers in, the task's out; and back.  Between the two the task may be preempted. */
+/* Load the guest's FPU registers in place of the task's, and back.  The task may be preempted in between. */
 void vrc_host_fpu_enter(struct vrc_host_vcpu *vcpu);
 void vrc_host_fpu_leave(struct vrc_host_vcpu *vcpu);
 /* The 512-byte FXSAVE image of the guest; outside vrc_host_fpu_enter/leave. */
 void *vrc_host_fpu_image(struct vrc_host_vcpu *vcpu);
 /*
- * XSTATE_BV: the components of the guest's FPU state that are not initial.  Of the others the image is old; of MXCSR
- * only where the XSAVE area is in the compacted format.
+ * XSTATE_BV: the components of the guest's FPU state that are not initial.  For the others the image is stale; for
+ * MXCSR only if the XSAVE area is in the compacted format.
  */
 vrc_u64 vrc_host_fpu_components(struct vrc_host_vcpu *vcpu, vrc_bool *compacted);
-/* The image was written: its x87 and SSE parts count, also where the CPU thought them initial. */
+/* The image was written: its x87 and SSE parts are valid, even if XSTATE_BV had them as initial. */
 void vrc_host_fpu_image_changed(struct vrc_host_vcpu *vcpu);
 
 /* ---- vCPU residency ---- */
 /*
- * From vrc_host_vcpu_get() to vrc_host_vcpu_put() the scheduler tells the machine when the calling task leaves a CPU
- * and comes to one, with vrc_vcpu_sched_out() and vrc_vcpu_sched_in().
+ * From vrc_host_vcpu_get() to vrc_host_vcpu_put() the scheduler calls vrc_vcpu_sched_out() when the calling task leaves
+ * a CPU, and vrc_vcpu_sched_in() when it is back on one.
  */
-/* -EIO: the CPUs have left VMX operation for good.  @task: becomes the calling task, also then. */
+/* -EIO: the CPUs have left VMX operation for good.  @task: becomes the calling task, even on an error. */
 int vrc_host_vcpu_get(struct vrc_host_vcpu *vcpu, const void **task);
 void vrc_host_vcpu_put(struct vrc_host_vcpu *vcpu);
 
-/* ---- the CPU that the module runs on: facts that only kernel headers know ---- */
+/* ---- the CPU that the module runs on: facts that only kernel headers have ---- */
 struct vrc_cpu_facts {
 	vrc_bool fred;             /* the kernel uses FRED event delivery */
-	vrc_bool flush_l1d;        /* IA32_FLUSH_CMD is there and must be used at VM-entry (L1TF) */
+	vrc_bool flush_l1d;        /* IA32_FLUSH_CMD exists and must be used at VM-entry (L1TF) */
 	vrc_bool rdtscp;
-	vrc_bool pku;              /* the kernel has CR4.PKE set */
+	vrc_bool pku;              /* the kernel sets CR4.PKE */
 	vrc_bool xsave;
 	vrc_u64 fpu_features;      /* XCR0 bits that the kernel saves for a guest */
 	vrc_bool split_lock_detection; /* a split lock raises #AC */
@@ -168,7 +169,7 @@ const char *vrc_host_vmx_owner(void);
 
 /*
  * ---- trace events ----
- * To be called only where the event's key says so: src/instrument/trace.h does.
+ * To be called only if the event's key is on, as src/instrument/trace.h does.
  */
 struct vrc_trace_entry {
 	vrc_u64 available;
@@ -195,12 +196,12 @@ struct vrc_trace_exit {
 };
 
 #define VRC_COLD __attribute__((__cold__))
-/* Keeping all registers, also those that a function may change: it is called from the middle of other code. */
+/* Preserves all registers, even caller-saved ones: it is called from the middle of other code. */
 #define VRC_ASIDE __attribute__((__cold__, __no_caller_saved_registers__, __no_instrument_function__))
 VRC_COLD void vrc_trace_vm_entry(const struct vrc_trace_entry *entry);
 VRC_COLD void vrc_trace_vm_exit(const struct vrc_trace_exit *exit);
 VRC_ASIDE void vrc_trace_miss(vrc_u32 vcpu, vrc_u32 reg, vrc_u64 value);
-/* Of each register in @set; @value has all, by number. */
+/* For each register in @set; @value is indexed by register number. */
 VRC_ASIDE void vrc_trace_misses(vrc_u32 vcpu, vrc_u64 set, const vrc_u64 *value);
 VRC_ASIDE void vrc_trace_write_back(vrc_u32 vcpu, vrc_u32 reg, vrc_u64 value);
 VRC_ASIDE void vrc_trace_invalidate(vrc_u32 vcpu, vrc_u64 set);
@@ -209,47 +210,47 @@ VRC_ASIDE void vrc_trace_vmcs_load(vrc_u32 vcpu, vrc_u64 vmcs, int from);
 
 /*
  * ---- verification ----
- * What memory has differs from what the VMCS has.  To be called only where the key says that verification is on:
+ * A value in memory differs from the VMCS.  To be called only if the key says that verification is on, as
  * src/instrument/verification.h does.
  */
 struct vrc_mismatch {
 	vrc_u64 memory; /* the value, or the address of the VMCS that should be current */
-	vrc_u64 vmcs;   /* the value, or the address of the VMCS that is */
-	vrc_u64 caller; /* of the operation that brought the value into memory, or 0 */
-	const char *name; /* of the field, where there is no register */
+	vrc_u64 vmcs;   /* the value, or the address of the VMCS that is current */
+	vrc_u64 caller; /* of the operation that cached the value, or 0 */
+	const char *name; /* of the field, if it is not a register */
 	vrc_u32 vcpu;
 	vrc_u32 reg;       /* or VRC_NOT_A_REGISTER: a shadow of a field, or the current VMCS */
 	vrc_u32 field;     /* its encoding */
 	vrc_u32 at;        /* VRC_FOUND_AT */
 	vrc_u32 cached_by; /* VRC_OPERATIONS, or one of these: */
 #define VRC_CACHED_BEFORE_VERIFICATION 64
-#define VRC_CACHED_BY_SHADOW 65 /* what was last written into it */
-#define VRC_CACHED_BY_VMPTRLD 66 /* no value: it should be current */
+#define VRC_CACHED_BY_SHADOW 65 /* the value that was last written into the field */
+#define VRC_CACHED_BY_VMPTRLD 66 /* not a value: this VMCS should be current */
 };
 
 #define VRC_NOT_A_REGISTER VREGCACHE_REGISTER_END
 VRC_COLD void vrc_report_mismatch(const struct vrc_mismatch *mismatch);
-/* Odd from when verification is on everywhere until it is no longer, and another number each time. */
+/* Odd while verification is on everywhere, and a different number each time. */
 extern vrc_u32 vrc_verify_period;
-/* How much was compared since the module was loaded. */
-#define VRC_VERIFIED_HITS 0      /* reads that memory served */
+/* Numbers of comparisons since the module was loaded. */
+#define VRC_VERIFIED_HITS 0      /* reads served from memory */
 #define VRC_VERIFIED_REGISTERS 1 /* registers at VM-entry */
-#define VRC_VERIFIED_SHADOWS 2   /* shadows of fields that are no registers, at VM-entry */
+#define VRC_VERIFIED_SHADOWS 2   /* shadows of fields that are not registers, at VM-entry */
 #define VRC_VERIFIED_KINDS 3
 extern vrc_u64 vrc_verified[VRC_VERIFIED_KINDS];
 
-/* Who wants to see each read of a register, also those that memory serves.  May change at any time. */
+/* Observers of each read of a register, even if it is served from memory.  May change at any time. */
 extern vrc_u8 vrc_watched_reads;
-#define VRC_WATCH_HITS 1	  /* module parameter count_hits: they are counted */
+#define VRC_WATCH_HITS 1	  /* module parameter count_hits: reads are counted */
 #define VRC_WATCH_CONTEXT 2	  /* check_context: the calling context is checked */
-#define VRC_WATCH_VERIFICATION 4  /* verify: they are compared with the VMCS */
+#define VRC_WATCH_VERIFICATION 4  /* verify: reads are compared with the VMCS */
 
 /*
  * ---- the context rule ----
- * May the caller use the register cache of @vcpu?  If not, it is counted, traced and told, and goes on.  In any
- * context. To be called only where the key vrc_check_context_key says so, and always with lockdep: src/instrument/context.h
- * does. @what: VRC_CONTEXT_WHAT() of an operation and a register, by their numbers in names.h.  @caller: who called
- * the function that asks.
+ * Whether the caller may use the register cache of @vcpu.  If not, the violation is counted, traced and reported, and
+ * the caller continues.  In any context.  To be called only if vrc_check_context_key is on, and always with lockdep, as
+ * src/instrument/context.h does.  @what: VRC_CONTEXT_WHAT() of an operation and a register, by their numbers in
+ * names.h.  @caller: the caller of the function that checks.
  */
 VRC_ASIDE void vrc_check_context(const struct vrc_host_vcpu *vcpu, vrc_u32 what, const void *caller);
 #define VRC_CONTEXT_WHAT(operation, reg) ((vrc_u32)(operation) | (vrc_u32)(reg) << 8)

@@ -12,7 +12,7 @@
 #include "compat.h"
 #include "host.h"
 
-/* Userspace can make errors happen as often as it likes. */
+/* Userspace can cause errors as often as it likes. */
 #ifdef VRC_TEST_HOOKS
 DEFINE_RATELIMIT_STATE(vrc_log_limit, DEFAULT_RATELIMIT_INTERVAL, DEFAULT_RATELIMIT_BURST);
 VRC_EXPORT_FOR_TESTS(vrc_log_limit);

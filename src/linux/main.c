@@ -46,7 +46,7 @@ exit_machine:
 	return error;
 }
 
-/* No file is open: each holds the module. */
+/* No file is open: each holds a reference to the module. */
 static void __exit vregcache_exit(void)
 {
 	long pages, blocks;

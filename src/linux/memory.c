@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Memory of the kernel, and pinned memory of userspace. */
+/* Kernel memory, and pinned memory of userspace. */
 #include <linux/atomic.h>
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
@@ -9,7 +9,7 @@
 
 #include "objects.h"
 
-/* What the machine has now: all of it must have come back when the module goes. */
+/* Memory in use by the C++ part: all of it must be freed when the module is unloaded. */
 static atomic_long_t pages_in_use;
 static atomic_long_t blocks_in_use;
 
@@ -76,7 +76,7 @@ struct vrc_host_pinned {
 	struct page *pages[];
 };
 
-/* How many pages are pinned or unpinned before others get the CPU. */
+/* Pages to pin or unpin before other tasks get the CPU. */
 #define PIECE 1024UL
 
 static void unpin(struct vrc_host_pinned *pinned, unsigned long count)
@@ -98,7 +98,7 @@ int vrc_host_pin(struct vrc_host_vm *vm, vrc_u64 user_address, vrc_u64 page_coun
 
 	if (!access_ok((void __user *)user_address, page_count << PAGE_SHIFT))
 		return -EINVAL;
-	/* Before a list of so many pages is asked for, which may be large. */
+	/* Before allocating a list of so many pages, which may be large. */
 	if (page_count > totalram_pages())
 		return -ENOMEM;
 	error = account_locked_vm(vm->mm, page_count, true);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What Linux keeps for a virtual machine and for a vCPU. */
+/* The C part's objects for a virtual machine and for a vCPU. */
 #ifndef VREGCACHE_GLUE_OBJECTS_H
 #define VREGCACHE_GLUE_OBJECTS_H
 
@@ -14,29 +14,29 @@
 struct vrc_host_vm {
 	struct kref references;   /* one for its file, one for each vCPU */
 	struct mutex memory_lock; /* slots, EPT, vCPU numbers */
-	struct mm_struct *mm;     /* whose memory the guest has; only this process may use the files */
+	struct mm_struct *mm;     /* the process whose memory the guest uses; only it may use the files */
 	struct vrc_vm *machine;
 };
 
 struct vrc_host_vcpu {
 	struct vrc_host_vm *vm;
 	u32 id;            /* its number in the virtual machine */
-	struct mutex lock; /* serialises the ioctls; who uses the register cache holds it */
+	struct mutex lock; /* serialises the ioctls; users of the register cache hold it */
 	struct preempt_notifier notifier;
 	struct fpu_guest fpu;
 	void *run; /* VRC_RUN_PAGES pages, shared with userspace */
-	struct kvm_vcpu *work; /* of vrc_host_do_task_work() */
+	struct kvm_vcpu *work; /* for vrc_host_do_task_work() */
 	struct vrc_vcpu *machine;
-	vrc_u64 vmcs; /* of the machine's */
+	vrc_u64 vmcs; /* from vrc_vcpu_vmcs() */
 };
 
-/* The VMCS that is current on this CPU; the machine reads and writes it by name. */
+/* The VMCS that is current on this CPU; the C++ part reads and writes it by name. */
 DECLARE_PER_CPU(vrc_u64, vrc_current_vmcs);
 
-/* NULL: the file is no vCPU. */
+/* NULL: the file is not a vCPU. */
 struct vrc_host_vcpu *vrc_vcpu_of_file(struct file *file);
 
-/* Of what the machine has allocated, and not given back. */
+/* Memory that the C++ part has allocated and not freed. */
 void vrc_memory_in_use(long *pages, long *blocks);
 
 void vrc_residence_init(struct vrc_host_vcpu *vcpu);
@@ -46,7 +46,7 @@ void vrc_device_unregister(void);
 void vrc_debugfs_register(void);
 void vrc_debugfs_unregister(void);
 
-/* A module that has parameters is present, too, when it is built in. */
+/* A built-in module counts as present only if it has parameters. */
 enum vrc_presence { VRC_ABSENT, VRC_LOADED, VRC_BUILT_IN };
 enum vrc_presence vrc_module_presence(const char *name);
 

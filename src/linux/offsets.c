@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Constants of kernel headers that the C++ side needs; the build turns them into offsets_generated.h. */
+/* Constants of kernel headers that the C++ part needs; the build turns them into offsets_generated.h. */
 #define COMPILE_OFFSETS
 #include <linux/kbuild.h>
 #include <linux/stddef.h>

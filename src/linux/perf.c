@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * perf's guest callbacks: a sample that hits a guest has the guest's RIP and mode.  On request, for there is one
- * slot.
+ * perf's guest callbacks: a sample that hits a guest has the guest's RIP and mode.  Registered on request, because
+ * there is only one slot.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 #include <linux/kstrtox.h>
@@ -16,16 +16,16 @@
 #include "objects.h"
 
 /*
- * The slot is KVM's by right, which registers its callbacks when this is loaded, and does not ask.  Where VMX is,
- * kvm_amd does not get that far.
+ * The slot belongs to KVM, which registers its callbacks when kvm_intel is loaded, without checking.  On a CPU with
+ * VMX, kvm_amd does not get that far.
  */
 #define KVM "kvm_intel"
 
 static DEFINE_MUTEX(slot_lock);
-static bool wanted; /* what the parameter says; before the module is up nothing else counts */
+static bool wanted; /* the parameter's value; only recorded until the module is up */
 static bool module_is_up;
 static bool registered;
-static bool kvm_arrives; /* and is between its announcement and its end */
+static bool kvm_arrives; /* it is between its announcement and the end of its init */
 
 #ifdef CONFIG_GUEST_PERF_EVENTS
 
@@ -63,7 +63,7 @@ static struct perf_guest_info_callbacks callbacks = {
 	.get_ip = guest_ip,
 };
 
-/* Whoever may set the parameter may fill the log, so these messages are not limited. */
+/* A user who may set the parameter may fill the log, so these messages are not rate-limited. */
 static int take_slot(void)
 {
 	switch (kvm_arrives ? VRC_LOADED : vrc_module_presence(KVM)) {
@@ -81,7 +81,7 @@ static int take_slot(void)
 	}
 }
 
-/* Waits for callbacks that are under way. */
+/* Waits for callbacks that are running. */
 static void give_slot_back(void)
 {
 	perf_unregister_guest_info_callbacks(&callbacks);
@@ -180,7 +180,7 @@ int vrc_perf_start(void)
 
 void vrc_perf_stop(void)
 {
-	/* KVM, if it comes just now, must find the slot free, and who listens for it until then. */
+	/* If KVM is loaded just now, it must find the slot free, so the notifier stays registered until then. */
 	mutex_lock(&slot_lock);
 	module_is_up = false;
 	follow(false);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The trace events, and the calls behind which C++ fires them. */
+/* The trace events, and the functions by which the C++ part emits them. */
 #define CREATE_TRACE_POINTS
 #include "trace.h"
 #include "context.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Trace events, /sys/kernel/tracing/events/vregcache.  They show what memory has anyway: none reads a VMCS field.
+ * Trace events, /sys/kernel/tracing/events/vregcache.  They show values that are in memory anyway: none reads a VMCS
+ * field.
  * A value whose register is not in the event's "available" is 0 and means nothing.
  */
 #undef TRACE_SYSTEM
@@ -28,7 +29,7 @@
 	__print_flags((set) >> 32, "|", VRC_SEGMENT_GROUPS(VRC_FLAG_OF_GROUP),				\
 		      VRC_SEGMENT_REGISTERS(VRC_FLAG_OF_REGISTER))
 
-/* An interruption information (SDM Vol. 3C, table 25-17). */
+/* Interruption information (SDM Vol. 3C, table 25-17). */
 #define vrc_show_event(word)										\
 	__print_symbolic((word) & 0x80000700,								\
 		{ 0x80000000, "interrupt" }, { 0x80000200, "nmi" }, { 0x80000300, "exception" },	\
@@ -61,7 +62,7 @@ TRACE_EVENT(vm_entry,
 		  __entry->error_code, vrc_show_registers(__entry->dirty), vrc_show_registers(__entry->available))
 );
 
-/* An exit was handled: what handling it brought into memory, and what it left to be written. */
+/* An exit was handled: the registers that are cached by then, and those still to be written back. */
 TRACE_EVENT(vm_exit,
 	TP_PROTO(const struct vrc_trace_exit *now),
 	TP_ARGS(now),
@@ -119,7 +120,7 @@ DECLARE_EVENT_CLASS(vrc_register,
 /* A read took its value from the VMCS. */
 DEFINE_EVENT(vrc_register, miss, TP_PROTO(u32 vcpu, u32 reg, u64 value), TP_ARGS(vcpu, reg, value));
 
-/* A dirty register was stored into the VMCS. */
+/* A dirty register was written back to the VMCS. */
 DEFINE_EVENT(vrc_register, write_back, TP_PROTO(u32 vcpu, u32 reg, u64 value), TP_ARGS(vcpu, reg, value));
 
 /* From here on these registers are in the VMCS only. */
@@ -137,7 +138,7 @@ TRACE_EVENT(invalidate,
 	TP_printk("vcpu=%u set=%s%s%s", __entry->vcpu, vrc_show_registers(__entry->set))
 );
 
-/* The register cache was used where it must not be: in that kind of context, by the code at "ip". */
+/* The register cache was used in a wrong context, of that kind, by the code at "ip". */
 TRACE_EVENT(context_violation,
 	TP_PROTO(u32 vcpu, u32 kind, u32 operation, u32 reg, unsigned long ip),
 	TP_ARGS(vcpu, kind, operation, reg, ip),
@@ -180,9 +181,8 @@ TRACE_EVENT(vmcs_load,
 );
 
 /*
- * What memory has is not what the VMCS has: of a register; of a field that is none and of which memory has a shadow
- * ("by" says so); or another VMCS is current ("by" is vmptrld, and the values are addresses).  "by" and "caller" say
- * what brought memory's value there.
+ * A value in memory differs from the VMCS: that of a register; that of a field with a shadow ("by" says so); or another
+ * VMCS is current ("by" is vmptrld, and the values are addresses).  "by" and "caller" say what cached the value.
  */
 TRACE_EVENT(mismatch,
 	TP_PROTO(const struct vrc_mismatch *it),

@@ -53,7 +53,7 @@ int vrc_host_vcpu_get(struct vrc_host_vcpu *vcpu, const void **task)
 			return error;
 		if (fatal_signal_pending(current))
 			return -EINTR;
-		/* Who sleeps wakes up on another CPU. */
+		/* The task wakes up on another CPU. */
 		usleep_range(100, 1000);
 	}
 	preempt_notifier_register(&vcpu->notifier);
@@ -87,7 +87,7 @@ void vrc_host_fpu_leave(struct vrc_host_vcpu *vcpu)
 #define SIGNAL_PENDING (_TIF_SIGPENDING | _TIF_NOTIFY_SIGNAL)
 #define TASK_WORK (XFER_TO_GUEST_MODE_WORK & ~(NEED_RESCHED | SIGNAL_PENDING))
 
-/* Where the kernel is preemptible cond_resched() does nothing, and a lazy flag waits for the tick. */
+/* In a preemptible kernel cond_resched() does nothing, and a lazy flag waits for the tick. */
 void vrc_host_reschedule(void)
 {
 	if (read_thread_flags() & NEED_RESCHED)
@@ -107,7 +107,7 @@ static __cold long something_else_first(unsigned long flags)
 	return flags & TASK_WORK ? -EBUSY : -EAGAIN;
 }
 
-/* The last look is with interrupts off: what comes later comes by an interrupt, which ends the guest's run. */
+/* The last check is with interrupts off: later work arrives by an interrupt, which ends the guest's run. */
 long vrc_host_entry_begin(void)
 {
 	unsigned long flags;
@@ -117,7 +117,7 @@ long vrc_host_entry_begin(void)
 	if (unlikely(flags & (SIGNAL_PENDING | NEED_RESCHED | TASK_WORK | _TIF_NEED_FPU_LOAD))) {
 		if (flags & (SIGNAL_PENDING | NEED_RESCHED | TASK_WORK))
 			return something_else_first(flags);
-		/* The task was preempted since vrc_host_fpu_enter(). */
+		/* The task has been preempted since vrc_host_fpu_enter(). */
 		switch_fpu_return();
 	}
 	return cr4_read_shadow();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Verification: each vCPU's register cache is compared with the VMCS behind it (src/instrument/verification.h).  A difference
- * is counted and traced each time, and changes nothing.  The first one is told, with a WARN, and so is the first after
- * debugfs clear_warn_once was written; but not what the handler of a hard interrupt finds.
+ * Verification: each vCPU's register cache is compared with its VMCS (src/instrument/verification.h).  Each difference
+ * is counted and traced, and changes nothing.  The first one is reported with a WARN, and so is the first after debugfs
+ * clear_warn_once was written; but not one that the handler of a hard interrupt finds.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 #include <linux/kernel.h>
@@ -24,7 +24,7 @@ static struct vrc_watch verify = { .bit = VRC_WATCH_VERIFICATION, .key = &vrc_ve
 u32 vrc_verify_period;
 u64 vrc_verified[VRC_VERIFIED_KINDS];
 
-/* The kernel holds its lock of the module's parameters. */
+/* The kernel holds the lock of the module's parameters. */
 static int set_verify(const char *value, const struct kernel_param *parameter)
 {
 	u32 even = ALIGN(vrc_verify_period, 2);
@@ -33,7 +33,7 @@ static int set_verify(const char *value, const struct kernel_param *parameter)
 
 	if (error || on == static_key_enabled(&vrc_verify_key))
 		return error;
-	/* While only some places in the code are switched, who cached what is not fully recorded. */
+	/* While the key is being switched, the caller that cached a value is not always recorded. */
 	WRITE_ONCE(vrc_verify_period, even);
 	error = vrc_watch_parameter.set(value, parameter);
 	if (on)
@@ -106,7 +106,7 @@ static const char *unnamed_origin(const struct vrc_mismatch *mismatch)
 	return "cached before verification";
 }
 
-/* Each of the two is a function of its own, whose name the WARN shows. */
+/* Two separate functions, because the WARN shows the function's name. */
 static noinline __noclone void vrc_verify_mismatch(const struct vrc_mismatch *mismatch)
 {
 	static const char *const registers[] = { VRC_REGISTERS(NAME_OF_REGISTER) };
@@ -145,7 +145,7 @@ void vrc_report_mismatch(const struct vrc_mismatch *mismatch)
 
 	vrc_count_fault(wrong_vmcs ? VRC_FAULT_WRONG_VMCS : VRC_FAULT_MISMATCH);
 	trace_mismatch(mismatch);
-	/* Who asks there may hold a lock of the scheduler's, which a console needs.  VM-entry finds it again. */
+	/* The caller may hold a lock of the scheduler that a console needs.  VM-entry finds the difference again. */
 	if (in_hardirq() && !in_nmi())
 		return;
 	if (wrong_vmcs)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Verification: how much was compared. */
+/* Verification: the numbers of comparisons. */
 #ifndef VREGCACHE_GLUE_VERIFY_H
 #define VREGCACHE_GLUE_VERIFY_H
 
@@ -7,7 +7,7 @@ struct seq_file;
 /* A line for each kind: its name, and how many were compared since the module was loaded. */
 int vrc_verified_show(struct seq_file *output, void *unused);
 
-/* Before the module goes: says how much. */
+/* Before the module is unloaded: logs the numbers. */
 void vrc_verify_end(void);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Ways into a vCPU that nothing but selftests/vregcache_test/ takes. */
+/* Accesses to a vCPU, for selftests/vregcache_test/ only. */
 #include <linux/module.h>
 
 #include "../linux/compat.h"

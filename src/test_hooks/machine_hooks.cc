@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// A vCPU's VMCS below its register cache, which learns nothing of it; and the cache's operations one by one, for who
-// must not use them.  For tests alone.
+// Accesses a vCPU's VMCS without its register cache's knowledge, and runs the cache's operations one by one, for callers that
+// must not use them.  For tests only.
 #pragma once
 
 #include "test_hooks/machine_hooks.h"
@@ -9,7 +9,7 @@
 
 namespace vregcache {
 
-// Into the cache's memory.
+// Accesses the cache's memory.
 struct CacheTestAccess {
 	template <class Cache>
 	[[gnu::always_inline]] static u64& value(Cache& cache, Reg reg)
@@ -50,7 +50,7 @@ struct CacheTestAccess {
 };
 
 struct ShadowTestAccess {
-	// False: it knows nothing that could be changed.
+	// False: the shadow has no known value that could be changed.
 	template <class Shadow>
 	VREGCACHE_INLINE static bool change(Shadow& shadow, u64 bits)
 	{
@@ -142,7 +142,7 @@ extern "C" int vrc_vcpu_with_vmcs(struct vrc_vcpu* handle, void (*function)(void
 
 namespace {
 
-// That these are not earned is what the tests of the context rule need.
+// Makes tokens whose conditions do not hold, as the tests of the context rule need.
 class UnearnedTokens {
  public:
 	static LoadedVmcs loaded(Vcpu& vcpu) { return LoadedVmcs(vcpu.access(), VmcsKey()); }
@@ -246,8 +246,7 @@ extern "C" int vrc_vcpu_plant(struct vrc_vcpu* handle, enum vrc_plant fault, vrc
 		planted = CacheTestAccess::swap(vcpu.cache, reg, other);
 		break;
 	case VRC_PLANT_SHADOW:
-		auto change = [&](const auto& shadow) {
-			using Shadow = std::remove_cvref_t<decltype(shadow)>;
+		auto change = [&]<class Shadow>(const Shadow& shadow) {
 			if (Shadow::kEncoding == number)
 				planted = vregcache::ShadowTestAccess::change(const_cast<Shadow&>(shadow), value);
 		};

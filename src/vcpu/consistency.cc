@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// What the checks of VM-entry tie together, made consistent.
+// State that VM-entry checks tie together, made consistent.
 #include "vcpu/consistency.h"
 #include "vcpu/control_register.h"
 #include "vcpu/cpuid.h"
@@ -8,8 +8,8 @@
 namespace {
 
 // RFLAGS, interruptibility, pending debug exceptions and IA32_DEBUGCTL (SDM Vol. 3C, 27.3.1.4 and 27.3.1.5).  The CPU leaves
-// them consistent, but for an exit on a debug exception, which leaves no single step pending; what userspace or the module
-// set may not be either.
+// them consistent, except for an exit on a debug exception, which leaves no single step pending; values set by userspace or
+// the module may be inconsistent.
 inline Result<void> reconcile_flags(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	using namespace interruptibility;
@@ -23,11 +23,11 @@ inline Result<void> reconcile_flags(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	u64 flags = VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs));
 	if (!(flags & rflags::kIf))
 		blocking &= ~kBlockingBySti;
-	// Of two kinds of blocking the one by MOV SS is the stronger.
+	// Blocking by MOV SS is the stronger of the two.
 	if (blocking & kBlockingByMovSs)
 		blocking &= ~kBlockingBySti;
 	vcpu.cache.write<Reg::kInterruptibility>(vmcs, blocking);
-	// While one of the two blocks, a single step that is due is pending.
+	// While either blocks, a single step that is due must be pending.
 	constexpr u64 kSingleStep = 1u << 14;
 	u64 pending = VREGCACHE_TRY(vcpu.cache.read<Reg::kPendingDebugExceptions>(vmcs));
 	if (blocking & (kBlockingBySti | kBlockingByMovSs)) {
@@ -66,7 +66,7 @@ inline void report_failed_entry(Vcpu& vcpu, u64 reason)
 	vcpu.run->fail_entry.cpu = vrc_host_cpu();
 }
 
-// Has the guest's CPU the bits that are set in its registers?
+// Does the guest's CPU have the bits that are set in its registers?
 inline Result<bool> fits_cpuid(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	const struct {

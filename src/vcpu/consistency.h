@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// What the checks of VM-entry tie together, made consistent in one place, just before the registers are written back.
+// State that VM-entry checks tie together, made consistent in one place, just before the registers are written back.
 #pragma once
 
 #include "vcpu/injection.h"
@@ -8,8 +8,8 @@ namespace {
 
 Result<void> reconcile_what_changed(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
-// Most exits change nothing that is tied, and no event is about: then this looks, and goes.  The activity state needs no
-// look: HLT exits, so a guest is active at each VM-exit, and nobody sets another.
+// Most exits change no tied register and leave no event pending: then this only checks that.  The activity state needs no
+// check: HLT exits, so a guest is active at each VM-exit, and no code sets another.
 [[gnu::always_inline]] inline Result<void> reconcile(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	constexpr vregcache::RegSet kTied(Reg::kRflags, Reg::kInterruptibility, Reg::kPendingDebugExceptions,
@@ -24,7 +24,7 @@ Result<void> reconcile_what_changed(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
 inline void report_failed_entry(Vcpu& vcpu, u64 reason);
 
-// False: kvm_run has KVM_EXIT_FAIL_ENTRY, and the log says what to mend.
+// False: kvm_run has KVM_EXIT_FAIL_ENTRY, and the log says what to fix.
 Result<bool> judge_what_was_set(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
 }  // namespace

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// MOV to CR0, CR3 and CR4, and WRMSR of IA32_EFER: which values a guest may load, and what a change brings with it.
+// MOV to CR0, CR3 and CR4, and WRMSR of IA32_EFER: the values that a guest may load, and the side effects of a change.
 #include "vcpu/control_register.h"
 
 namespace {
@@ -13,7 +13,7 @@ inline bool is_valid_cr0(u64 value)
 	return !(value & cr0::kPg) || (value & cr0::kPe);
 }
 
-// The VM-entry control for it follows at VM-entry (reconcile.h).
+// reconcile() updates the VM-entry control for it (consistency.h).
 inline Result<void> set_long_mode(Vcpu& vcpu, const LoadedVmcs& vmcs, bool on)
 {
 	u64 value = VREGCACHE_TRY(vcpu.cache.read<Reg::kEfer>(vmcs));
@@ -90,7 +90,7 @@ inline Result<bool> load_cr0(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)
 inline void follow_cr4(Vcpu& vcpu, u64 value)
 {
 	vcpu.entry.xcr0_in_use = g_vmx.facts.xsave && (value & cr4::kOsxsave);
-	// XRSTOR reaches PKRU without CR4.PKE.
+	// XRSTOR can access PKRU without CR4.PKE.
 	vcpu.entry.pkru_in_use = g_vmx.facts.pku &&
 				 ((value & cr4::kPke) || (vcpu.entry.xcr0_in_use && (vcpu.entry.xcr0 & xcr0::kPkru)));
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// CR0, CR4 and EFER of the guest: which values it may load, and what a change brings with it.
+// CR0, CR4 and EFER of the guest: the values that it may load, and the side effects of a change.
 #pragma once
 
 #include "vcpu/guest_state.h"
@@ -8,8 +8,8 @@ namespace {
 
 inline bool is_valid_cr0(u64 value);
 
-// PAE paging keeps four entries in registers, which MOV to CR0, CR3 and CR4 load from memory (SDM Vol. 3A, 4.4.1).
-// False: one of them has a reserved bit set, or is not in memory; nothing has changed.  Takes the memory lock.
+// PAE paging keeps four PDPTEs in registers, which MOV to CR0, CR3 and CR4 load from memory (SDM Vol. 3A, 4.4.1).
+// False: a PDPTE has a reserved bit set or is not in guest memory; nothing has changed.  Takes the memory lock.
 inline Result<bool> load_pdptes(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 cr3);
 
 inline Result<bool> load_pdptes(Vcpu& vcpu, const LoadedVmcs& vmcs);
@@ -17,7 +17,7 @@ inline Result<bool> load_pdptes(Vcpu& vcpu, const LoadedVmcs& vmcs);
 // MOV to CR0, LMSW.  False: #GP(0), and nothing has changed.
 inline Result<bool> load_cr0(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value);
 
-// CR4 decides which state the guest can reach besides the VMCS's.
+// CR4 decides which state outside the VMCS the guest can access.
 constexpr u64 kCr4Followed = cr4::kOsxsave | cr4::kPke;
 
 inline void follow_cr4(Vcpu& vcpu, u64 value);

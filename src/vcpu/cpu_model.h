@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 // The registers and bits that the guest's CPUID announces.  Derived from the table once for each KVM_SET_CPUID2 (cpuid.h), so
-// that no access to a register has to search the table.
+// that no register access has to search the table.
 #pragma once
 
 #include "vmx/types.h"
@@ -8,17 +8,17 @@
 namespace {
 
 struct CpuModel {
-	u64 cr4 = 0;   // bits that MOV to CR4 takes
-	u64 efer = 0;  // bits that WRMSR of IA32_EFER takes, and LMA; none: there is no such MSR
-	u64 xcr0 = 0;  // bits that XSETBV takes
+	u64 cr4 = 0;   // bits that MOV to CR4 accepts
+	u64 efer = 0;  // bits that WRMSR of IA32_EFER accepts, and LMA; zero: no such MSR
+	u64 xcr0 = 0;  // bits that XSETBV accepts
 	u32 physical_bits = 36;
-	u64 beyond_physical = ~u64{0} << 36;  // address bits that no register and no paging structure may have
+	u64 beyond_physical = ~u64{0} << 36;  // address bits that are reserved in registers and paging structures
 	u32 linear_bits = 48;                 // of the widest paging mode that it supports
-	// Its MAXPHYADDR is smaller than what the module offers.  The CPU would accept values of CR3 that the guest's CPU must
-	// refuse, so MOV to CR3 exits.
+	// Its MAXPHYADDR is smaller than the one that the module offers.  The CPU would accept CR3 values that the guest's CPU
+	// must refuse, so MOV to CR3 exits.
 	bool checks_cr3 = false;
 	u64 cr3 =
-		0;  // bits that CR3 may have.  Without the exit they are the CPU's, which may have more than is offered
+		0;  // bits that CR3 may have.  Without the exit the CPU decides, and it may accept more than is offered
 	bool rdtscp = false;  // RDTSCP or RDPID
 	bool rdrand = false;
 	bool rdseed = false;
@@ -26,7 +26,7 @@ struct CpuModel {
 	bool sysenter = false;
 	bool pat = false;
 	bool long_mode = false;
-	bool has_every_msr = false;  // that the module knows
+	bool has_every_msr = false;  // every MSR that the module knows
 };
 
 }  // namespace

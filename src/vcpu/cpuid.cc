@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// What the module can offer of this CPU, what userspace chose of it, and what the guest reads.
+// What the module can offer on this CPU, what userspace chose, and what the guest reads.
 #include "vcpu/cpuid.h"
 #include "vcpu/guest_state.h"
 
@@ -157,7 +157,7 @@ inline u32 supported_cpuid(kvm_cpuid_entry2* entries, u32 limit)
 				put_host(kXsaveLeaf, subleaf, true);
 		}
 	}
-	// "vregcache", as guests look for a hypervisor's name.
+	// The hypervisor name that guests look for: "vregcache".
 	put(kHypervisorLeaf, 0, false, {kHypervisorLeaf, 0x67657276, 0x68636163, 0x00000065});
 	CpuidResult extended = cpuid(kExtendedLeaf);
 	extended.eax = extended.eax > kAddressSizesLeaf ? kAddressSizesLeaf : extended.eax;
@@ -169,7 +169,7 @@ inline u32 supported_cpuid(kvm_cpuid_entry2* entries, u32 limit)
 	return count;
 }
 
-// What userspace has set.  A leaf that is not there reads as zero.
+// The leaf that userspace has set; zero if there is no entry.
 inline CpuidResult set_cpuid_leaf(const Vcpu& vcpu, u32 leaf, u32 subleaf)
 {
 	const kvm_cpuid_entry2* entry = find_cpuid(vcpu, leaf, subleaf);
@@ -203,7 +203,7 @@ inline CpuModel model_of_cpuid(const Vcpu& vcpu)
 		     if_set(extended.edx, kLongMode, efer::kLme | efer::kLma) | if_set(extended.edx, kNx, efer::kNxe);
 	model.xcr0 = xcr0::kX87 | ((xsave.eax | u64{xsave.edx} << 32) & supported_xcr0());
 
-	// A CPU without the leaf has 36 (SDM Vol. 3A, 4.1.4).
+	// Without the leaf, the width is 36 (SDM Vol. 3A, 4.1.4).
 	u32 width = set_cpuid_leaf(vcpu, kAddressSizesLeaf, 0).eax & 0xff;
 	width = !width ? 36 : width < 32 ? 32 : width;
 	model.physical_bits = width < g_vmx.physical_bits ? width : g_vmx.physical_bits;
@@ -255,8 +255,8 @@ inline bool is_amd_or_hygon(const kvm_cpuid_entry2& leaf0)
 	return leaf0.ebx == 0x68747541 || leaf0.ebx == 0x6f677948;
 }
 
-// A leaf above the highest one of its range reads as the highest basic leaf does (SDM Vol. 2A, CPUID); on AMD's and
-// Hygon's processors it reads as zero.
+// A leaf above the highest of its range reads like the highest basic leaf (SDM Vol. 2A, CPUID); on AMD and Hygon
+// processors it reads as zero.
 inline const kvm_cpuid_entry2* find_cpuid_out_of_range(const Vcpu& vcpu, u32 leaf, u32 subleaf)
 {
 	const u32 first = leaf >= kExtendedLeaf ? kExtendedLeaf : leaf >= kHypervisorLeaf ? leaf & 0xffffff00 : 0;

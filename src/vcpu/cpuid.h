@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-// CPUID: what the module can offer of this CPU, what userspace chose of it, and what the guest reads.
+// CPUID: what the module can offer on this CPU, what userspace chose, and what the guest reads.
 #pragma once
 
 #include "vcpu/vcpu.h"
 
 namespace {
 
-// Fills @entries with what the module supports, @limit of them at most; returns how many there are.
+// Fills @entries with the supported leaves, at most @limit of them; returns how many are supported.
 inline u32 supported_cpuid(kvm_cpuid_entry2* entries, u32 limit);
 
 inline const kvm_cpuid_entry2* find_cpuid(const Vcpu& vcpu, u32 leaf, u32 subleaf)
@@ -29,11 +29,11 @@ inline CpuModel model_of_cpuid(const Vcpu& vcpu);
 // Until KVM_SET_CPUID2 the guest has every supported feature.
 inline void set_default_cpuid(Vcpu& vcpu);
 
-// The controls that follow the guest's CPUID, and the CR4 bits that it may own.
+// Sets the controls that depend on the guest's CPUID, and the CR4 bits that it may own.
 inline Result<void> apply_cpu_model(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
-// The leaves of the processor's topology: a subleaf without an entry has its own number in ECX[7:0], and the x2APIC ID in EDX
-// (SDM Vol. 2A, CPUID).
+// Processor topology leaves: a subleaf without an entry returns its own number in ECX[7:0] and the x2APIC ID in EDX (SDM
+// Vol. 2A, CPUID).
 inline bool is_topology_leaf(u32 leaf) { return leaf == 0xb || leaf == 0x1f; }
 
 // Updates the bits of a leaf that depend on the vCPU's state.  @control: CR4.

@@ -6,7 +6,7 @@
 
 namespace {
 
-// DR7 decides whether the guest's breakpoints are in the CPU.
+// DR7 decides whether the guest's breakpoints are loaded.
 inline void set_dr7(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)
 {
 	constexpr u64 kEnableAny = 0xff, kFixedOnes = 1u << 10;
@@ -18,7 +18,7 @@ constexpr u64 kDr6FixedOnes = 0xfffe0ff0, kDr6Writable = 0x1e00f, kDr6Rtm = 1u <
 
 inline u64 dr6_from(u64 value)
 {
-	// RTM is one where transactional memory has no debugging, which is everywhere here.
+	// RTM is always one here: transactional memory cannot be debugged.
 	return (value & kDr6Writable) | kDr6FixedOnes | kDr6Rtm;
 }
 

@@ -33,14 +33,14 @@ struct InterruptionInformation {
 	bool has_error_code() const { return word & kErrorCodeValid; }
 	bool is_nmi() const { return valid() && type() == InterruptionType::kNmi; }
 	bool is_external_interrupt() const { return valid() && type() == InterruptionType::kExternalInterrupt; }
-	// Raised by an instruction or by a breakpoint, and not by INT n, an interrupt or an NMI.
+	// Raised by an instruction or a breakpoint; not INT n, an interrupt or an NMI.
 	bool is_exception() const
 	{
 		return valid() && (type() == InterruptionType::kHardwareException ||
 				   type() == InterruptionType::kSoftwareException ||
 				   type() == InterruptionType::kPrivilegedSoftwareException);
 	}
-	// The instruction that raised it is skipped by delivery, so VM-entry must know its length.
+	// Delivery skips the instruction that raised it, so VM-entry needs its length.
 	bool is_software() const
 	{
 		return static_cast<u8>(type()) >= static_cast<u8>(InterruptionType::kSoftwareInterrupt);
@@ -78,8 +78,8 @@ struct Event {
 		return event;
 	}
 
-	// Hands the event to the next VM-entry.  Exceptions have an error code or not by their vector, and none in real
-	// mode, and VM-entry insists (SDM Vol. 3C, 27.2.1.3).
+	// Hands the event to the next VM-entry.  The vector decides whether an exception has an error code, and in real
+	// mode none has; VM-entry checks this (SDM Vol. 3C, 27.2.1.3).
 	Result<void> inject(const PinnedVmcs& vmcs, ControlShadows& controls, bool protected_mode) const
 	{
 		u32 word = information.word;
@@ -91,19 +91,19 @@ struct Event {
 			VREGCACHE_TRY(controls.entry_error_code.set(vmcs, error_code));
 		if (information.is_software())
 			VREGCACHE_TRY(controls.entry_instruction_length.set(vmcs, instruction_length));
-		// Bit 12 says something else in IDT-vectoring information, and must be clear here.
+		// Bit 12 has another meaning in IDT-vectoring information, and must be clear here.
 		return vmcs.write(vregcache::kVmEntryInterruptionInformation,
 				  word & ~InterruptionInformation::kNmiUnblockedByIret);
 	}
 
-	// VM-entry failed, and has not taken the event out of the VMCS as a VM-exit would.
+	// VM-entry failed, and has not cleared the event in the VMCS as a VM-exit would.
 	static Result<void> take_back(const PinnedVmcs& vmcs)
 	{
 		return vmcs.write(vregcache::kVmEntryInterruptionInformation, u32{0});
 	}
 };
 
-// Events from outside, until the guest can take them.
+// External events, until the guest can take them.
 struct WaitingEvents {
 	bool interrupt = false;
 	u8 nmis = 0;
@@ -117,7 +117,7 @@ struct WaitingEvents {
 		vector = number;
 	}
 
-	// While one NMI is handled, or about to be, one more waits; further ones merge with it (SDM Vol. 3A, 6.7.1).
+	// While one NMI is being handled, or about to be, one more waits; further ones merge with it (SDM Vol. 3A, 6.7.1).
 	void add_nmi(bool one_is_handled = false)
 	{
 		if (nmis < (one_is_handled ? 1 : 2))

@@ -39,11 +39,11 @@ inline Result<void> raise_invalid_opcode(Vcpu& vcpu, const LoadedVmcs& vmcs)
 
 inline Result<void> raise_debug(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 dr6_bits)
 {
-	// Delivery clears general detect, or the handler could not look at the debug registers (SDM Vol. 3B, 18.2.4).
+	// Delivery clears general detect, so that the handler can access the debug registers (SDM Vol. 3B, 18.2.4).
 	constexpr u64 kGeneralDetect = 1u << 13;
 	u64 dr7 = VREGCACHE_TRY(vcpu.cache.read<Reg::kDr7>(vmcs));
 	vcpu.cache.write<Reg::kDr7>(vmcs, dr7 & ~kGeneralDetect);
-	// It also ends branch traps and the recording of branches (SDM Vol. 3B, 18.4.1).
+	// It also disables branch traps and branch recording (SDM Vol. 3B, 18.4.1).
 	u64 control = VREGCACHE_TRY(vcpu.cache.read<Reg::kDebugctl>(vmcs));
 	vcpu.cache.write<Reg::kDebugctl>(vmcs, control & ~(debugctl::kLbr | debugctl::kBtf));
 	vcpu.entry.dr6 = (vcpu.entry.dr6 & ~kDr6Breakpoints) | dr6_bits;

@@ -6,7 +6,7 @@
 
 namespace {
 
-// An exception goes first.  An interrupt or NMI that it overtakes is not lost: it waits.  Another exception, or INT n, is
+// The exception is delivered first.  A pending interrupt or NMI is not lost: it waits.  Another exception, or INT n, is
 // dropped: its instruction will execute again (SDM Vol. 3A, table 6-5).
 inline void raise(Vcpu& vcpu, Event event);
 

@@ -18,7 +18,7 @@ class GuestMemory {
 	// No vCPU is left.
 	void destroy(vrc_host_vm* host)
 	{
-		// Before the pages get other uses: one flush for all slots.
+		// Before the pages are reused: one flush for all slots.
 		ept_.destroy();
 		for (Slot& slot : slots_) {
 			if (slot.pages)
@@ -29,7 +29,7 @@ class GuestMemory {
 
 	u64 ept_pointer() const { return ept_.pointer(); }
 
-	// KVM_SET_USER_MEMORY_REGION.  A size of zero deletes; a slot that exists may change its place and nothing else.
+	// KVM_SET_USER_MEMORY_REGION.  A size of zero deletes the slot; an existing slot may only be moved.
 	int set_slot(vrc_host_vm* host, const kvm_userspace_memory_region& region)
 	{
 		if (region.slot >= kSlotLimit || region.flags)
@@ -71,7 +71,7 @@ class GuestMemory {
 
 	enum class Fault : u8 { kMapped, kNoMemoryThere, kOutOfMemory };
 
-	// An EPT violation at @guest_physical: maps the page if a slot has it.
+	// On an EPT violation at @guest_physical: maps the page if a slot has it.
 	Fault handle_violation(u64 guest_physical)
 	{
 		const Slot* slot = find(guest_physical);
@@ -81,7 +81,7 @@ class GuestMemory {
 		return error ? Fault::kOutOfMemory : Fault::kMapped;
 	}
 
-	// The host's view of the byte at @guest_physical, good to the end of its page; nullptr where there is no memory.
+	// The host's address of the byte at @guest_physical, valid to the end of its page; nullptr if no slot has it.
 	u8* at(u64 guest_physical) const
 	{
 		const Slot* slot = find(guest_physical);

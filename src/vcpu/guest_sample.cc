@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// Registers of the guest for a handler of an NMI or interrupt that ended the guest's run.
+// Registers of the guest, for a handler of an NMI or interrupt that ended the guest's run.
 #include "machine.h"
 #include "vcpu/guest_sample.h"
 #include "vcpu/guest_state.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// Which event from outside the next VM-entry delivers.
+// Which external event the next VM-entry delivers.
 #include "vcpu/injection.h"
 
 namespace {
@@ -12,7 +12,7 @@ inline Result<bool> can_take_interrupt(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	return !(VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs)) & (kBlockingBySti | kBlockingByMovSs));
 }
 
-// May an NMI?  Whether STI blocks NMIs is the CPU's choice, so it is taken to do so.
+// The same for an NMI.  Whether STI blocks NMIs is up to the CPU, so it is assumed to.
 inline Result<bool> can_take_nmi(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	using namespace interruptibility;
@@ -43,8 +43,8 @@ inline Result<void> set_window_exiting(Vcpu& vcpu, const LoadedVmcs& vmcs, u32 w
 	return vcpu.controls.primary.set(vmcs, (vcpu.controls.primary.value() & ~kWindows) | windows);
 }
 
-// The control that exits as soon as an NMI can be delivered.  Where STI blocks, a CPU need not hold that exit back, and
-// would exit for ever; interrupts are enabled behind STI, so their window opens when the blocking ends.
+// The control for an exit as soon as an NMI can be delivered.  During blocking by STI, a CPU need not hold NMI-window exits
+// back, and would exit forever; interrupts are enabled after STI, so the interrupt window opens when the blocking ends.
 inline Result<u32> nmi_window_control(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	bool sti = VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs)) & interruptibility::kBlockingBySti;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// What a completed instruction does.
+// Effects of a completed instruction.
 #include "vcpu/instruction.h"
 
 namespace {
@@ -43,8 +43,8 @@ inline Result<bool> trap_if_due(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 flags, b
 	u64 causes = breakpoints;
 	if (!(flags & rflags::kTf) && !after_mov_ss && !causes)
 		return false;
-	// A breakpoint that a MOV SS before it held back is reported now, with the single step in one exception; an event that
-	// VM-entry injects would make it lost.
+	// A breakpoint that a preceding MOV SS held back is reported now, in one exception with the single step; an event that
+	// VM-entry injects would discard it.
 	constexpr u64 kEnabledBreakpoint = 1u << 12;
 	u64 pending = VREGCACHE_TRY(vcpu.cache.read<Reg::kPendingDebugExceptions>(vmcs));
 	if (pending & kEnabledBreakpoint)
@@ -62,7 +62,7 @@ VREGCACHE_OUT_OF_LINE Result<void> skip_instruction(Vcpu& vcpu, const LoadedVmcs
 {
 	bool after_mov_ss = VREGCACHE_TRY(advance_rip(vcpu, vmcs));
 	u64 flags = VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs));
-	// RF holds breakpoints back for one instruction.
+	// RF suppresses breakpoints for one instruction.
 	if (flags & rflags::kRf)
 		vcpu.cache.write<Reg::kRflags>(vmcs, flags & ~rflags::kRf);
 	VREGCACHE_TRY(trap_if_due(vcpu, vmcs, flags, after_mov_ss, breakpoints));

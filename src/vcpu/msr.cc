@@ -5,7 +5,7 @@
 
 namespace {
 
-// A switched MSR, or one without a copy.
+// A switched MSR; for any other, copy is null.
 inline SwitchedMsr switched_msr(u32 index)
 {
 	switch (index) {
@@ -103,7 +103,7 @@ inline Result<bool> write_msr(Vcpu& vcpu, const LoadedVmcs& vmcs, MsrUser user, 
 		       number == msr::kFsBase || number == msr::kGsBase || number == msr::kSysenterEsp ||
 		       number == msr::kSysenterEip;
 	};
-	// A guest can have wider ones than its CPUID has: SWAPGS and WRFSBASE take what the CPU takes, without an exit.
+	// The guest can use wider addresses than its CPUID allows: the CPU checks SWAPGS and WRFSBASE, without an exit.
 	const u32 linear_bits = user == MsrUser::kGuest ? vcpu.model.linear_bits : g_vmx.linear_bits;
 	if (is_address(index) && !is_canonical(value, linear_bits))
 		return false;
@@ -120,7 +120,7 @@ inline Result<bool> write_msr(Vcpu& vcpu, const LoadedVmcs& vmcs, MsrUser user, 
 		VREGCACHE_TRY(vcpu.controls.tsc_offset.set(vmcs, value - rdtsc()));
 		return true;
 	case msr::kApicBase: {
-		// There is no local APIC in the module: the base is remembered, x2APIC is refused.
+		// The module has no local APIC: it keeps the base and refuses x2APIC.
 		constexpr u64 kReserved = 0x6ff, kX2apic = 1u << 10;
 		if (value & (kReserved | kX2apic | vcpu.model.beyond_physical))
 			return false;

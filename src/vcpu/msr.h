@@ -6,7 +6,7 @@
 
 namespace {
 
-// Listed by KVM_GET_MSR_INDEX_LIST: the state that migration must carry.
+// Listed by KVM_GET_MSR_INDEX_LIST: the state that migration must transfer.
 // clang-format off
 constexpr u32 kMsrIndexList[] = {
 	msr::kTimeStampCounter, msr::kSysenterCs, msr::kSysenterEsp, msr::kSysenterEip, msr::kDebugctl, msr::kPat, msr::kEfer,
@@ -26,7 +26,7 @@ struct MsrValue {
 
 inline Result<MsrValue> read_msr(Vcpu& vcpu, const LoadedVmcs& vmcs, MsrUser user, u32 index);
 
-// False: there is no such MSR, or the value is not allowed; WRMSR raises #GP(0), and nothing has changed.
+// False: the MSR does not exist, or the value is not allowed; WRMSR raises #GP(0), and nothing has changed.
 inline Result<bool> write_msr(Vcpu& vcpu, const LoadedVmcs& vmcs, MsrUser user, u32 index, u64 value);
 
 }  // namespace

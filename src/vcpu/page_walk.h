@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// Linear to guest-physical addresses, as the guest's own paging would translate them (SDM Vol. 3A, chapter 4).
-// Only instructions that the module carries out for the guest need it: INS and OUTS.
+// Translates linear to guest-physical addresses as the guest's own paging would (SDM Vol. 3A, chapter 4).
+// Only instructions that the module emulates need it: INS and OUTS.
 #pragma once
 
 #include "vcpu/cpuid.h"
@@ -13,20 +13,20 @@ struct Access {
 };
 
 struct Translation {
-	// kNoMemory: a paging structure is not in memory.
+	// kNoMemory: a paging structure is not in guest memory.
 	enum class Outcome : u8 { kDone, kPageFault, kNoMemory };
 
 	Outcome outcome = Outcome::kDone;
 	u32 error_code = 0;      // of the page fault
-	u64 guest_physical = 0;  // what was asked for, or what is not in memory
+	u64 guest_physical = 0;  // the translated address, or the one without memory
 };
 
 class PageWalk {
  public:
-	// Of no memory, until begin() has filled it.
+	// Refers to no memory until begin() has filled it.
 	PageWalk() = default;
 
-	// The registers that decide about paging, from the cache.
+	// Reads the registers that control paging from the cache.
 	static Result<PageWalk> begin(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	{
 		PageWalk walk(vcpu.vm->memory, vcpu.model.physical_bits);
@@ -39,7 +39,7 @@ class PageWalk {
 		walk.ac_ = VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs)) & rflags::kAc;
 		walk.pkru_ = vcpu.entry.pkru;
 		if ((walk.cr4_ & cr4::kPae) && !(walk.efer_ & efer::kLma)) {
-			// The CPU's registers, not what is in memory by now (SDM Vol. 3A, 4.4.1).
+			// The CPU's registers: memory may have changed since (SDM Vol. 3A, 4.4.1).
 			walk.pdptes_ = VREGCACHE_TRY(read_pdptes(vcpu.cache, vmcs));
 		}
 		return walk;
@@ -89,7 +89,7 @@ class PageWalk {
 	{
 		const u32 width = physical_bits_;
 		if constexpr (sizeof(Entry) == 4) {
-			// Bits 20:13 of a 4 MiB page's entry are address bits 39:32, as far as there are such.
+			// Bits 20:13 of a 4 MiB page's entry are address bits 39:32, as far as they exist.
 			return large ? bits(width >= 40 ? 21 : width - 19, 21) : 0;
 		} else {
 			const bool long_mode = efer_ & efer::kLma;
@@ -102,7 +102,7 @@ class PageWalk {
 		}
 	}
 
-	// Tables of @Entry with 2^@index_bits entries, @levels of them.
+	// @levels levels of tables with 2^@index_bits entries of type @Entry.
 	template <class Entry>
 	Translation walk(u64 linear, u64 table, u32 levels, u32 index_bits, Access access) const
 	{

@@ -10,7 +10,7 @@
 
 namespace {
 
-// What no register cache keeps, and VM-exit does not change: the VMCS must have what was last written.
+// Fields outside the register cache that VM-exit does not change: the VMCS must have the value last written.
 VREGCACHE_COLD void verify_shadows(Vcpu& vcpu, const PinnedVmcs& vmcs)
 {
 	auto verify = [&](const auto& shadow) {
@@ -25,7 +25,7 @@ VREGCACHE_COLD void verify_shadows(Vcpu& vcpu, const PinnedVmcs& vmcs)
 	for_each_shadow(vcpu.host_shadows, verify);
 }
 
-// The host's IA32_DEBUGCTL has changed, perhaps in a bit that must be in force in the guest too.
+// The host's IA32_DEBUGCTL has changed, perhaps in a bit that must apply in the guest too.
 VREGCACHE_COLD Result<void> follow_host_debugctl(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	u64 guests = VREGCACHE_TRY(guest_debugctl(vcpu, vmcs));
@@ -68,7 +68,7 @@ inline Result<VmExit> vm_fail(Vcpu& vcpu, const PinnedVmcs& vmcs, VmExit exit)
 	return VmExit::vm_fail(error);
 }
 
-// VM-entry has loaded guest state, and failed.
+// VM-entry loaded guest state and then failed.
 VREGCACHE_COLD Result<VmExit> vm_entry_failure(Vcpu& vcpu, const PinnedVmcs& vmcs, VmExit exit)
 {
 	vcpu.cache.vm_entry_failure_exit(vmcs);
@@ -81,7 +81,7 @@ VREGCACHE_COLD Result<VmExit> vm_entry_failure(Vcpu& vcpu, const PinnedVmcs& vmc
 	return exit;
 }
 
-// Interrupts off since a last look at what else the task has to do; on again when the scope ends.
+// Interrupts off, with a last check for other work of the task; on again when the scope ends.
 class EntryScope {
  public:
 	EntryScope() : host_cr4_(vrc_host_entry_begin()) {}
@@ -97,9 +97,9 @@ class EntryScope {
 	bool has_signal() const { return host_cr4_ == -EINTR; }
 	bool has_task_work() const { return host_cr4_ == -EBUSY; }
 	u64 host_cr4() const { return static_cast<u64>(host_cr4_); }
-	// If it may enter.
+	// Only if may_enter().
 	const PinnedVmcs& vmcs(Vcpu& vcpu) const { return vcpu.token.vmcs_; }
-	// The vCPU has left the guest for an interrupt, which comes now, and the scope ends.
+	// The vCPU left the guest for an interrupt: the host takes it now, and the scope ends.
 	void take_interrupt(Vcpu& vcpu)
 	{
 		host_cr4_ = -EAGAIN;
@@ -116,7 +116,7 @@ class EntryScope {
 	vcpu.event.information = {};
 }
 
-// VMfail, or an error at the exit, or an exit by an exception or NMI.  Without a reason it is taken for a VM-entry that
+// VMfail, an error at the exit, or an exit by an exception or NMI.  Without an exit reason, VM-entry is assumed to have
 // succeeded: the event was delivered, and there is no second VMLAUNCH.
 VREGCACHE_COLD Result<VmExit> extraordinary_exit(Vcpu& vcpu, const PinnedVmcs& vmcs, VmExit exit)
 {
@@ -179,8 +179,8 @@ VREGCACHE_COLD Next end_with_failed_entry(Vcpu& vcpu, VmExit exit)
 	return Next::kUserspace;
 }
 
-// Runs the guest with its FPU registers in the CPU, until an exit needs to sleep or userspace.
-// The task may be preempted in here, but never waits.
+// Runs the guest with its FPU registers in the CPU, until an exit needs userspace or has to sleep.
+// The task may be preempted in here, but never sleeps.
 inline Result<Next> run_burst(Vcpu& vcpu, const LoadedVmcs& vmcs, VmExit& exit)
 {
 	for (;;) {
@@ -209,7 +209,7 @@ inline Result<Next> run_burst(Vcpu& vcpu, const LoadedVmcs& vmcs, VmExit& exit)
 inline Result<Next> run_until_userspace(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	for (;;) {
-		// Kernels that clear what the stack brings need not clear this.
+		// Kernels that initialize stack variables need not initialize this.
 		[[gnu::uninitialized]] VmExit exit;
 		vrc_host_fpu_enter(vcpu.host);
 		Result<Next> burst = run_burst(vcpu, vmcs, exit);
@@ -240,7 +240,7 @@ inline void reset_exit(kvm_run& run)
 	__builtin_memcpy(&run.exit_reason, &kUnknown, sizeof(kUnknown));
 }
 
-// What kvm_run says of the state at every return.
+// The guest state that kvm_run reports at every return.
 inline Result<void> report_state(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	bool enabled = VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs)) & rflags::kIf;
@@ -254,7 +254,7 @@ inline Result<void> report_state(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	return {};
 }
 
-// What KVM_RUN returns.  kvm_run is only written: userspace may change it at any time.
+// The return value of KVM_RUN.  kvm_run is only written: userspace may change it at any time.
 inline long report_end(Vcpu& vcpu, Next next)
 {
 	if (next == Next::kUserspace) [[likely]]
@@ -279,7 +279,7 @@ VREGCACHE_OUT_OF_LINE Result<Next> do_what_is_due(Vcpu& vcpu, const LoadedVmcs& 
 	Next next = VREGCACHE_TRY(complete_io(vcpu, vmcs));
 	if (next != Next::kResume || !vcpu.due) [[likely]]
 		return next;
-	// Userspace may clear it at any time, so this look decides.
+	// Userspace may clear it at any time, so this read decides.
 	if (is_set(vcpu.run->immediate_exit))
 		return Next::kNotNow;
 	return VREGCACHE_TRY(judge_what_was_set(vcpu, vmcs)) ? Next::kResume : Next::kUserspace;
@@ -300,7 +300,7 @@ inline Result<long> run_unless_refused(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	// KVM_CAP_SYNC_REGS is not offered.
 	if (is_any_set(vcpu.run->kvm_valid_regs, vcpu.run->kvm_dirty_regs)) [[unlikely]]
 		return refuse_run(vcpu, -EINVAL);
-	// Without an interrupt controller of ours, userspace keeps the task priority in kvm_run; load_cr8() updates it.
+	// The module has no interrupt controller, so userspace keeps the task priority in kvm_run; load_cr8() updates it.
 	u64 task_priority = __atomic_load_n(&vcpu.run->cr8, __ATOMIC_RELAXED);
 	if (task_priority > 15)
 		return refuse_run(vcpu, -EINVAL);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// KVM_RUN: enter the guest, handle what it exits for, and so on until userspace is needed.
+// KVM_RUN: enters the guest and handles its exits until userspace is needed.
 #pragma once
 
 #include "vcpu/vcpu_load.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// What the trace events of a vCPU's VM-entries and VM-exits say.
+// Contents of the trace events for a vCPU's VM-entries and VM-exits.
 #include "vcpu/trace.h"
 
 namespace {

@@ -10,7 +10,7 @@ extern tracepoint g_vm_exit asm("__tracepoint_vm_exit");
 
 namespace {
 
-// What follows after an exit, for people.
+// What follows an exit, as traces show it.
 enum class ExitEnd : u8 {
 #define VRC_ENUMERATOR(number, name, constant) constant = number
 	VRC_EXIT_ENDS(VRC_ENUMERATOR)
@@ -27,7 +27,7 @@ void emit_vm_entry(const Vcpu& vcpu);
 
 void emit_vm_exit(const Vcpu& vcpu, u32 reason, ExitEnd next);
 
-// @end_of says what follows, asked only if somebody listens.
+// @end_of returns what follows; called only if the event is enabled.
 template <class EndOf>
 [[gnu::always_inline]] inline void trace_vm_exit(const Vcpu& vcpu, u32 reason, EndOf end_of)
 {

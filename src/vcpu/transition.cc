@@ -6,8 +6,8 @@
 
 namespace {
 
-// An NMI is handled before anything else, because it may be anywhere that the next one comes: NMIs are blocked until the
-// host's handler returns, and a breakpoint or a page fault of code that is traced would end that by its IRET.
+// An NMI is handled before anything else, or the next one could come anywhere: NMIs are blocked until the host's
+// handler returns, but the IRET of a breakpoint or page fault in traced code would end the blocking.
 [[gnu::always_inline]] inline Error take_exit(Vcpu& vcpu, const PinnedVmcs& vmcs, u32& reason)
 {
 	Error error = vcpu.cache.vm_exit_untraced(vmcs).error();

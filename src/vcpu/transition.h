@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// VM-entry and VM-exit, and what cannot wait after it.
+// VM-entry and VM-exit, and the work that cannot wait after it.
 #pragma once
 
 #include "vcpu/vcpu.h"
@@ -7,13 +7,13 @@
 
 namespace {
 
-// PinnedVmcs, of which VM-entry needs nothing but that it is there: this is passed in no register.
+// Proof of a PinnedVmcs, which is all that VM-entry needs of one; it is passed in no register.
 struct MayEnter {
 	[[gnu::always_inline]] MayEnter(const PinnedVmcs&) {}
 };
 
-// Interrupts off.  From the first host register that has the guest's value until the last has the host's again, a probe or
-// a tracer would run with the guest's debug registers, XCR0 or CR2; and an NMI would wait for it.
+// Interrupts off.  From the first register that gets the guest's value until the last has the host's again, a probe or a
+// tracer would run with the guest's debug registers, XCR0 or CR2, and an NMI would wait for it.
 VmExit enter_guest(Vcpu& vcpu, MayEnter);
 
 // Calls the hooks for an exit that enter_guest() returned.
@@ -24,10 +24,10 @@ template <Reg... kRead>
 	vcpu.cache.report_vm_exit<kRead...>(vmcs);
 }
 
-// The same for an exit by an exception or NMI, once: an NMI's handler that asks for registers makes it earlier.
+// The same for an exit by an exception or NMI, once: an NMI handler that reads registers makes it earlier.
 void report_exception(Vcpu& vcpu, const PinnedVmcs& vmcs);
 
-// An exit by an exception or NMI, or one of which something could not be read (@error).
+// An exit by an exception or NMI, or one of which a field could not be read (@error).
 Result<void> finish_exception(Vcpu& vcpu, const PinnedVmcs& vmcs, Error error);
 
 }  // namespace

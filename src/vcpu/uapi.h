@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// The KVM uAPI, whose structures and ioctl numbers /dev/vregcache speaks, and errno values.
+// The KVM uAPI, whose structures and ioctl numbers /dev/vregcache uses, and errno values.
 #pragma once
 
 #include <asm/errno.h>
@@ -8,7 +8,7 @@
 // and, through them, the ioctl numbers.
 #undef __DECLARE_FLEX_ARRAY
 #define __DECLARE_FLEX_ARRAY(type, name) type name[0]
-// As a client sees it: inside of a kernel it pulls in headers of the kernel's, and renames what a client may change.
+// As a client sees it: with __KERNEL__ it includes kernel headers, and renames members that a client may change.
 #pragma push_macro("__KERNEL__")
 #undef __KERNEL__
 #define __EXPORTED_HEADERS__
@@ -24,7 +24,7 @@ static_assert(sizeof(kvm_regs) == 144 && sizeof(kvm_sregs) == 312 && sizeof(kvm_
 static_assert(sizeof(kvm_cpuid2) == 8 && sizeof(kvm_msrs) == 8 && sizeof(kvm_msr_list) == 4);
 static_assert(KVM_GET_SUPPORTED_CPUID == 0xc008ae05 && KVM_SET_MSRS == 0x4008ae89);
 
-// A structure from or to the calling process.  -EFAULT.
+// Copies a structure from or to the calling process.  -EFAULT.
 template <class T>
 int copy_from_user(T& to, unsigned long address)
 {
@@ -43,14 +43,14 @@ class UserArray {
  public:
 	explicit UserArray(vrc_u32 count) : count_(count)
 	{
-		// Never of zero bytes: nullptr always means that there was no memory.
+		// Never zero bytes, so that nullptr always means out of memory.
 		data_ = static_cast<T*>(vrc_host_alloc(count * sizeof(T) + 1));
 	}
 	~UserArray() { vrc_host_free(data_); }
 	UserArray(const UserArray&) = delete;
 	UserArray& operator=(const UserArray&) = delete;
 
-	// nullptr: there was no memory for it.
+	// nullptr: out of memory.
 	T* data() { return data_; }
 	// -ENOMEM, -EFAULT.
 	int copy_in(unsigned long address)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// A virtual CPU: its VMCS, the register cache in front of it, and what hardware does not keep for it.
+// A virtual CPU: its VMCS, the register cache in front of it, and state that hardware does not keep for it.
 //
 // Everything but residency (sched_in, sched_out) is called with the vCPU's mutex held.
 #pragma once
@@ -29,9 +29,9 @@ using vregcache::SegmentState;
 using RegisterCache = vregcache::Cache<RawVmx, VcpuHooks>;
 constexpr u32 kCpuidLimit = 80;
 
-// Port I/O that userspace finishes.
+// Port I/O that userspace completes.
 struct PortIo {
-	bool linear_rip_known = false;  // linear_rip has that of the instruction: userspace has set segments since
+	bool linear_rip_known = false;  // linear_rip is valid: userspace has set segments since
 	bool in = false;
 	bool string = false;
 	bool repeat = false;
@@ -44,7 +44,7 @@ struct PortIo {
 	u64 linear_rip = 0;     // its linear address, if linear_rip_known
 	u64 linear = 0;         // of the first element in guest memory
 	u64 offset = 0;         // of the first element in its segment
-	u64 address_mask = 0;   // what the instruction's address size leaves of RCX, RSI and RDI
+	u64 address_mask = 0;   // bits of RCX, RSI and RDI within the instruction's address size
 	u64 qualification = 0;  // of the exit
 };
 
@@ -53,7 +53,7 @@ struct Vcpu {
 	u32 id = 0;
 	vrc_host_vcpu* host = nullptr;
 	kvm_run* run = nullptr;  // shared with userspace, which may write it at any time
-	u8* io_data = nullptr;   // the page behind it, likewise
+	u8* io_data = nullptr;   // the next page, also shared
 
 	RegisterCache cache;
 	const VmcsToken token{RawVmx(cache.hooks().counters.accesses())};
@@ -67,10 +67,10 @@ struct Vcpu {
 	MsrShadows msr_shadows;
 	HostShadows host_shadows;
 	bool breakpoints_armed = false;     // the guest's DR7 enables one
-	u32 hosts_debugctl = 0;             // bits of the host's that are set in the guest's IA32_DEBUGCTL
-	bool exception_unreported = false;  // an exit for which the hooks were not called yet (transition.h)
+	u32 hosts_debugctl = 0;             // host bits that are set in the guest's IA32_DEBUGCTL
+	bool exception_unreported = false;  // an exit for which the hooks have not been called yet (transition.h)
 
-	// Work for KVM_RUN before the guest runs: an instruction to complete, and state to check that ioctls may set in any order.
+	// Work for KVM_RUN before the guest runs: an instruction to complete, and checks of state that ioctls set in any order.
 	static constexpr u8 kUnfinishedIo = 1u << 0;
 	static constexpr u8 kNewCpuid = 1u << 1;
 	static constexpr u8 kPdptesNotLoaded = 1u << 2;  // PAE paging is on, and guest memory had no valid PDPTEs
@@ -82,7 +82,7 @@ struct Vcpu {
 	u64 apic_base = 0;
 	u64 cr8 = 0;  // task-priority class
 
-	CpuModel model;  // of the table below
+	CpuModel model;  // from the table below
 	u32 cpuid_count = 0;
 	kvm_cpuid_entry2 cpuid[kCpuidLimit] = {};
 
@@ -92,7 +92,7 @@ struct Vcpu {
 
 inline Vcpu& vcpu_of(vrc_vcpu* vcpu) { return *reinterpret_cast<Vcpu*>(vcpu); }
 
-// Bits of CR0 and CR4 that only the host changes: no VMREAD after a VM-exit.
+// Host-owned bits of CR0 and CR4, which need no VMREAD after a VM-exit.
 template <u64 kBits>
 Result<u64> host_owned_cr0(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {

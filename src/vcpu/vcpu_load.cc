@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// A vCPU's VMCS on a CPU.
+// Loads a vCPU's VMCS on a CPU.
 #include "machine.h"
 #include "vcpu/vcpu_load.h"
 
@@ -21,7 +21,7 @@ VREGCACHE_COLD int load_vmcs(Vcpu& vcpu)
 
 }  // namespace
 
-// A VMCS is current only on a CPU that is in VMX operation: who ends that clears each VMCS first.
+// A VMCS is current only on a CPU that is in VMX operation: each VMCS is cleared before that ends.
 extern "C" int vrc_vcpu_sched_in(struct vrc_vcpu* handle)
 {
 	Vcpu& vcpu = vcpu_of(handle);

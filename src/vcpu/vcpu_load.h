@@ -6,7 +6,7 @@
 
 namespace {
 
-// Makes this task's VMCS accesses go to the vCPU's VMCS, for a scope.
+// Within its scope, this task's VMCS accesses go to the vCPU's VMCS.
 class VcpuResidence {
  public:
 	explicit VcpuResidence(Vcpu& vcpu) : vcpu_(vcpu) { error_ = vrc_host_vcpu_get(vcpu.host, vcpu.vmcs.task()); }

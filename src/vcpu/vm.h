@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// A virtual machine: memory, and a set of vCPU numbers in use.
+// A virtual machine: its memory, and the vCPU numbers in use.
 #pragma once
 
 #include <new>
@@ -23,12 +23,12 @@ struct Vm {
 	vrc_host_vm* host = nullptr;
 	GuestMemory memory;
 	u64 vcpu_ids = 0;    // one bit each; under the memory lock
-	u64 tsc_offset = 0;  // the guests' TSC starts at zero with the virtual machine
+	u64 tsc_offset = 0;  // the guest's TSC is zero when the virtual machine is created
 };
 
 static_assert(VRC_MAX_VCPUS <= 64);
 
-// The boundary knows it by an opaque name.
+// C code knows it by an opaque type.
 inline Vm& vm_of(vrc_vm* vm) { return *reinterpret_cast<Vm*>(vm); }
 
 }  // namespace

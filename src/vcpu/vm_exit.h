@@ -9,12 +9,12 @@ namespace {
 
 class VmExit {
  public:
-	// By an exception or NMI.
+	// Exit by an exception or NMI.
 	VmExit() = default;
 
 	// @exit_reason: as the VMCS has it.
 	static VmExit of(u32 exit_reason) { return VmExit(exit_reason); }
-	// Not an ordinary one: VM-entry failed (@entry), or not all that must be known at once could be read (@error).
+	// Not an ordinary one: VM-entry failed (@entry), or a field that is needed at once could not be read (@error).
 	static VmExit extraordinary(EntryResult entry, Error error)
 	{
 		return VmExit(u64{static_cast<u8>(entry)} << kEntryShift | u64{static_cast<u8>(error)} << kErrorShift);
@@ -22,7 +22,7 @@ class VmExit {
 	// VMfail with this VM-instruction error.
 	static VmExit vm_fail(u32 instruction_error) { return VmExit(kVmFail | instruction_error); }
 
-	// Neither by an exception or NMI, nor extraordinary.  A VM-entry failure is one: it is a VM-exit (SDM Vol. 3C, 27.8).
+	// Neither by an exception or NMI, nor extraordinary.  Includes VM-entry failure, a VM-exit (SDM Vol. 3C, 27.8).
 	bool is_ordinary() const { return is_ordinary(static_cast<u32>(word_)); }
 	static bool is_ordinary(u32 exit_reason) { return exit_reason & (kEntryFailure | kBasicExitReasonMask); }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// Who can make a token for a VMCS.
+// Which code can make a token for a VMCS.
 #pragma once
 
 #include "vmx/raw_vmx.h"
@@ -13,7 +13,7 @@ struct VmExit;
 class VmcsKey {
 	VmcsKey() = default;
 
-	// VcpuLoad gives it out, after the VMCS was loaded, and EntryScope, with interrupts off.
+	// VcpuResidence hands it out after loading the VMCS, and EntryScope with interrupts off.
 	friend class VmcsToken;
 	// It has just loaded the VMCS.
 	friend int load_vmcs(Vcpu& vcpu);
@@ -21,11 +21,11 @@ class VmcsKey {
 	friend VmExit enter_guest(Vcpu& vcpu, MayEnter);
 	// A handler of an interrupt or NMI that ended the guest's run.
 	friend PinnedVmcs begin_pmi_access(Vcpu& vcpu);
-	// For tests alone.
+	// For tests only.
 	friend class UnearnedTokens;
 };
 
-// The vCPU's token.  Functions take it by reference, so it has a place of its own, and none on the stack.
+// The vCPU's token.  Functions take it by reference, so it is kept here and not on the stack.
 class VmcsToken {
  public:
 	explicit VmcsToken(RawVmx access) : vmcs_(access, VmcsKey()) {}

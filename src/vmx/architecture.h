@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// Numbers of the architecture by the SDM's names: MSRs, control register bits, exception vectors.
+// Architectural constants by their SDM names: MSRs, control register bits, exception vectors.
 #pragma once
 
 #include "vmx/types.h"
@@ -98,7 +98,7 @@ constexpr bool has_error_code(u8 number)
 	       number == vector::kAlignmentCheck;
 }
 
-// Is a linear address canonical for @width bits (48, or 57 with CR4.LA57)?
+// Whether a linear address is canonical for @width bits (48, or 57 with CR4.LA57).
 constexpr bool is_canonical(u64 address, u32 width)
 {
 	u32 shift = 64 - width;

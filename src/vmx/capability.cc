@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// What VMX can do on this CPU.
+// VMX capabilities of this CPU.
 #include <asm/errno.h>
 
 #include "vmx/capability.h"
@@ -10,7 +10,7 @@ namespace {
 constexpr u64 kEptPageWalk4 = 1u << 6, kEptWriteBack = 1u << 14, kInvept = 1u << 20, kInveptSingle = 1u << 25,
 	      kInveptAll = 1u << 26;
 
-// FXSAVE stores it with the registers, whoever they belong to (SDM Vol. 1, 11.6.6).
+// FXSAVE saves the mask, whichever task the registers belong to (SDM Vol. 1, 11.6.6).
 inline u32 read_mxcsr_mask()
 {
 	constexpr u32 kOffset = 28, kWithoutMask = 0xffbf;

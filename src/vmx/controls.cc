@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// VMX controls: which the module needs, and what the CPU allows.
+// VMX controls: those that the module needs, and those that the CPU allows.
 #include "vmx/controls.h"
 
 #include "linux/host.h"
@@ -88,7 +88,7 @@ inline bool choose_all_controls(bool true_msrs, bool rdtscp, VmxControls& contro
 				  controls.vm_exit) &&
 		  choose_controls(true_msrs ? msr::kVmxTrueEntry : msr::kVmxEntry, "entry", kRequiredEntry, 0,
 				  allowed_entry);
-	// Whether the guest is in IA-32e mode is the guest's to say; it starts outside.
+	// The guest decides whether it is in IA-32e mode; it starts outside it.
 	controls.vm_entry = allowed_entry & ~entry_control::kIa32eMode;
 	return ok;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// VMX controls: which the module needs, which it uses where they are, and what the CPU allows
-// (SDM Vol. 3C, 25.6 to 25.8; Vol. 3D, Appendix A).
+// VMX controls: those that the module needs, those that it uses if available, and those that the CPU allows (SDM Vol. 3C, 25.6
+// to 25.8; Vol. 3D, Appendix A).
 #pragma once
 
 #include "vmx/control_bits.h"
@@ -15,7 +15,7 @@ struct VmxControls {
 	u32 vm_entry = 0;
 };
 
-// False: something is absent, and the log says what.
+// Returns false, and logs it, if a required control is absent.
 inline bool choose_all_controls(bool true_msrs, bool rdtscp, VmxControls& controls);
 
 }  // namespace

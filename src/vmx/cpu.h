@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// Instructions of the processor that are not VMX, one wrapper each.
+// CPU instructions other than those of VMX, one wrapper each.
 #pragma once
 
 #include "vmx/types.h"
@@ -29,7 +29,7 @@ inline CpuidResult cpuid(u32 leaf, u32 subleaf = 0)
 	asm volatile("wrmsr" : : "c"(msr), "a"(static_cast<u32>(value)), "d"(static_cast<u32>(value >> 32)) : "memory");
 }
 
-// The same where the value is in memory: the upper half comes from there, and is not shifted.
+// The same for a value in memory: the upper half is loaded from there instead of shifted.
 [[gnu::always_inline]] inline void wrmsr_from_memory(u32 msr, const u64& value)
 {
 	u32 high;
@@ -51,7 +51,7 @@ inline u64 rdtsc()
 	return u64{high} << 32 | low;
 }
 
-// @image: aligned to 16.
+// @image: aligned to 16 bytes.
 inline void fxsave(u8 (&image)[512]) { asm volatile("fxsave64 %0" : "=m"(image)); }
 
 #define VRC_CONTROL_REGISTER(name)                                          \
@@ -110,8 +110,8 @@ VRC_SEGMENT_REGISTER(fs)
 VRC_SEGMENT_REGISTER(gs)
 #undef VRC_SEGMENT_REGISTER
 
-// Behind vrc_host_entry_begin().  Where the kernel keeps a record of it, only the kernel can; and no kernel that has another
-// STI, as a guest of Xen's, has VMX.
+// After vrc_host_entry_begin().  With CONFIG_TRACE_IRQFLAGS only the kernel can do it, because it keeps a record.  Otherwise
+// STI is enough: a kernel that replaces STI, such as a Xen guest's, has no VMX.
 [[gnu::always_inline]] inline void turn_interrupts_on()
 {
 #ifdef CONFIG_TRACE_IRQFLAGS

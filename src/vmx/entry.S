@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * VM-entry and VM-exit.  Hardware switches RSP, RIP, RFLAGS and what the VMCS holds; this code switches the other
+ * VM-entry and VM-exit.  Hardware switches RSP, RIP, RFLAGS and the state in the VMCS; this code switches the other
  * general-purpose registers and nothing else.
  */
 #include <linux/linkage.h>
@@ -11,7 +11,7 @@
 #include <asm/segment.h>
 #include <asm/alternative.h>
 
-/* Offsets in struct EntryFrame; static_asserts in entry.h keep them true. */
+/* Offsets in struct EntryFrame; entry.h checks them with static_assert. */
 #define FRAME_GPR(number)	((number) * 8)
 #define FRAME_HOST_RSP		256
 
@@ -20,7 +20,7 @@
 /*
  * unsigned int vrc_vmx_enter(struct EntryFrame *frame, bool resume)
  *
- * Interrupts off.  0: the guest ran and left.  1: VMfailInvalid.  2: VMfailValid.  3: the instruction faulted.
+ * Interrupts off.  0: the guest ran and exited.  1: VMfailInvalid.  2: VMfailValid.  3: the instruction faulted.
  */
 SYM_FUNC_START(vrc_vmx_enter)
 	push	%rbp
@@ -33,12 +33,13 @@ SYM_FUNC_START(vrc_vmx_enter)
 	push	%rdi
 
 	/*
-	 * VM-exit loads RSP with the address of the frame, always the same, and finds the stack there. The stack itself in
-	 * HOST_RSP would cost a VMWRITE whenever it is another one: with randomize_kstack_offset, in nearly every system call.
+	 * VM-exit loads RSP with the frame's address, which never changes, and the stack pointer is loaded from there.
+	 * The stack pointer itself in HOST_RSP would cost a VMWRITE whenever it changes: with randomize_kstack_offset,
+	 * in nearly every system call.
 	 */
 	mov	%rsp, FRAME_HOST_RSP(%rdi)
 
-	/* MOV leaves this comparison's flags alone until the branch. */
+	/* MOV preserves the flags for the branch below. */
 	test	%sil, %sil
 
 	mov	FRAME_GPR(0)(%rdi), %rax
@@ -59,7 +60,7 @@ SYM_FUNC_START(vrc_vmx_enter)
 
 	jnz	.Lresume
 
-	/* With the microcode of MDS and its kin, VERW empties the buffers that a guest could sample. */
+	/* With the microcode for MDS and similar bugs, VERW clears the buffers that a guest could sample. */
 	ALTERNATIVE "jmp .Llaunch", "", X86_FEATURE_MD_CLEAR
 	verw	.Lkernel_ds(%rip)
 .Llaunch:
@@ -73,8 +74,8 @@ SYM_FUNC_START(vrc_vmx_enter)
 	jbe	.Lfail
 
 	/*
-	 * VM-exit comes here, with RSP at the frame and RFLAGS clear. NMI and #MC, which alone may come now, have stacks of
-	 * their own; the unwinder, which knows that the frame is no stack, ends here.
+	 * VM-exit jumps here, with RSP at the frame and RFLAGS clear.  Only NMI and #MC can arrive now, and they have
+	 * their own stacks; the unwinder stops here, because it knows that the frame is not a stack.
 	 */
 SYM_INNER_LABEL(vrc_vmx_exit, SYM_L_GLOBAL)
 	ANNOTATE_NOENDBR
@@ -97,7 +98,7 @@ SYM_INNER_LABEL(vrc_vmx_exit, SYM_L_GLOBAL)
 
 	xor	%eax, %eax
 .Lout:
-	/* Nothing of the guest stays in a register that speculation could use. */
+	/* No register may keep a guest value that speculation could use. */
 	xor	%ecx, %ecx
 	xor	%edx, %edx
 	xor	%ebx, %ebx
@@ -113,7 +114,7 @@ SYM_INNER_LABEL(vrc_vmx_exit, SYM_L_GLOBAL)
 	xor	%r14d, %r14d
 	xor	%r15d, %r15d
 
-	/* The guest has filled the return stack buffer; no RET may come before it is overwritten. */
+	/* The guest has filled the return stack buffer; it must be overwritten before any RET. */
 	FILL_RETURN_BUFFER %rcx, RSB_CLEAR_LOOPS, X86_FEATURE_RSB_VMEXIT, X86_FEATURE_RSB_VMEXIT_LITE
 
 	pop	%rdi

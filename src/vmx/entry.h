@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// What the entry code in assembly needs.
+// Interface of the entry code in assembly.
 #pragma once
 
 #include <vregcache/gpr.h>
@@ -8,10 +8,10 @@
 
 namespace {
 
-// Known to entry.S by offset.  HOST_RSP of the VMCS is its address.
+// entry.S accesses it by offset.  Its address is in HOST_RSP of the VMCS.
 struct EntryFrame {
 	vregcache::GprFile gpr;
-	u64 host_rsp = 0;  // the stack to go on with after VM-exit
+	u64 host_rsp = 0;  // the stack pointer to load after VM-exit
 };
 static_assert(__builtin_offsetof(EntryFrame, gpr) == 0);
 static_assert(__builtin_offsetof(EntryFrame, host_rsp) == 256);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-// The host's state around the guest.
+// Switching between host and guest state.
 //
-// Three circles.  VM-entry and VM-exit switch what the VMCS holds.  EntrySwitch goes around each entry, interrupts off:
-// what an interrupt handler could use or notice.  ResidentSwitch stays while the task keeps the CPU: what only
-// userspace and a context switch use.
+// Three layers.  VM-entry and VM-exit switch the state in the VMCS.  EntrySwitch switches the state that an interrupt handler
+// could use or notice, around each VM-entry with interrupts off.  ResidentSwitch switches the state that only userspace and a
+// context switch use; the guest's stays loaded while the task keeps the CPU.
 #pragma once
 
 #include "vmx/ept.h"
@@ -21,7 +21,7 @@ struct GuestMsrs {
 	u64 tsc_aux = 0;
 };
 
-// One of them, by its number.
+// One of these MSRs, by its number.
 struct SwitchedMsr {
 	u32 index = 0;
 	u64 GuestMsrs::*copy = nullptr;
@@ -36,14 +36,14 @@ class ResidentSwitch {
 		return guest_is_in_ ? Result<void>() : bring_guest(vmcs, shadows, guest, host);
 	}
 
-	// Preemption off; from the scheduler's notifier too.  Interrupts may come in between: their handlers stay in the kernel,
-	// which uses nothing of this, and no other task runs.
+	// Preemption off; also from the scheduler's notifier.  An interrupt may come in between: its handler stays in the
+	// kernel, which uses none of this state, and no other task runs.
 	void to_host(GuestMsrs& guest)
 	{
 		if (!guest_is_in_)
 			return;
 		guest_is_in_ = false;
-		// SWAPGS of the guest changes it without an exit.
+		// The guest's SWAPGS changes it without an exit.
 		rdmsr_to_memory(msr::kKernelGsBase, guest.kernel_gs_base);
 
 		const PerCpu& host = *host_;
@@ -57,16 +57,16 @@ class ResidentSwitch {
 		if (any_selector()) [[unlikely]]
 			load_selectors();
 		wrmsr_from_memory(msr::kKernelGsBase, kernel_gs_base_);
-		// VM-exit leaves limits of 64 KiB in GDTR and IDTR, and that of a bare TSS in TR (SDM Vol. 3C, 28.5.2).
+		// VM-exit sets the limits of GDTR and IDTR to 64 KiB, and TR's to that of a minimal TSS (SDM Vol. 3C, 28.5.2).
 		vrc_host_invalidate_tss_limit();
 		write_gdtr(host.gdtr);
 		write_idtr(host.idtr);
 	}
 
-	// The guest's RDMSR and WRMSR, and userspace's.  Interrupts off: what is in the CPU may be either's.
+	// For the guest's RDMSR and WRMSR, and for userspace.  Interrupts off: the CPU may hold either's value.
 	u64 read(const GuestMsrs& guest, SwitchedMsr which) const
 	{
-		// SWAPGS of the guest changes it without an exit.
+		// The guest's SWAPGS changes it without an exit.
 		if (guest_is_in_ && which.index == msr::kKernelGsBase)
 			return rdmsr(msr::kKernelGsBase);
 		return guest.*which.copy;
@@ -91,7 +91,7 @@ class ResidentSwitch {
 
 	VREGCACHE_COLD void load_selectors() const
 	{
-		// LDTR first: a selector may point into it.
+		// LDTR first: a selector may refer to the LDT.
 		if (ldtr_)
 			write_ldtr(ldtr_);
 		vrc_host_load_selectors(selectors_.ds, selectors_.es, selectors_.fs, selectors_.gs);
@@ -124,7 +124,7 @@ class ResidentSwitch {
 		return {};
 	}
 
-	// WRMSR is slow, and hosts and guests often agree.
+	// WRMSR is slow, and host and guest often have the same value.
 	[[gnu::always_inline]] static void load(u32 index, const u64& from, const u64& to)
 	{
 		if (from != to)
@@ -132,7 +132,7 @@ class ResidentSwitch {
 	}
 
 	bool guest_is_in_ = false;
-	const PerCpu* host_ = nullptr;  // the CPU where it is
+	const PerCpu* host_ = nullptr;  // the CPU that holds the guest's state
 	struct {
 		u16 fs, gs, ds, es;
 	} selectors_ = {};
@@ -141,7 +141,7 @@ class ResidentSwitch {
 	u64 kernel_gs_base_ = 0;
 };
 
-// What goes around each entry.  Inlined always: its place is in noinstr code (vcpu/transition.cc).
+// State that is switched around each VM-entry.  Always inlined, because noinstr code uses it (vcpu/transition.cc).
 class EntrySwitch {
  public:
 	u64 cr2 = 0;
@@ -149,7 +149,7 @@ class EntrySwitch {
 	u64 dr6 = 0xffff0ff0;  // after RESET (SDM Vol. 3A, table 10-1)
 	u64 xcr0 = xcr0::kX87;
 	u32 pkru = 0;
-	// Without CR4.OSXSAVE and CR4.PKE the guest can neither see nor change these two, and they stay the host's.
+	// Without CR4.OSXSAVE and CR4.PKE the guest can neither see nor change XCR0 and PKRU, and the host's stay loaded.
 	bool xcr0_in_use = false;
 	bool pkru_in_use = false;
 
@@ -160,17 +160,17 @@ class EntrySwitch {
 		return host_debugctl_.low != host_debugctl_.followed;
 	}
 
-	// Its bits that must also be set while the guest runs: FREEZE_WHILE_SMM.
+	// Returns the bits of IA32_DEBUGCTL that must also be set while the guest runs: FREEZE_WHILE_SMM.
 	u32 follow_host_debugctl()
 	{
 		host_debugctl_.followed = host_debugctl_.low;
 		return host_debugctl_.low & debugctl::kFreezeWhileSmm;
 	}
 
-	// Interrupts off, just before VM-entry.  @breakpoints: the guest's DR7 enables one.
+	// Interrupts off, just before VM-entry.  @breakpoints: the guest's DR7 enables a breakpoint.
 	[[gnu::always_inline]] void to_guest(bool breakpoints)
 	{
-		// Linux reads CR2 first thing after a page fault, before any VM-entry could come, so its value need not come back.
+		// Linux reads CR2 first thing after a page fault, before any VM-entry, so its value need not be restored.
 		if (cr2 != read_cr2())
 			write_cr2(cr2);
 		host_dr7_ = read_dr7();
@@ -198,7 +198,7 @@ class EntrySwitch {
 		}
 		if (breakpoints_)
 			debug_registers_to_host();
-		// VM-exit has cleared both (SDM Vol. 3C, 28.5.1).
+		// VM-exit has reset IA32_DEBUGCTL and DR7 (SDM Vol. 3C, 28.5.1).
 		u64 control;
 		__builtin_memcpy(&control, &host_debugctl_, sizeof(control));
 		if (control)
@@ -218,7 +218,7 @@ class EntrySwitch {
 		host_dr_[2] = read_dr2();
 		host_dr_[3] = read_dr3();
 		host_dr6_ = read_dr6();
-		// No host breakpoint may fire on an address of the guest's.
+		// The host's DR7 must not enable a breakpoint at a guest address.
 		write_dr7(kDr7AfterExit);
 		write_dr0(dr[0]);
 		write_dr1(dr[1]);
@@ -242,7 +242,7 @@ class EntrySwitch {
 	u64 host_dr7_ = 0;
 	struct {
 		u32 low = 0, high = 0;
-		u32 followed = 0;  // the lower half for which the guest's was last computed
+		u32 followed = 0;  // lower half from which the guest's was last computed
 	} host_debugctl_;
 	u32 host_pkru_ = 0;
 	bool breakpoints_ = false;

@@ -14,7 +14,7 @@ namespace {
 	".long (" from ") - .\n\t.long (" to ") - .\n\t.long %c[ex_type]" \
 	"\n\t.popsection"
 
-// One branch where it succeeds; which of the two failures it was is asked behind the section's other code.
+// One branch on success; the code that distinguishes the two failures is after the section's other code.
 #define VRC_ON_VMFAIL "jbe 2f\n\t.subsection 1\n2: jc %l[invalid]\n\tjmp %l[valid]\n\t.previous\n\t"
 
 #define VRC_VMX_INSTRUCTION(text, ...)                                                         \
@@ -39,7 +39,7 @@ inline Result<void> vmclear(u64 vmcs) { VRC_VMX_INSTRUCTION("vmclear %[vmcs]", [
 
 inline Result<void> vmptrld(u64 vmcs) { VRC_VMX_INSTRUCTION("vmptrld %[vmcs]", [vmcs] "m"(vmcs)); }
 
-// The current VMCS, or all ones where there is none.
+// The current VMCS, or all ones if there is none.
 inline Result<u64> vmptrst()
 {
 	u64 vmcs;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-// Functions that nothing may trace, probe or single-step: the CPU is between host and guest in them.
+// Functions that must not be traced, probed or single-stepped: in them the CPU is between host and guest.
 #pragma once
 
-// The kernel's noinstr for C++, for functions that are no templates (GCC drops a template's section).  What such a
-// function calls is inlined always, or noinstr as well; scripts/noinstr fails the build on anything else.
+// The kernel's noinstr for C++, for functions that are not templates (GCC drops a template's section).  The functions that they
+// call are always inlined, or noinstr as well; scripts/noinstr fails the build on anything else.
 #define VRC_NOINSTR                                                                                \
 	[[maybe_unused, gnu::noinline, gnu::section(".noinstr.text"), gnu::no_instrument_function, \
 	  gnu::no_stack_protector, gnu::no_profile_instrument_function, gnu::no_sanitize_address,  \

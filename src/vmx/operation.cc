@@ -40,7 +40,7 @@ inline void remember_host_constants(PerCpu& cpu)
 	cpu.sfmask = rdmsr(msr::kSfmask);
 	if (g_vmx.facts.rdtscp)
 		cpu.tsc_aux = rdmsr(msr::kTscAux);
-	// Not the limits that are there now: an earlier user of VMX may have left those of a VM-exit.
+	// Not the current limits: an earlier user of VMX may have left those that VM-exit sets.
 	cpu.gdtr = {VRC_GDT_LIMIT, read_gdtr().base};
 	cpu.idtr = {VRC_IDT_LIMIT, read_idtr().base};
 }
@@ -70,7 +70,7 @@ extern "C" int vrc_cpu_enable(void)
 			vrc_host_cpu());
 		return -EIO;
 	}
-	// What an earlier user of VMX left in the TLBs under EPT must not be seen by our guests (SDM Vol. 3C, 29.4.3.4).
+	// Our guests must not use translations that an earlier user of VMX left in the TLBs under EPT (SDM Vol. 3C, 29.4.3.4).
 	if (!invept(InveptType::kAllContexts, 0).ok())
 		vrc_host_warn("INVEPT of all contexts failed");
 	set_current_vmcs(kNoCurrentVmcs);

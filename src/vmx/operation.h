@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 // VMX operation of each CPU, and which VMCSs are loaded where.
 //
-// A VMCS that was loaded on a CPU lives partly inside that CPU until VMCLEAR (SDM Vol. 3C, 25.11.1), so each CPU keeps a
-// list of those that it must clear before VMXOFF, and a VMCS that moves is cleared on the CPU that it leaves.
+// A VMCS that was loaded on a CPU is partly inside that CPU until VMCLEAR (SDM Vol. 3C, 25.11.1), so each CPU keeps a list of
+// those that it must clear before VMXOFF, and a VMCS that moves is cleared on the CPU that it leaves.
 #pragma once
 
 #include "vmx/capability.h"
@@ -15,8 +15,8 @@ class Vmcs;
 struct PerCpu {
 	void* vmxon_region = nullptr;
 	bool on = false;
-	bool given_up = false;   // and stays off
-	Vmcs* loaded = nullptr;  // head of the list; touched on its own CPU with interrupts off
+	bool given_up = false;   // VMX stays off for good
+	Vmcs* loaded = nullptr;  // head of the list; accessed on its own CPU with interrupts off
 	u32 loaded_count = 0;    // its length
 	u64 vmxons = 0;
 
@@ -34,7 +34,7 @@ PerCpu* g_per_cpu;
 
 inline PerCpu& this_cpu() { return g_per_cpu[vrc_host_cpu()]; }
 
-// Interrupts off on this CPU, for a scope.
+// Turns interrupts off on this CPU, for a scope.
 class InterruptsOff {
  public:
 	InterruptsOff() : flags_(vrc_host_irq_save()) {}
@@ -46,12 +46,12 @@ class InterruptsOff {
 	unsigned long flags_;
 };
 
-// One VMCS region and where it is.
+// One VMCS region and the CPU where it is loaded.
 class Vmcs {
  public:
 	static constexpr unsigned kNowhere = ~0u;
 
-	// False: no memory.
+	// Returns false if there is no memory.
 	bool create()
 	{
 		region_ = static_cast<u32*>(vrc_host_alloc_page());
@@ -75,14 +75,14 @@ class Vmcs {
 	VmcsId id() const { return id_; }
 	bool launched() const { return launched_; }
 	void set_launched() { launched_ = true; }
-	// Where it is loaded.
+	// The CPU where it is loaded, or kNowhere.
 	unsigned home() const { return __atomic_load_n(&cpu_, __ATOMIC_ACQUIRE); }
 
-	// The task that works with it now, or nullptr; for vrc_host_vcpu_get(), which sets it.
+	// The task that uses it now, or nullptr; vrc_host_vcpu_get() sets it.
 	const void** task() { return &task_; }
 	void forget_task() { __atomic_store_n(&task_, nullptr, __ATOMIC_RELAXED); }
 
-	// On the CPU where it is loaded, interrupts off.  A task that ends lives on until this CPU has let interrupts in.
+	// On the CPU where it is loaded, interrupts off.  A task that exits is not freed before this CPU turns interrupts on.
 	bool may_be_used_here() const
 	{
 		const void* task = __atomic_load_n(&task_, __ATOMIC_RELAXED);
@@ -91,11 +91,11 @@ class Vmcs {
 
 	const Vmcs* next() const { return next_; }
 
-	// The CPU where it is loaded.  Preemption off, while it is the current one.
+	// The CPU where it is loaded.  Preemption off, while it is the current VMCS.
 	const PerCpu& host() const { return *host_; }
 
-	// Makes this the current VMCS of this CPU.  Preemption off, interrupts on.  True: it came from elsewhere, so what
-	// the VMCS says of the host CPU is wrong now.  kNotCurrent: this CPU is not in VMX operation.
+	// Makes this the current VMCS of this CPU.  Preemption off, interrupts on.  True: it was not loaded here, so its
+	// per-CPU host state is stale.  kNotCurrent: this CPU is not in VMX operation.
 	Result<bool> load()
 	{
 		unsigned cpu = vrc_host_cpu();
@@ -110,7 +110,7 @@ class Vmcs {
 		InterruptsOff interrupts_off;
 		if (!this_cpu().on)
 			return Error::kNotCurrent;
-		// A region that is new has no state that a CPU could load (SDM Vol. 3C, 25.11.3).
+		// A new region has no state that a CPU could load (SDM Vol. 3C, 25.11.3).
 		if (!is_initialized_) {
 			VREGCACHE_TRY(vmclear(static_cast<u64>(id_)));
 			is_initialized_ = true;
@@ -134,7 +134,7 @@ class Vmcs {
 	}
 
  private:
-	// Wherever it is loaded, it is not any more.
+	// Clears it on the CPU where it is loaded, if any.
 	void clear()
 	{
 		if (unsigned cpu = home(); cpu != kNowhere)
@@ -144,7 +144,7 @@ class Vmcs {
 	static void clear_on_its_cpu(void* self)
 	{
 		Vmcs* vmcs = static_cast<Vmcs*>(self);
-		// The CPU may have gone down in between, and cleared it.
+		// The CPU may have gone down meanwhile, and cleared it.
 		if (vmcs->home() == vrc_host_cpu())
 			vmcs->clear_here();
 	}
@@ -172,7 +172,7 @@ class Vmcs {
 			next_->previous_ = previous_;
 		g_per_cpu[cpu_].loaded_count--;
 		next_ = previous_ = nullptr;
-		// Last: another CPU that reads it takes the VMCS for its own.
+		// Last: another CPU that reads this may load the VMCS.
 		__atomic_store_n(&cpu_, kNowhere, __ATOMIC_RELEASE);
 	}
 

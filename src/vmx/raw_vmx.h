@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// What the register cache stands on in the module: the CPU's own VMREAD and VMWRITE.
+// The module's VMCS access for the register cache: the CPU's VMREAD and VMWRITE.
 #pragma once
 
 #include <vregcache/hooks.h>
@@ -9,12 +9,12 @@
 
 namespace {
 
-// No VMCS is current.  Not VmcsId::kNone, so that a cache that belongs to no VMCS finds another one current.
+// No VMCS is current.  Not VmcsId::kNone, so that is_current() is false for a cache that belongs to no VMCS.
 constexpr VmcsId kNoCurrentVmcs{VRC_NO_CURRENT_VMCS};
 static_assert(kNoCurrentVmcs != VmcsId::kNone);
 
-// The VMCS that is current on this CPU.  One instruction, so that no migration comes between finding the CPU's
-// variable and reading it.
+// The VMCS that is current on this CPU.  One instruction, so that the task cannot migrate between computing the variable's
+// address and reading it.
 [[gnu::always_inline]] inline VmcsId current_vmcs()
 {
 	VmcsId current;
@@ -25,21 +25,21 @@ static_assert(kNoCurrentVmcs != VmcsId::kNone);
 // Preemption off.
 inline void set_current_vmcs(VmcsId vmcs) { asm volatile("movq %0, %%gs:vrc_current_vmcs" : : "r"(vmcs) : "memory"); }
 
-// VMREADs and VMWRITEs since they were last looked at, and reads that memory served.
+// VMREADs and VMWRITEs since the counters were last collected, and reads that were served from memory.
 struct AccessCounters {
 	u64 hits = 0;
 	u64 vmreads = 0;
 	u64 vmwrites = 0;
 };
 
-// Of the vCPU's layer (vcpu/vmcs_token.h).
+// Defined in the vCPU's layer (vcpu/vmcs_token.h).
 class VmcsKey;
 
 class RawVmx {
  public:
 	using Key = VmcsKey;
 
-	// @uncached: counts accesses to fields that are no registers; the hooks of the cache count those of registers.
+	// @uncached: counts accesses to fields that are not registers; the cache's hooks count those to registers.
 	explicit RawVmx(AccessCounters& uncached) : uncached_(&uncached) {}
 
 	[[gnu::always_inline]] static Result<u64> vmread(u32 encoding) { return ::vmread(encoding); }
@@ -52,10 +52,10 @@ class RawVmx {
 
 	[[gnu::always_inline]] bool is_current(VmcsId vmcs) const { return current_vmcs() == vmcs; }
 
-	// For verification, which must not be seen in what it verifies: nothing of these is counted.
+	// For verification, which must not change the counters that it verifies: not counted.
 	Result<u64> verify_read(u32 encoding) const { return ::vmread(encoding); }
 
-	// Interrupts off: between the record and the instruction the VMCS could be taken away, and the record with it.
+	// Interrupts off: otherwise the VMCS could be cleared, and the record with it, between the check and VMPTRST.
 	VREGCACHE_COLD VmcsId really_current(VmcsId believed) const
 	{
 		unsigned long flags = vrc_host_irq_save();

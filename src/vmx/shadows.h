@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// What the VMCS has of its controls, and of other fields that are no registers and that change now and then.  VM-entry
-// interruption information can have no shadow, because VM-exit clears its bit 31.
+// Shadows of the VMCS's controls, and of other fields that are not registers and rarely change.  The VM-entry interruption
+// information cannot have a shadow, because VM-exit clears its bit 31.
 #pragma once
 
 #include <vregcache/last_written.h>
@@ -26,7 +26,7 @@ struct ControlShadows {
 	Shadowed<vregcache::kVmEntryInstructionLength> entry_instruction_length;
 };
 
-// MSRs of the guest that VM-entry loads, and whose WRMSR exits.
+// Guest MSRs that VM-entry loads, and whose WRMSR exits.
 struct MsrShadows {
 	Shadowed<vregcache::kGuestIa32SysenterCs> sysenter_cs;
 	Shadowed<vregcache::kGuestIa32SysenterEsp> sysenter_esp;
@@ -34,9 +34,9 @@ struct MsrShadows {
 	Shadowed<vregcache::kGuestIa32Pat> pat;
 };
 
-// The host's state that is not the same on every CPU, for every task and at all times.
+// Host state that differs between CPUs, between tasks or over time.
 struct HostShadows {
-	// Reserved bits are clear, and addresses canonical (SDM Vol. 3C, 27.2.2 and 27.2.3).
+	// Reserved bits are clear, and addresses are canonical (SDM Vol. 3C, 27.2.2 and 27.2.3).
 	static constexpr u64 kReservedBits = ~u64{0}, kNotCanonical = u64{1} << 63;
 	Shadowed<vregcache::kHostCr3, kReservedBits> cr3;
 	Shadowed<vregcache::kHostCr4, kReservedBits> cr4;
@@ -47,7 +47,7 @@ struct HostShadows {
 	Shadowed<vregcache::kHostIa32SysenterEsp> sysenter_esp;
 };
 
-// Calls @visit with each shadow of a group.  The bindings count them: one that is missing does not compile.
+// Calls @visit with each shadow of a group.  The bindings count them: it does not compile if one is missing.
 template <class Visit>
 void for_each_shadow(const ControlShadows& shadows, Visit visit)
 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// The library's names that the machine uses everywhere.
+// Names of the library that the C++ part uses everywhere.
 #pragma once
 
 #include <vregcache/access.h>
@@ -15,7 +15,7 @@ using vregcache::u64;
 using vregcache::u8;
 using vregcache::VmcsId;
 
-// A byte that others may change at any time, compared where it is.
+// Tests a byte, which may change at any time, directly in memory.
 [[gnu::always_inline]] inline bool is_set(const u8& byte)
 {
 	bool set;
@@ -35,7 +35,7 @@ bool is_set(const T&) = delete;
 	return set;
 }
 
-// @index, which is below @size; 0 if the CPU has mispredicted that check (Spectre variant 1).
+// Returns @index, which is below @size, or 0 if the CPU has mispredicted that check (Spectre variant 1).
 [[gnu::always_inline]] inline u64 index_nospec(u64 index, u64 size)
 {
 	u64 mask;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-// The fields of a VMCS that are no registers of the guest.
+// The fields of a VMCS that are not guest registers.
 #include "vmx/vmcs_setup.h"
 
 namespace {
 
-// Exceptions that must not loop in the guest's microcode, or are the host's: #DB and #AC can be made to repeat for ever
-// without an instruction boundary, and #MC belongs to the host.
+// Exceptions that must exit: a guest can make #DB and #AC repeat in microcode forever, without an instruction boundary, and #MC
+// belongs to the host.
 constexpr u32 kExceptionBitmap = 1u << vector::kDebug | 1u << vector::kAlignmentCheck | 1u << vector::kMachineCheck;
 
 inline Result<void> write_controls(const LoadedVmcs& vmcs, ControlShadows& controls, u64 ept_pointer, u64 tsc_offset)
@@ -36,7 +36,7 @@ inline Result<void> write_host_state(const LoadedVmcs& vmcs, const EntryFrame& f
 	VRC_WRITE(vmcs, kHostCr0, read_cr0());
 	VRC_WRITE(vmcs, kHostCsSelector, VRC_KERNEL_CS);
 	VRC_WRITE(vmcs, kHostSsSelector, VRC_KERNEL_DS);
-	// VM-exit takes no selector of user privilege, so it loads null ones; ResidentSwitch brings back the task's.
+	// VM-exit cannot load a selector of user privilege, so it loads null ones; ResidentSwitch restores the task's.
 	VRC_WRITE(vmcs, kHostDsSelector, 0);
 	VRC_WRITE(vmcs, kHostEsSelector, 0);
 	VRC_WRITE(vmcs, kHostFsSelector, 0);
@@ -52,7 +52,7 @@ inline Result<void> write_host_state(const LoadedVmcs& vmcs, const EntryFrame& f
 	return {};
 }
 
-// The base of a system segment, from its descriptor of 16 bytes (SDM Vol. 3A, 3.5.2).
+// The base of a system segment, from its 16-byte descriptor (SDM Vol. 3A, 3.5.2).
 inline u64 system_segment_base(u64 gdt, u16 selector)
 {
 	const u32* descriptor = reinterpret_cast<const u32*>(gdt + (selector & ~7u));

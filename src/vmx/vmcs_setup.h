@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// The fields of a VMCS that are no registers of the guest: controls, and the host's state.
+// The fields of a VMCS that are not guest registers: controls and host state.
 #pragma once
 
 #include "vmx/entry.h"
@@ -7,11 +7,11 @@
 
 namespace {
 
-// An early return on the first write that fails.
+// Returns early if the write fails.
 #define VRC_WRITE(vmcs, field, value) \
 	VREGCACHE_TRY((vmcs).write(vregcache::field, static_cast<typename decltype(vregcache::field)::Value>(value)))
 
-// Bits that a guest may change without an exit: they change nothing that the host must follow.
+// Bits that a guest may change without an exit: they affect nothing that the host must track.
 constexpr u64 kCr0GuestOwned = cr0::kTs;
 
 constexpr u64 kCr4GuestOwned = cr4::kPvi | cr4::kTsd | cr4::kDe | cr4::kPge | cr4::kPce | cr4::kOsfxsr |
@@ -22,7 +22,7 @@ inline Result<void> write_controls(const LoadedVmcs& vmcs, ControlShadows& contr
 // Host state that is the same on every CPU.
 inline Result<void> write_host_state(const LoadedVmcs& vmcs, const EntryFrame& frame);
 
-// Host state that belongs to a CPU; after each move.
+// Per-CPU host state; after each move to another CPU.
 inline Result<void> write_host_cpu_state(const LoadedVmcs& vmcs, HostShadows& host);
 
 }  // namespace

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// What parts of the library cost on this machine, on a VMCS that is an array.  Times are for comparing versions on one machine.
+// The cost of parts of the library on this machine, with an array as the VMCS.  Times compare versions on one machine.
 #include <benchmark/benchmark.h>
 #include <vregcache/cache.h>
 #include <vregcache/vmx_layout.h>
@@ -68,7 +68,7 @@ void vm_exit(benchmark::State& state)
 }
 BENCHMARK(vm_exit);
 
-// With the VM-exit that makes the register go.
+// Includes the VM-exit that invalidates the register.
 void vm_exit_and_miss(benchmark::State& state)
 {
 	Machine m;
@@ -80,7 +80,7 @@ void vm_exit_and_miss(benchmark::State& state)
 }
 BENCHMARK(vm_exit_and_miss);
 
-// Sets so many registers to new values, then stores them.
+// Sets this many registers to new values, then writes them back.
 void write_and_write_back(benchmark::State& state)
 {
 	Machine m;

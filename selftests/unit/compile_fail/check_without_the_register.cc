@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// A check of the context that could not say which register was touched.
+// A context check that could not say which register was accessed.
 // expect-error: template constraint failure|does not satisfy
 #include "common.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// What each file here stands on.  A file is compiled twice: as it is, which must succeed, and with
+// Included by each file here.  A file is compiled twice: unchanged, which must succeed, and with
 // VRC_MUST_NOT_COMPILE, which must fail with a diagnostic that matches the file's "expect-error:" line.
 #pragma once
 

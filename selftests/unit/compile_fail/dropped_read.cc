@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// A value that is read for nothing, and an error with it.
+// A value that is read and ignored, and its error with it.
 // expect-error: ignoring returned value of type .*Result<long long unsigned int>.*\[-Werror=unused-result\]
 #include "common.h"
 

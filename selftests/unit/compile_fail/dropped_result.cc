@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// An error that nobody looks at.
+// An error that is ignored.
 // expect-error: ignoring returned value of type .*Result<void>.*\[-Werror=unused-result\]
 #include "common.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// The encoding of a field where a value is meant.
+// The encoding of a field instead of a value.
 // expect-error: no matching function for call to .*::write\(const vregcache::Field<27670>
 #include "common.h"
 

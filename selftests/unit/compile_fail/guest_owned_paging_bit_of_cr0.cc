@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// CR0.PG, which turns paging on, in the guest's hands.
+// A guest-owned CR0.PG, which enables paging.
 // expect-error: static assertion failed: the host must follow this bit
 #include "common.h"
 

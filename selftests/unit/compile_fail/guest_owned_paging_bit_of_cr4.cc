@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// CR4.PAE, which decides the paging mode, in the guest's hands.
+// A guest-owned CR4.PAE, which decides the paging mode.
 // expect-error: static assertion failed: the host must follow this bit
 #include "common.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// Hooks that would miss hits without knowing.
+// Hooks that would miss hits unknowingly.
 // expect-error: template constraint failure|does not satisfy
 #include "common.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// CR3, read as if instructions could name it as an operand of the mode's width.
+// CR3, read as if it could be an operand of the mode's width.
 // expect-error: no matching function for call to .read_in_mode<vregcache::Reg::kCr3>
 #include "common.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// A bare number where a field is meant.
+// A bare number instead of a field.
 // expect-error: no matching function for call to .*::read\(vregcache::u32\)
 #include "common.h"
 

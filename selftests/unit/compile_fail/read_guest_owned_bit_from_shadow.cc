@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// CR0.TS, which the guest may change without an exit, taken for the host's.
+// CR0.TS, which the guest may change without an exit, read as host-owned.
 // expect-error: no matching function for call to .*::read_host_owned<\(1 << 3\)>
 #include "common.h"
 

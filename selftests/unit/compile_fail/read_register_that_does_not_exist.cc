@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// A number behind the last register.
+// The number after the last register.
 // expect-error: no matching function for call to .*::read<vregcache::Reg::kEnd>
 #include "common.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// 64 bits from a field of 16: the result is of the field's width and no other.
+// 64 bits from a 16-bit field: the result has exactly the field's width.
 // expect-error: could not convert .*Result<short unsigned int>.* to .*Result<long long unsigned int>
 #include "common.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// The encoding of a field where a register's value is meant.
+// The encoding of a field instead of a register's value.
 // expect-error: no matching function for call to .*::write<vregcache::Reg::kRip>
 #include "common.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// A register's field is the cache's: a shadow of it would be a second memory that does not know of the first.
+// A register's field is the cache's: a shadow of it would be a second copy, unaware of the first.
 // expect-error: no matching function for call to .*::write\(vregcache::Field<
 #include <vregcache/last_written.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// VM-exits change exit information behind a shadow's back.
+// VM-exits change exit information without updating a shadow.
 // expect-error: VM-exits write it
 #include <vregcache/last_written.h>
 

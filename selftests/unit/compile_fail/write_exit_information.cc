@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// Exit information is the hardware's to write.
+// Only hardware writes exit information.
 // expect-error: no matching function for call to .*::write<vregcache::Reg::kExitQualification>
 #include "common.h"
 

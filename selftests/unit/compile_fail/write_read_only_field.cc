@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// A field that the VMCS does not allow to write.
+// A read-only field of the VMCS.
 // expect-error: no matching function for call to .*::write\(const vregcache::Field<17408>
 #include "common.h"
 

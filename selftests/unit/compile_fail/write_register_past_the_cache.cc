@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// The field of a register, written without the cache that would have to know.
+// The field of a register, written without the cache's knowledge.
 // expect-error: no matching function for call to .*::write\(const vregcache::Field<26654>
 #include "common.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// Which fields are to be read and written, and how often: a test states the list, so that an access more or less names
-// the field.
+// The fields to be read and written, and how often: a test states the list, so that an extra or missing access is
+// reported by field.
 #pragma once
 
 #include <initializer_list>
@@ -45,7 +45,7 @@ inline std::string name_of(AccessKind kind, u32 encoding)
 	       (field ? field->name : "a field that the model has not");
 }
 
-// What differs, one line each; empty where nothing does.  The order of the accesses does not matter.
+// The differences, one line each; empty if there are none.  The order of the accesses does not matter.
 inline std::string difference(const std::vector<FieldAccess>& made, const AccessList& stated)
 {
 	std::map<std::pair<AccessKind, u32>, int> surplus;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-// What each kind of VM-exit costs in the steady state: no single-stepping, no blocking by STI or MOV SS, no event in
-// delivery.  Each row states which fields are read and written between the VM-exit and the next VM-entry, and no other
-// may be; and how many that may be at most, so that a longer list is not stated lightly.  What KVM does is measured on
-// Linux 6.12 with a guest in 64-bit mode; its reading of the PML index is not counted here.
+// The cost of each kind of VM-exit in the steady state: no single-stepping, no blocking by STI or MOV SS, no event in
+// delivery.  Each row states the fields that are read and written between the VM-exit and the next VM-entry, and no
+// other may be; and their maximum number, so that the list does not grow unnoticed.  KVM's accesses are measured on
+// Linux 6.12 with a guest in 64-bit mode; its read of the PML index is not counted here.
 #include <vmx/architecture.h>
 
 #include "exits.h"
@@ -21,8 +21,8 @@ struct Row {
 	[[maybe_unused]] friend void PrintTo(const Row& row, std::ostream* out) { *out << row.name; }
 };
 
-// What an instruction that is carried out for the guest always costs: where it is, how long it is, whether it ends
-// blocking by STI or MOV SS, and whether it is single-stepped.
+// The accesses that emulating an instruction always takes: its address and length, whether it ends blocking by STI or
+// MOV SS, and whether it is single-stepped.
 AccessList instruction()
 {
 	return {{kExitReason, kGuestRip, kExitInstructionLength, kGuestInterruptibilityState, kGuestRflags},
@@ -88,19 +88,19 @@ void check_steady_state(const Row& row, bool traced)
 		ASSERT_EQ(machine.run_vcpu(), 0);
 		ASSERT_EQ(machine.run().exit_reason, row.userspace);
 	}
-	// The first of all VM-entries finds more to do.
+	// The very first VM-entry has more to do.
 	for (u32 entry = 2; entry < kTimes; entry++)
 		EXPECT_EQ(difference(machine.guest.accesses_before_entry(entry), row.stated), "")
 			<< "before VM-entry " << entry << "\nKVM: " << row.kvm;
 	EXPECT_LE(row.stated.reads.size(), row.most_reads);
 	EXPECT_LE(row.stated.writes.size(), row.most_writes);
-	// The HLT of run_to_hlt() is the last, where the module handles the others.
+	// The HLT of run_to_hlt() is the last, if the module handles the others.
 	std::size_t exits = row.userspace == KVM_EXIT_UNKNOWN ? kTimes + 1 : kTimes;
 	EXPECT_EQ(machine.host.traced_exits.size(), traced ? exits : 0);
 }
 
 TEST_P(AccessTable, SteadyState) { check_steady_state(GetParam(), false); }
-// No field is read for the trace's own sake.
+// No field is read just for the trace.
 TEST_P(AccessTable, SteadyStateTraced) { check_steady_state(GetParam(), true); }
 TEST_P(AccessTable, SteadyStateWithHitsCounted)
 {
@@ -128,7 +128,7 @@ class StateIoctls : public VcpuFixture {
 	}
 };
 
-// RIP and RFLAGS are in memory since the HLT, and the general-purpose registers always are.
+// RIP and RFLAGS have been in memory since the HLT, and the general-purpose registers always are.
 TEST_F(StateIoctls, GetRegsReadsWhatIsNotThere)
 {
 	machine_.regs();
@@ -156,7 +156,7 @@ TEST_F(StateIoctls, GetSregsReadsEachFieldOnce)
 	EXPECT_EQ(accesses_since({}), "");
 }
 
-// KVM writes about 40 fields for it.
+// KVM writes about 40 fields here.
 TEST_F(StateIoctls, SettingWhatWasReadWritesNothing)
 {
 	kvm_regs regs = machine_.regs();
@@ -164,7 +164,7 @@ TEST_F(StateIoctls, SettingWhatWasReadWritesNothing)
 	guest_.forget_accesses();
 	EXPECT_EQ(machine_.ioctl(KVM_SET_REGS, regs), 0);
 	EXPECT_EQ(machine_.ioctl(KVM_SET_SREGS, sregs), 0);
-	// RIP is the HLT's doing.
+	// RIP is from the HLT.
 	machine_.run_to_hlt();
 	EXPECT_EQ(difference(guest_.accesses_before_entry(guest_.entry_count() - 1), {{}, {kGuestRip}}), "");
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// What is added to the accesses of access_table_test.cc outside the steady state, and what the guest gets for it.
+// The accesses added to those of access_table_test.cc outside the steady state, and their effect on the guest.
 #include <vmx/architecture.h>
 
 #include "exits.h"
@@ -13,10 +13,10 @@ constexpr u64 kBtf = 1u << 1;
 
 class BeyondSteadyState : public VcpuFixture {
  protected:
-	// Three times, so that what comes before the last one is like what comes after it.
+	// Three times, so that the steady state is reached before the exit under test.
 	BeyondSteadyState() { guest_.then(cpuid_exit(), 3); }
 
-	// The guest exits so, and then comes to an HLT.
+	// The guest exits with @step, and then executes an HLT.
 	void exit_so(const Step& step)
 	{
 		guest_.then(step);
@@ -26,7 +26,7 @@ class BeyondSteadyState : public VcpuFixture {
 		EXPECT_EQ(machine_.run().exit_reason, static_cast<u32>(KVM_EXIT_HLT));
 	}
 
-	// What comes between that exit and the next VM-entry.
+	// Between that exit and the next VM-entry.
 	std::string accesses_are(const AccessList& stated)
 	{
 		return difference(guest_.accesses_before_entry(entry_), stated);
@@ -37,7 +37,7 @@ class BeyondSteadyState : public VcpuFixture {
 	{
 		return guest_.at_entry(entry_, field);
 	}
-	// None: no event is injected.
+	// Zero: no event is injected.
 	u64 then_injects()
 	{
 		return then_has(kVmEntryInterruptionInformation) & kEventValid
@@ -141,7 +141,7 @@ TEST_F(BeyondSteadyState, StiBeforeHltCostsOneWriteMore)
 
 // ---- event delivery that an EPT violation interrupts ----
 
-// Whether the guest can take it is looked at again: userspace may have changed that, had it been asked in between.
+// Whether the guest can take it is checked again: userspace may have changed that if it ran in between.
 TEST_F(BeyondSteadyState, InterruptedInterruptIsDeliveredAgain)
 {
 	exit_so(ept_violation_exit(kEptWrite, interrupt_event(0x31)));
@@ -177,7 +177,7 @@ TEST_F(BeyondSteadyState, InterruptedIntNIsDeliveredAgainWithItsLength)
 	EXPECT_EQ(then_has(kVmEntryInstructionLength), 2u);
 }
 
-// Its delivery has blocked NMIs, and VM-entry wants them not blocked when it injects one.
+// Its delivery has blocked NMIs, and VM-entry requires them not to be blocked when it injects one.
 TEST_F(BeyondSteadyState, InterruptedNmiIsDeliveredAgain)
 {
 	Step step = ept_violation_exit(kEptWrite, kNmiEvent);
@@ -194,7 +194,7 @@ TEST_F(BeyondSteadyState, InterruptedNmiIsDeliveredAgain)
 	EXPECT_EQ(then_has(kGuestInterruptibilityState), 0u);
 }
 
-// An exception that comes in the middle of it goes first, and the interrupt waits for its window.
+// An exception during its delivery is injected first, and the interrupt waits for the interrupt window.
 TEST_F(BeyondSteadyState, InterruptThatAnExceptionOvertakesWaits)
 {
 	constexpr u32 kAlignmentCheck = exception_event(17) | kEventHasErrorCode;
@@ -303,7 +303,7 @@ TEST_F(Events, InterruptThatTheGuestCannotTakeAsksForTheWindow)
 	EXPECT_EQ(accesses_are(hlt().also_writes({kPrimaryProcessorBasedControls})), "");
 	EXPECT_TRUE(guest_.at_entry(guest_.entry_count() - 1, kPrimaryProcessorBasedControls) &
 		    kInterruptWindowExiting);
-	// It is asked for once.
+	// It is requested once.
 	halt(1);
 	EXPECT_EQ(accesses_are(hlt()), "");
 
@@ -342,7 +342,7 @@ TEST_F(Events, NmiCostsOneWriteAndWaitsForTheEndOfBlocking)
 		  "");
 }
 
-// What userspace sets may contradict itself; VM-entry's checks, which the guest here makes, must not see it.
+// Userspace may set contradictory state; VM-entry's checks, which the guest here makes, must not see it.
 TEST_F(Events, BlockingThatContradictsFlagsIsReconciled)
 {
 	for (u64 flags : {kFlagsFixed, kFlagsFixed | kFlagIf, kFlagsFixed | kFlagTf, kFlagsFixed | kFlagIf | kFlagTf}) {
@@ -354,7 +354,7 @@ TEST_F(Events, BlockingThatContradictsFlagsIsReconciled)
 			events.interrupt.shadow = shadow;
 			EXPECT_EQ(machine_.ioctl(KVM_SET_VCPU_EVENTS, events), 0);
 			guest_.then(hlt_exit([](GuestState& guest) {
-				// What the blocking held back has come, and the handler has returned.
+				// The blocked event has been delivered, and its handler has returned.
 				guest.set(kGuestInterruptibilityState, 0);
 				guest.set(kGuestPendingDebugExceptions, 0);
 				guest.set(kGuestRflags, kFlagsFixed);
@@ -368,7 +368,7 @@ TEST_F(Events, BlockingThatContradictsFlagsIsReconciled)
 	}
 }
 
-// A single step is pending while STI blocks; then BTF has only branches trap, and none may be pending.
+// A single step is pending while STI blocks; then, with BTF, only branches trap, and none may be pending.
 TEST_F(Events, BlockingThatContradictsDebugctlIsReconciled)
 {
 	halt(1);

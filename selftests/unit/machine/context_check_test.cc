@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// The module asks of whoever uses a vCPU's register cache whether he may: each time while it is told to, and never
-// while it is not.
+// The module checks whether the caller may use a vCPU's register cache: on each use while the check is on, and never
+// while it is off.
 #include <algorithm>
 #include <set>
 
@@ -79,7 +79,7 @@ TEST_F(ContextChecks, EachSegment)
 	for (u8 s = 0; s < 8; s++) {
 		Reg base = segment_register(static_cast<Segment>(s), SegmentPart::kBase);
 		EXPECT_TRUE(written.count(base)) << int{s};
-		// Several at once are one operation, which is about the first of them.
+		// Several at once are one operation, which names the first of them.
 		EXPECT_TRUE(read.count(base) ||
 			    read.count(segment_register(static_cast<Segment>(s), SegmentPart::kSelector)))
 			<< int{s};
@@ -101,7 +101,7 @@ TEST_F(ContextChecks, FromTheNextIoctlOn)
 	}));
 }
 
-// They cost no access.
+// The checks cost no access.
 TEST_F(ContextChecks, SameVmreadsAndVmwrites)
 {
 	out_to_userspace();

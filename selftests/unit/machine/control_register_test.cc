@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// What else a MOV to a control register changes.
+// Other effects of a MOV to a control register.
 #include "exits.h"
 
 namespace vregcache::test {
@@ -26,7 +26,7 @@ class PaePaging : public VcpuFixture {
 		__builtin_memcpy(machine_.memory + kPdpt + sizeof(value) * number, &value, sizeof(value));
 	}
 
-	// Another PDPTE is in memory when the guest turns these bits of CR0 over.
+	// Another PDPTE is in memory when the guest toggles these bits of CR0.
 	void turn_over(u64 bits)
 	{
 		guest_.then(exit_for_instruction(reason::kControlRegister, 3, 0, [this, bits](GuestState& guest) {
@@ -50,7 +50,7 @@ TEST_F(PaePaging, PdptesStayWhenWriteProtectionChanges)
 	EXPECT_EQ(guest_.at_entry(1, kGuestPdpte1), 0x3000 | kPresent);
 }
 
-// A reserved bit: #GP(0), and CR0 is as before.
+// A reserved bit: #GP(0), and CR0 is unchanged.
 TEST_F(PaePaging, PdptesThatCannotBeLoadedLeaveCr0)
 {
 	set_pdpte(0, kPresent | 1u << 1);

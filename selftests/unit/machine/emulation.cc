@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// Privileged instructions, carried out on HostCpu.
+// Privileged instructions, emulated on HostCpu.
 #include "emulation.h"
 
 #include <asm/prctl.h>
@@ -18,14 +18,14 @@ using vregcache::test::hardware;
 using vregcache::test::InstructionFrame;
 using vregcache::test::kCpuCount;
 
-// The module knows it as a per-CPU variable: at this address of the segment GS, which move_to() moves.
+// To the module this is a per-CPU variable: at this address in the GS segment, whose base move_to() sets.
 extern "C" u64 vrc_current_vmcs[kCpuCount];
 u64 vrc_current_vmcs[kCpuCount];
 extern "C" u64 vrc_emulate_scratch;
 u64 vrc_emulate_scratch;
 extern "C" const char vrc_emulate_return_to_fixup[];
 
-// A stub pushes the address of the function that carries the instruction out, and goes on here.
+// A stub pushes the address of the function that emulates the instruction, and jumps here.
 // clang-format off
 asm(R"(
 	.text
@@ -71,7 +71,7 @@ vrc_emulate_common:
 	lea 8(%rsp), %rsp
 	ret
 
-	/* Instead of behind the call, where the operands would be dropped; the upper one is the address to go to. */
+	/* Instead of returning after the call, where the operands would be dropped; the upper one is the target. */
 vrc_emulate_return_to_fixup:
 	lea 8(%rsp), %rsp
 	ret
@@ -103,7 +103,7 @@ namespace {
 	std::abort();
 }
 
-// The instruction faults: the kernel's exception table says where to go on.  Its entries name the beginning of the
+// The instruction faults: the kernel's exception table says where to continue.  Its entries refer to the start of the
 // instruction, which is a few bytes before the return address.
 void fault(InstructionFrame& frame, const char* what, u64 operand)
 {
@@ -124,7 +124,7 @@ void fault(InstructionFrame& frame, const char* what, u64 operand)
 	frame.return_address = reinterpret_cast<u64>(vrc_emulate_return_to_fixup);
 }
 
-// How a VMX instruction ends (SDM Vol. 3C, 31.2).
+// The outcome of a VMX instruction (SDM Vol. 3C, 31.2).
 void finish_vmx(InstructionFrame& frame, vregcache::Error error)
 {
 	frame.rflags &= ~(kCarry | kParity | kAdjust | kZero | kSign | kOverflow);
@@ -180,7 +180,7 @@ void set_edx_eax(InstructionFrame& frame, u64 value)
 
 }  // namespace
 
-// The stub, and the head of the function that carries the instruction out.
+// The stub, and the head of the function that emulates the instruction.
 // clang-format off
 #define INSTRUCTION(name)                                                                  \
 	asm(".text\n.globl vrc_emulate_" #name "\nvrc_emulate_" #name ":\n\t"              \
@@ -349,7 +349,7 @@ INSTRUCTION(lgdt) { hardware().cpu().gdtr = table_operand(frame); }
 
 INSTRUCTION(lidt) { hardware().cpu().idtr = table_operand(frame); }
 
-// ---- what user mode has too, and must not come from the machine that runs the tests ----
+// ---- user-mode instructions whose results must not come from the CPU that runs the tests ----
 
 INSTRUCTION(cpuid)
 {
@@ -384,8 +384,8 @@ Hardware* g_hardware;
 
 void set_gs_base(u64 base) { syscall(SYS_arch_prctl, ARCH_SET_GS, base); }
 
-// The capabilities of a CPU with everything that the module asks for (SDM Vol. 3D, Appendix A): for controls, bits 31:0
-// are those that must be 1, bits 63:32 those that may be.
+// The capabilities of a CPU with everything that the module requires (SDM Vol. 3D, Appendix A): for controls, bits 31:0
+// are those that must be 1, bits 63:32 those that may be 1.
 void add_vmx_msrs(std::map<u32, u64>& msr)
 {
 	auto controls = [](u32 must_be_one, u32 may_be_one) { return u64{may_be_one} << 32 | must_be_one; };
@@ -410,7 +410,7 @@ void add_vmx_msrs(std::map<u32, u64>& msr)
 	msr[msr::kVmxEptVpid] = 1u << 6 | 1u << 14 | 1u << 20 | 1u << 25 | 1u << 26;
 }
 
-// Values of a 64-bit kernel, each its own.
+// Values of a 64-bit kernel, all different.
 void start_cpu(HostCpu& cpu, unsigned number)
 {
 	constexpr u64 kKernel = 0xffff800000000000;

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
-// The module's machine, run in a process of its own.
+// The module's C++ part, run in a process of its own.
 //
-// module.cc is all C++ of the module, src/module.cc, unchanged.  What is below it is played here:
+// module.cc is all C++ of the module, src/module.cc, unchanged.  Everything below it is emulated here:
 //
-//	privileged_instructions.h  has the assembler replace each privileged instruction of the module by a call
-//	emulation.h                carries it out on a CPU that is a few variables and a VMCS that is a model
+//	privileged_instructions.h  makes the assembler replace each privileged instruction of the module with a call
+//	emulation.h                emulates it on a CPU of a few variables and a model VMCS
 //	host.h                     the kernel's services (src/linux/host.h)
 //	guest.h                    the guest: VM-entry takes the next VM-exit from a script
 //	vcpu_fixture.h             a virtual machine with a vCPU, driven through the ioctls
-//	access_lists.h             which fields were read and written between two moments
+//	access_lists.h             the fields that were read and written between two points in time
 //
-// So a test sees each VMREAD and VMWRITE by its field, can make any of them fail, and runs in a millisecond.  What it
-// cannot show is what hardware does: the same is tested on VMX CPUs by the kselftests.  src/vmx/entry.S is not in it.
+// So a test sees each VMREAD and VMWRITE by its field, can make any of them fail, and runs in a millisecond.  It cannot
+// show hardware's behaviour: the kselftests test the same on VMX CPUs.  src/vmx/entry.S is not part of it.
 #pragma once
 
 #include <array>
@@ -23,7 +23,7 @@
 
 namespace vregcache::test {
 
-// The registers of the caller of an emulated instruction, and its operands; the stubs in emulation.cc build it.
+// The caller's registers and the operands of an emulated instruction; the stubs in emulation.cc build it.
 struct InstructionFrame {
 	u64 r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx, rax;
 	u64 rflags;
@@ -38,7 +38,7 @@ struct DescriptorTableRegister {
 	u64 base = 0;
 };
 
-// What the module reads and changes of a CPU that the kernel runs on.
+// The state that the module reads and changes of a CPU that the kernel runs on.
 struct HostCpu {
 	explicit HostCpu(ModelMemory& memory) : vmx(memory) {}
 
@@ -56,7 +56,7 @@ struct HostCpu {
 	ModelCpu vmx;  // its current VMCS, and accesses to it
 };
 
-// What SDM Vol. 3C, 25.1 and 25.11.3 say of a VMCS beside its fields.
+// The state of a VMCS besides its fields (SDM Vol. 3C, 25.1 and 25.11.3).
 struct VmcsState {
 	bool initialized = false;  // by VMCLEAR
 	bool launched = false;
@@ -69,14 +69,14 @@ struct CpuidLeaf {
 
 constexpr unsigned kCpuCount = 2;
 
-// Two CPUs with all of VMX that the module knows.
+// Two CPUs with every VMX feature that the module knows.
 struct Hardware {
 	Hardware();
 	Hardware(const Hardware&) = delete;
 	~Hardware();
 
 	HostCpu& cpu() { return cpus[current]; }
-	// The task goes on there: the module's per-CPU data are that CPU's from now on.
+	// The task continues there: the module's per-CPU data are now that CPU's.
 	void move_to(unsigned number);
 
 	ModelMemory vmcs_memory;
@@ -88,7 +88,7 @@ struct Hardware {
 	u32 invepts = 0;
 };
 
-// The one that the module runs on now.
+// The one that the module currently runs on.
 Hardware& hardware();
 
 }  // namespace vregcache::test

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// VM-exits as the instructions of a guest in 64-bit mode make them.
+// VM-exits as the instructions of a guest in 64-bit mode cause them.
 #pragma once
 
 #include <vregcache/vmcs_fields.h>
@@ -37,7 +37,7 @@ constexpr u64 kIoOut = 0x80 << 16, kIoIn = kIoOut | 1u << 3;
 inline Step out_exit() { return exit_for_instruction(reason::kIo, 2, kIoOut); }
 inline Step in_exit() { return exit_for_instruction(reason::kIo, 2, kIoIn); }
 
-// MOV of RAX to CR0 that turns AM over.
+// MOV of RAX to CR0 that toggles AM.
 inline Step mov_to_cr0_exit()
 {
 	return exit_for_instruction(reason::kControlRegister, 3, 0, [](GuestState& guest) {
@@ -46,7 +46,7 @@ inline Step mov_to_cr0_exit()
 	});
 }
 
-// A write to a page that has memory (SDM Vol. 3C, table 28-7).
+// A write to a page backed by memory (SDM Vol. 3C, table 28-7).
 constexpr u64 kEptWrite = 1u << 1, kEptNmiUnblockedByIret = 1u << 12;
 inline Step ept_violation_exit(u64 qualification = kEptWrite, u32 idt_vectoring = 0, u32 idt_vectoring_error_code = 0)
 {
@@ -61,7 +61,7 @@ inline Step ept_violation_exit(u64 qualification = kEptWrite, u32 idt_vectoring 
 inline Step external_interrupt_exit() { return exit_for(reason::kExternalInterrupt); }
 inline Step interrupt_window_exit() { return exit_for(reason::kInterruptWindow); }
 
-// A VM-exit finds the guest with these.
+// The guest's state at a VM-exit.
 inline GuestDid has_rflags(u64 rflags)
 {
 	return [rflags](GuestState& guest) { guest.set(kGuestRflags, rflags); };
@@ -75,7 +75,7 @@ inline GuestDid has_interruptibility(u32 blocking)
 constexpr u64 kFlagsFixed = 1u << 1, kFlagTf = 1u << 8, kFlagIf = 1u << 9, kFlagRf = 1u << 16;
 constexpr u32 kStiBlocks = 1u << 0, kMovSsBlocks = 1u << 1, kNmiBlocks = 1u << 3;
 
-// Interruption information, in all of its fields (SDM Vol. 3C, table 25-17).
+// Interruption information, the same in all of its fields (SDM Vol. 3C, table 25-17).
 constexpr u32 kEventValid = 1u << 31, kEventHasErrorCode = 1u << 11;
 constexpr u32 interrupt_event(u8 vector) { return kEventValid | vector; }
 constexpr u32 exception_event(u8 vector) { return kEventValid | 3u << 8 | vector; }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 // VM-entries that fail, and VMREADs and VMWRITEs that fail: userspace gets an errno or a reason, the log a line, and
-// what userspace has set reaches the guest when it runs again.
+// state set by userspace reaches the guest when it runs again.
 #include <vmx/architecture.h>
 
 #include "exits.h"
@@ -20,7 +20,7 @@ std::vector<std::string> lines_with(const std::vector<std::string>& lines, const
 
 constexpr u32 kVector = 0x31;
 
-// Something in each kind of field that a VM-entry writes.
+// A value in each kind of field that is written for a VM-entry.
 void set_registers(Machine& machine)
 {
 	kvm_sregs sregs = machine.sregs();
@@ -42,7 +42,7 @@ void set_registers(Machine& machine)
 	EXPECT_EQ(machine.ioctl(KVM_SET_DEBUGREGS, debug), 0);
 }
 
-// And an interrupt.
+// Also an interrupt.
 void set_much(Machine& machine)
 {
 	set_registers(machine);
@@ -80,16 +80,16 @@ void expect_errno_and_one_line(Machine& machine, long result, const std::string&
 	EXPECT_EQ(lines_with(lines, "access to its VMCS failed").size(), 1u) << where;
 }
 
-// Each access on the way to a VM-entry fails in its turn.
+// Each access on the way to a VM-entry fails in turn.
 TEST_P(FailedAccess, BeforeVmEntryLosesNothing)
 {
 	u32 nth = 1;
 	for (;; nth++) {
 		Machine machine;
-		// So that what the first of all VM-entries needs is done.
+		// Does the extra work of the very first VM-entry.
 		machine.run_to_hlt();
 		set_much(machine);
-		// What VM-exit is to load has changed, too; the checks of the guest's VM-entry see whether it was
+		// The state that VM-exit loads has changed, too; the checks of the guest's VM-entry detect whether it was
 		// written.
 		machine.hardware.cpu().cr3 = 0x77000;
 		machine.hardware.cpu().cr4 ^= cr4::kSmap;
@@ -99,7 +99,7 @@ TEST_P(FailedAccess, BeforeVmEntryLosesNothing)
 		long result = machine.run_vcpu();
 		machine.hardware.cpu().vmx.stop_failing();
 		if (machine.guest.entry_count() > 1) {
-			// It came behind the VM-entry, if at all.
+			// It came after the VM-entry, if at all.
 			expect_much(machine, 1);
 			machine.guest.forget_script();
 			machine.host.take_errors();
@@ -116,7 +116,7 @@ TEST_P(FailedAccess, BeforeVmEntryLosesNothing)
 	EXPECT_GE(nth, 16u);
 }
 
-// The reason of the first of all VM-exits cannot be read.  The guest ran all the same: the interrupt was delivered, and the
+// The reason of the very first VM-exit cannot be read.  The guest ran nevertheless: the interrupt was delivered, and the
 // VMCS is launched.
 TEST_P(FailedAccess, ReasonOfTheFirstVmExitLeavesNoEventToDeliverAgain)
 {
@@ -132,7 +132,7 @@ TEST_P(FailedAccess, ReasonOfTheFirstVmExitLeavesNoEventToDeliverAgain)
 	EXPECT_FALSE(machine.guest.at_entry(1, kVmEntryInterruptionInformation) & kEventValid);
 }
 
-// Each access between a VM-exit and the next VM-entry fails in its turn.
+// Each access between a VM-exit and the next VM-entry fails in turn.
 TEST_P(FailedAccess, BehindVmExitIsReported)
 {
 	const std::pair<const char*, Step> exits[] = {
@@ -176,7 +176,7 @@ TEST_P(FailedAccess, BehindVmExitIsReported)
 			std::string where = std::string(name) + ", access " + std::to_string(nth);
 			expect_errno_and_one_line(machine, result, where);
 			machine.guest.forget_script();
-			// It can be tried again.
+			// The run can be retried.
 			set_registers(machine);
 			u64 entries = machine.guest.entry_count();
 			machine.guest.then(hlt_exit([](GuestState& guest) {
@@ -254,7 +254,7 @@ TEST_F(FailedEntry, VmFailReadsWhyAndKeepsTheState)
 	expect_much_at_next_entry();
 }
 
-// It is a VM-exit, so the cache holds nothing of the guest's; of RFLAGS kvm_run tells.
+// It is a VM-exit, so the cache holds no guest state; RFLAGS is read for kvm_run.
 TEST_F(FailedEntry, MsrLoadingReadsWhyAndKeepsTheState)
 {
 	run_to_failure({.kind = Step::Kind::kEntryFailure, .reason = 34, .qualification = 1}, 1u << 31 | 34);
@@ -293,7 +293,7 @@ TEST_F(FailedEntry, FaultIsAnErrno)
 	expect_much_at_next_entry();
 }
 
-// A register that is set behind write-back is an error, and the NMI that the guest was left for is not lost with it.
+// A register that is set after write-back is an error, and the NMI that caused the VM-exit is not lost.
 TEST_F(FailedEntry, RegisterSetBehindWriteBackIsAnErrnoAndAnNmiIsHandled)
 {
 	Step nmi = exit_for(reason::kExceptionOrNmi);

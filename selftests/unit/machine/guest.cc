@@ -16,11 +16,11 @@ namespace {
 
 Guest* g_guest;
 
-// What a VM-exit leaves in fields that it does not write: nothing that looks like anything.
+// The content of fields that a VM-exit does not write: nothing that looks like a real value.
 constexpr u64 kStale = 0xbadbadbadbadbad;
 constexpr u32 kValid = 1u << 31;
 
-// The module's own diagnosis (src/vmx/explain/entry_check.h), which entry_check_test.cc holds to the SDM rule by rule.
+// The module's own diagnosis (src/vmx/explain/entry_check.h), which entry_check_test.cc checks against the SDM.
 struct Reader {
 	Result<u64> vmread(u32 encoding) const
 	{
@@ -97,7 +97,7 @@ void Guest::check_entry(bool resume) const
 	EXPECT_EQ(fields[kHostIa32SysenterEsp], cpu.msr.at(msr::kSysenterEsp));
 }
 
-// SDM Vol. 3C, 28.5: what the module has to undo as well as what it asks for.
+// SDM Vol. 3C, 28.5: the state that the module has to restore as well as the state that it requests.
 void Guest::load_host_state() const
 {
 	HostCpu& cpu = hardware().cpu();

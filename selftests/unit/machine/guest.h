@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// The guest: VM-entry takes the next step of a script, which says how it ends.
+// The guest: each VM-entry takes the next step of a script, which determines its outcome.
 #pragma once
 
 #include <vregcache/gpr.h>
@@ -12,7 +12,7 @@
 
 namespace vregcache::test {
 
-// The fields of the VMCS that is current, without an access that would be counted.
+// The fields of the current VMCS, without an access that is counted.
 class Fields {
  public:
 	template <class Field>
@@ -28,7 +28,7 @@ class Fields {
 	}
 };
 
-// What the guest has when it exits; a script changes it.
+// The guest's state when it exits; a script changes it.
 class GuestState : public Fields {
  public:
 	explicit GuestState(GprFile& registers) : gpr(registers) {}
@@ -36,17 +36,17 @@ class GuestState : public Fields {
 	GprFile& gpr;  // without RSP, which is in a field
 };
 
-// How one VM-entry ends.
+// The outcome of one VM-entry.
 struct Step {
 	enum class Kind { kExit, kEntryFailure, kVmFailValid, kVmFailInvalid, kFault };
 
 	Kind kind = Kind::kExit;
 	u32 reason = 0;              // basic exit reason, or the VM-instruction error
-	u64 qualification = 0;       // as the SDM has it for exits that do not use it
+	u64 qualification = 0;       // as the SDM defines it for exits that do not use it
 	u32 instruction_length = 0;  // zero: the exit does not save it
 	u32 interruption = 0;        // VM-exit interruption information
 	u32 idt_vectoring = 0;
-	std::function<void(GuestState&)> guest_did = {};  // what else the guest, or the exit, has changed
+	std::function<void(GuestState&)> guest_did = {};  // other changes by the guest or the exit
 };
 
 using GuestDid = std::function<void(GuestState&)>;
@@ -78,12 +78,12 @@ class Guest {
 	}
 	bool script_is_done() const { return script_.empty(); }
 
-	// VM-entry.  Returns what vrc_vmx_enter() does.
+	// VM-entry.  Returns the same as vrc_vmx_enter().
 	u32 enter(GprFile& gpr, bool resume);
 
-	// Accesses since the last VM-exit, or since the last VM-entry was tried; each is cleared by the next.
+	// Accesses since the last VM-exit or attempted VM-entry; the next one clears them.
 	const std::vector<FieldAccess>& accesses() const { return accesses_; }
-	// Those before the nth VM-entry (from zero), and since the one before it: what came after that one's VM-exit.
+	// Those before the nth VM-entry (from zero) and after the VM-exit of the previous one.
 	const std::vector<FieldAccess>& accesses_before_entry(std::size_t n) const { return before_entry_.at(n); }
 	// The fields as the nth VM-entry found them.
 	template <class Field>
@@ -93,11 +93,11 @@ class Guest {
 	}
 	std::size_t entry_count() const { return entries_.size(); }
 	void forget_accesses() { accesses_.clear(); }
-	// Has an access failed so far?
+	// True if an access has failed so far.
 	bool an_access_failed() const { return an_access_failed_; }
 	void forget_script() { script_.clear(); }
 
-	// Off where a test wants an entry that the checks of VM-entry would refuse.
+	// Off if a test needs an entry that the checks of VM-entry would reject.
 	bool checks_entries = true;
 	std::function<void()> at_each_entry;
 

@@ -322,7 +322,7 @@ void vrc_host_prediction_barrier() {}
 
 namespace {
 
-// A handler that may ask for registers must find none from before the guest ran.
+// A handler that may read registers must find none from before the guest ran.
 void check_that_memory_is_not_old(const vrc_host_vcpu& vcpu)
 {
 	using namespace vregcache;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// The kernel, as far as the module asks for it (src/linux/host.h), and a check of what lockdep would check.
+// The kernel, as far as the module uses it (src/linux/host.h), with the checks that lockdep would make.
 #pragma once
 
 #include <functional>
@@ -24,7 +24,7 @@ struct vrc_host_vcpu {
 	bool fpu_is_guests = false;
 	alignas(16) unsigned char fpu_image[512] = {};
 	bool fpu_is_compacted = true;
-	unsigned long long fpu_components = 3;  // those that are not initial
+	unsigned long long fpu_components = 3;  // those not in their initial state
 };
 
 // Without jump labels the kernel's tracepoint has a counter of its listeners.
@@ -32,14 +32,14 @@ struct tracepoint {  // NOLINT(readability-identifier-naming): the kernel's
 	int listeners = 0;
 };
 
-// And so has a key of the module's own.
+// So does the module's own key.
 struct static_key_false {  // NOLINT(readability-identifier-naming): the kernel's
 	int enabled = 0;
 };
 
 namespace vregcache::test {
 
-// The module asked whether the caller may use this vCPU's register cache.
+// The module checked whether the caller may use this vCPU's register cache.
 struct ContextCheck {
 	const vrc_host_vcpu* vcpu;
 	Operation operation;
@@ -52,14 +52,14 @@ class Host {
 	~Host();
 	Host(const Host&) = delete;
 
-	// Something that the kernel would warn of, or that would hang it.
+	// Reports a fault that the kernel would warn about, or that would hang it.
 	void complain(const std::string& what) const;
 	void check_may_sleep(const char* what) const;
 
 	// The module's errors since the last call.
 	std::vector<std::string> take_errors() { return std::exchange(errors, {}); }
 
-	// Somebody listens to every trace event, or nobody.
+	// Every trace event, or none.
 	void trace(bool on) const;
 	// Verification, from the next VM-exit or ioctl on.  A mismatch is a failure.
 	void verify(bool on) const;
@@ -67,20 +67,20 @@ class Host {
 	// The module parameter check_context.
 	void check_contexts(bool on) const;
 
-	// What a test changes.
+	// Changed by tests.
 	std::function<bool()> signal_pending;
 	std::function<bool()> need_resched;
-	std::function<void()> reschedule;                          // the task gives its CPU away
-	std::function<bool()> task_work;                           // once; true: the task has a signal behind it
+	std::function<void()> reschedule;                          // the task yields its CPU
+	std::function<bool()> task_work;                           // once; true: the task has a signal afterwards
 	bool user_memory_is_there = true;                          // false: each copy from or to userspace fails
 	u64 allocations_until_failure = ~0u;                       // that many succeed
-	std::function<void(vrc_host_vcpu&)> interruption_handler;  // of NMIs and interrupts that have hit the guest
+	std::function<void(vrc_host_vcpu&)> interruption_handler;  // of NMIs and interrupts that interrupted the guest
 
 	bool detects_split_locks = false;  // before the module is loaded
 	bool permits_split_locks = false;
 
-	// What a test looks at.
-	std::vector<u64> split_locks;  // where the guest has made them
+	// Checked by tests.
+	std::vector<u64> split_locks;  // the guest's RIP at each
 	u32 nmis_handled = 0;
 	u32 interrupts_taken = 0;
 	u32 machine_checks_handled = 0;
@@ -88,7 +88,7 @@ class Host {
 	std::vector<vrc_trace_exit> traced_exits;
 	std::vector<ContextCheck> context_checks;
 	u64 blocks_in_use = 0;
-	std::map<u64, void*> pages;  // by physical address, which is never used again
+	std::map<u64, void*> pages;  // by physical address, which is never reused
 
 	// The state that the checks need.
 	u32 interrupts_off = 0;
@@ -98,7 +98,7 @@ class Host {
 	std::vector<std::string> errors;
 };
 
-// What the module tells from the middle of its code (trace_events.cc), while somebody listens.
+// Events that the module reports from within its code (trace_events.cc) while they are traced.
 enum class AccessEvent : u8 { kMiss, kWriteBack, kInvalidate };
 struct TracedAccess {
 	AccessEvent event;
@@ -111,7 +111,7 @@ constexpr u32 kTracedAccesses = 256;  // how many are kept
 extern TracedAccess g_traced_access[kTracedAccesses];
 extern u32 g_traced_accesses;
 
-// The one that the module runs on now.
+// The one that the module currently runs on.
 Host& host();
 
 }  // namespace vregcache::test

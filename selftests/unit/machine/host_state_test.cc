@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// The host's state after the guest has run, and a vCPU that comes to another CPU.
+// The host's state after the guest has run, and a vCPU that moves to another CPU.
 #include <vmx/architecture.h>
 
 #include "exits.h"
@@ -11,7 +11,7 @@ class HostState : public VcpuFixture {
  protected:
 	HostCpu& cpu() { return machine_.hardware.cpu(); }
 
-	// Preempted at the next look at the scheduler, the task goes on on CPU @number.
+	// Preempted at the next reschedule check, the task continues on CPU @number.
 	void move_at_next_exit_to(unsigned number)
 	{
 		host_.need_resched = [this, entries = guest_.entry_count()] {
@@ -30,7 +30,7 @@ class HostState : public VcpuFixture {
 	bool moved_ = false;
 };
 
-// Without CR2, which a kernel reads before anything else can happen to it.
+// Without CR2, which a kernel reads before anything can change it.
 struct Snapshot {
 	explicit Snapshot(const HostCpu& cpu)
 	    : msr(cpu.msr), registers{cpu.cr0, cpu.cr3, cpu.cr4, cpu.xcr0, cpu.pkru}, dr(cpu.dr),
@@ -53,7 +53,7 @@ TEST_F(HostState, IsWholeAfterEachIoctl)
 	cpu().ldtr = 0x70;
 	cpu().dr = {1, 2, 3, 4, 0, 0, 0xffff4ff1, 0x555};
 	cpu().msr[msr::kDebugctl] = 2;
-	// The guest's own of each.
+	// The guest has its own value of each.
 	kvm_debugregs debug = {{0x10, 0x20, 0x30, 0x40}, 0xffff0ff0, 0x4ff, 0, {}};
 	EXPECT_EQ(machine_.ioctl(KVM_SET_DEBUGREGS, debug), 0);
 	guest_.then(wrmsr_exit(msr::kStar, 0x1));
@@ -99,8 +99,7 @@ TEST_F(HostState, KernelGsBaseIsTheGuestsOwnBehindSwapgs)
 	EXPECT_EQ(machine_.regs().rax, 0x4444u);
 }
 
-// What the kernel or a context switch has changed is written, and once; the checks of the guest's VM-entry see whether
-// it is right.
+// A change by the kernel or a context switch is written, once; the checks of the guest's VM-entry verify it.
 TEST_F(HostState, ChangeIsFollowed)
 {
 	auto accesses = [this] {
@@ -126,7 +125,7 @@ TEST_F(HostState, ChangeIsFollowed)
 	EXPECT_EQ(differ_by(accesses(), {}), "");
 }
 
-// A field of the guest's is neither read nor written for it: those of the host CPU alone.
+// No guest-state field is read or written for it, only those of the host CPU.
 TEST_F(HostState, MoveToAnotherCpuWritesItsHostState)
 {
 	guest_.then(cpuid_exit(), 3);
@@ -139,7 +138,7 @@ TEST_F(HostState, MoveToAnotherCpuWritesItsHostState)
 	EXPECT_EQ(difference(guest_.accesses_before_entry(guest_.entry_count() - 1),
 			     {{kExitReason}, {kHostGdtrBase, kHostTrBase, kHostGsBase, kHostIa32SysenterEsp}}),
 		  "");
-	// The VMCS is not launched on a CPU that it has come to; the checks of the guest's VM-entry have seen that.
+	// The VMCS is not launched on a CPU that it has moved to; the guest's VM-entry has checked that.
 	machine_.run_to_hlt();
 }
 
@@ -163,7 +162,7 @@ TEST_F(HostState, VmcsThatIsCurrentIsNotLoadedAgain)
 	EXPECT_EQ(machine_.hardware.vmptrlds, before);
 }
 
-// Two vCPUs take turns on a CPU: each turn loads a VMCS, and no field is touched for it.
+// Two vCPUs take turns on a CPU: each turn loads a VMCS, and accesses no field for it.
 TEST_F(HostState, OtherVcpuInBetweenCostsOneLoadAndNoAccess)
 {
 	vrc_host_vcpu host_vcpu;
@@ -179,7 +178,7 @@ TEST_F(HostState, OtherVcpuInBetweenCostsOneLoadAndNoAccess)
 		EXPECT_EQ(vrc_vcpu_ioctl(host_vcpu.machine, KVM_RUN, 0), 0);
 		EXPECT_EQ(machine_.hardware.vmptrlds, before + 2);
 	}
-	// What comes before an entry is what came after the other one's exit, and of the same kind.
+	// The accesses before an entry follow the other one's exit, which is of the same kind.
 	AccessList hlt = {{kExitReason, kGuestRip, kExitInstructionLength, kGuestInterruptibilityState, kGuestRflags},
 			  {kGuestRip}};
 	EXPECT_EQ(difference(guest_.accesses_before_entry(last), hlt), "");
@@ -200,7 +199,7 @@ TEST_F(HostState, NmiAndMachineCheckReachTheHost)
 	EXPECT_EQ(host_.machine_checks_handled, 1u);
 }
 
-// The counters of this kind of exit, of all vCPUs so far.
+// The counters of this kind of exit, over all vCPUs so far.
 struct vrc_counter_row counters_of(const std::string& reason)
 {
 	struct vrc_counter_row row;
@@ -211,7 +210,7 @@ struct vrc_counter_row counters_of(const std::string& reason)
 	return {};
 }
 
-// What the handler of an NMI or interrupt does that samples the guest, and a second time from memory.
+// Samples the guest, as the handler of an NMI or interrupt does, the second time from memory.
 void sample(vrc_host_vcpu& vcpu, u64 rip)
 {
 	for (int i = 0; i < 2; i++) {
@@ -266,7 +265,7 @@ TEST_F(HostState, NmiIsHandledBeforeAnythingIsTracedAndWhatItsHandlerReadsIsTrac
 		};
 		if (samples)
 			expected.push_back({AccessEvent::kMiss, index(Reg::kRip), rip});
-		// The exit of the NMI is the first thing that is told, but for the write-back of RIP before it.
+		// The NMI's exit is the first event, except for the write-back of RIP before it.
 		std::vector<TracedAccess> told(g_traced_access, g_traced_access + g_traced_accesses);
 		std::erase_if(told, [](const TracedAccess& access) { return access.event == AccessEvent::kWriteBack; });
 		ASSERT_GE(told.size(), expected.size());

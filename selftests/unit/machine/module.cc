@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// All C++ of the module, as it is, and which tokens its own functions ask for.
+// All C++ of the module, unchanged, and the tokens that its own functions require.
 #include <type_traits>
 
 #include "privileged_instructions.h"
@@ -8,7 +8,7 @@
 
 namespace {
 
-// Does the call compile with this token?
+// True if the call compiles with this token.
 template <class Token>
 concept EntersGuest = requires(Vcpu& vcpu, Token& token) { enter_guest(vcpu, token); };
 static_assert(EntersGuest<const PinnedVmcs> && !EntersGuest<const LoadedVmcs> && !EntersGuest<Vcpu>);
@@ -21,12 +21,12 @@ template <class Token>
 concept Injects = requires(Vcpu& vcpu, Token& token) { vcpu.event.inject(token, vcpu.controls, true); };
 static_assert(Injects<const PinnedVmcs> && !Injects<const LoadedVmcs>);
 
-// One VM-entry asks for more than a token: what else the task has to do was looked at, with interrupts off.
+// One VM-entry requires more than a token: the task's other work must have been checked, with interrupts off.
 template <class Token>
 concept Enters = requires(Vcpu& vcpu, Token& token) { enter_once(vcpu, token); };
 static_assert(Enters<EntryScope> && !Enters<const PinnedVmcs>);
 
-// And a token has to be earned.
+// A token cannot be made at will.
 static_assert(!std::is_constructible_v<LoadedVmcs, RawVmx> && !std::is_default_constructible_v<VmcsKey>);
 
 }  // namespace

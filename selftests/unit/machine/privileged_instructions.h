@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-// Privileged instructions as calls.  The assembler prefers a macro to an instruction of the same name, so a source that
-// comes behind this file is assembled with each of these instructions replaced, and needs no change.
+// Privileged instructions as calls.  The assembler prefers a macro to an instruction of the same name, so source code
+// after this file is assembled with each of these instructions replaced, and needs no change.
 //
-// The calls go to emulation.cc.  Each has two slots on the stack: an operand that goes in is in the lower one,
-// VMWRITE's value and what comes out in the upper one, and of an operand in memory both have the address.  No other
-// register changes, and flags only as the instruction changes them, so the constraints of the inline assembly hold.
-// Code that uses a red zone cannot be called in the middle of: -mno-red-zone.
+// The calls go to emulation.cc.  Each has two slots on the stack: the lower one holds an input operand, the upper one
+// VMWRITE's value or an output; for an operand in memory both hold its address.  No other register changes, and flags
+// change only as by the instruction, so the constraints of the inline assembly hold.  A call would overwrite a red
+// zone: -mno-red-zone.
 #pragma once
 
 // clang-format off
@@ -87,7 +87,7 @@ asm(R"(
 	vrc_from_word_register lldt, \from
 .endm
 
-# GCC writes MOV with the size in its name; without it, it is the inline assembly's.
+# GCC emits MOV with a size suffix; without one, it is from inline assembly.
 .macro mov from:req, to:req
 	.set vrc_matches, 0
 	.irp register, cr0, cr2, cr3, cr4, dr0, dr1, dr2, dr3, dr6, dr7

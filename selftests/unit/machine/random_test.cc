@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-// Random exits and random ioctls between them.  Whatever comes, the checks of VM-entry pass (the guest makes them at
-// each), no interrupt is lost or made up, nothing is done where the kernel would not allow it, and verification, which is
-// switched on and off meanwhile, finds no mismatch (the host sees to both).
+// Random exits and random ioctls between them.  In any case the checks of VM-entry pass (the guest makes them at each),
+// no interrupt is lost or invented, nothing is done where the kernel would not allow it, and verification, which is
+// switched on and off meanwhile, finds no mismatch (the host checks both).
 #include <vmx/architecture.h>
 
 #include <random>
@@ -68,7 +68,7 @@ Step random_exit(Chance& chance)
 		exit_for(reason::kNmiWindow),
 	};
 	Step step = steps[chance.below(std::size(steps))];
-	// A window opens where nothing blocks, and nothing blocks where an event is being delivered.
+	// A window opens only if nothing blocks, and nothing blocks while an event is being delivered.
 	const bool window = step.reason == reason::kInterruptWindow || step.reason == reason::kNmiWindow;
 	const bool may_block = !window && !(step.idt_vectoring & kEventValid);
 	step.guest_did = [&chance, did = step.guest_did, window, may_block](GuestState& guest) {
@@ -159,7 +159,7 @@ TEST_P(Random, ExitsAndIoctls)
 	}
 	machine.guest.forget_script();
 	EXPECT_FALSE(testing::Test::HasFailure()) << "in run " << runs;
-	// One may be on its way.
+	// One may still be pending.
 	EXPECT_TRUE(taken == asked || taken + 1 == asked) << taken << " interrupts of " << asked;
 	EXPECT_GT(taken, 20u);
 	EXPECT_GT(vrc_verified[VRC_VERIFIED_HITS], verified[VRC_VERIFIED_HITS] + 100);

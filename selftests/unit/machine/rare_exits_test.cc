@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// Exits and states that the machines which run the kselftests do not have: CPUs with other features, a host that detects
-// split locks or freezes counters in SMM, and work of the task.
+// Exits and states that do not occur where the kselftests run: CPUs with other features, a host that detects split locks
+// or freezes counters in SMM, and task work.
 #include <vmx/architecture.h>
 #include <vmx/types.h>
 
@@ -17,7 +17,7 @@ namespace secondary_control {
 constexpr u32 kRdtscp = 1u << 3, kRdrandExiting = 1u << 11, kEnclsExiting = 1u << 15, kRdseedExiting = 1u << 16;
 }
 
-// ---- work of the task ----
+// ---- task work ----
 
 TEST_F(RareExits, TaskWorkIsDoneWithoutTheGuestsFpuAndTheGuestGoesOn)
 {
@@ -104,7 +104,7 @@ TEST_F(RareExits, ControlsFollowTheGuestsCpuid)
 	EXPECT_FALSE(controls & secondary_control::kRdtscp);
 }
 
-// A bit that the guest owned, and that is now one which exits, keeps its value.
+// A bit that the guest owned, and whose changes now exit, keeps its value.
 TEST_F(RareExits, Cr4StaysWhenTheGuestMayNoLongerChangeIt)
 {
 	constexpr u32 kPge = 1u << 13;
@@ -155,12 +155,12 @@ TEST_F(RareExits, Cr3LoadsExitOnlyWhereTheGuestsAddressesAreNarrower)
 		  exception_event(13) | kEventHasErrorCode);
 }
 
-// An EPT violation at an address that the guest's CPU does not have is its page fault, with a reserved bit.
+// An EPT violation at an address that the guest's CPU does not have becomes its page fault, for a reserved bit.
 TEST_F(RareExits, AccessBeyondTheGuestsAddressesIsAPageFault)
 {
 	constexpr u64 kRead = 1u << 0, kWrite = 1u << 1, kFetch = 1u << 2, kTranslated = 1u << 8;
 	constexpr u64 kElsewhere = 0x123456, kNextPage = 0x2000;
-	// Of an access to a table the qualification says only that the CPU has read it.
+	// For an access to a paging structure, the qualification says only that the CPU has read it.
 	const struct {
 		u64 access, rip, linear;
 		u32 error_code;
@@ -195,7 +195,7 @@ TEST_F(RareExits, AccessBeyondTheGuestsAddressesIsAPageFault)
 	}
 }
 
-// ---- addresses that the CPU takes without an exit, though the guest's CPU would not ----
+// ---- addresses that the CPU accepts without an exit, though the guest's CPU would not ----
 
 TEST_F(RareExits, UserspaceSetsTheAddressesThatAGuestCanLoad)
 {
@@ -318,7 +318,7 @@ TEST_F(RareExits, HostsCountersStayFrozenInSmmWhileTheGuestRuns)
 	// The guest does not see it.
 	EXPECT_EQ(machine_.regs().rax, kBtf);
 	EXPECT_EQ(cpu.msr[msr::kDebugctl], kFreezeWhileSmm);
-	// And it goes with the host's.
+	// It is cleared with the host's.
 	cpu.msr[msr::kDebugctl] = 0;
 	machine_.run_to_hlt();
 	EXPECT_EQ(guest_.at_entry(guest_.entry_count() - 1, kGuestIa32Debugctl), kBtf);
@@ -356,9 +356,9 @@ TEST_F(RareExits, FpuStateThatIsInitialIsNotReadFromAnOldImage)
 	EXPECT_EQ(machine_.ioctl(KVM_GET_FPU, fpu), 0);
 	EXPECT_EQ(fpu.mxcsr, 0xa5a5a5a5);
 	EXPECT_EQ(fpu.xmm[3][9], 0);
-	// What is set counts as a whole.
+	// KVM_SET_FPU sets all components.
 	machine_.host_vcpu.fpu_components = 0;
-	// A vCPU that has not run has no mask of MXCSR in its image.
+	// A vCPU that has not run has no MXCSR mask in its image.
 	std::memset(image, 0, sizeof(image));
 	constexpr u32 kDenormalsAreZeros = 1u << 6;
 	fpu.mxcsr = 0x180 | kDenormalsAreZeros;

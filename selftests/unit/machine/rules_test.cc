@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// Rules of VM-entry, of events and of completed instructions, one by one, at the VM-entry where each shows.
+// Rules of VM-entry, of events and of completed instructions, each at the VM-entry where it takes effect.
 #include <vmx/architecture.h>
 
 #include "exits.h"
@@ -16,20 +16,20 @@ class Rules : public VcpuFixture {
  protected:
 	Rules() { machine_.run_to_hlt(); }
 
-	// The guest exits so, and then comes to an HLT.
+	// The guest exits with @step, and then executes an HLT.
 	void exit_so(const Step& step)
 	{
 		guest_.then(step);
 		machine_.run_to_hlt();
 	}
 
-	// What the @back'th VM-entry before the last found.
+	// The field at the @back'th VM-entry before the last.
 	template <class Field>
 	u64 entered_with(Field field, std::size_t back = 0)
 	{
 		return guest_.at_entry(guest_.entry_count() - 1 - back, field);
 	}
-	// None: no event was injected.
+	// Zero: no event was injected.
 	u64 injected(std::size_t back = 0)
 	{
 		u64 information = entered_with(kVmEntryInterruptionInformation, back);
@@ -56,7 +56,7 @@ class Rules : public VcpuFixture {
 		EXPECT_EQ(machine_.ioctl(KVM_SET_VCPU_EVENTS, events), 0);
 	}
 
-	// 32-bit code, segmentation only: in protected mode, or with its PE clear.
+	// 32-bit code without paging: in protected mode, or with PE clear.
 	void leave_64bit_mode(bool protected_mode)
 	{
 		kvm_sregs state = machine_.sregs();
@@ -69,7 +69,7 @@ class Rules : public VcpuFixture {
 	}
 };
 
-// It is read behind what a VM-exit forgets, so that it does not go with it.
+// It is read after the VM-exit's invalidation, so that it remains cached.
 TEST_F(Rules, ReasonOfTheLastExitIsInMemory)
 {
 	vrc_raw_register raw = {};
@@ -92,7 +92,7 @@ TEST_F(Rules, DeliveryOfADebugExceptionEndsGeneralDetectAndBranchTraps)
 	EXPECT_EQ(entered_with(kGuestIa32Debugctl), 0u);
 }
 
-// Its exit leaves no single step pending, and VM-entry wants one while STI blocks and TF is set.
+// Its exit leaves no single step pending, but VM-entry requires one while STI blocks and TF is set.
 TEST_F(Rules, DebugExceptionThatIsDeliveredAgainLeavesASingleStepPending)
 {
 	Step step = exit_for(reason::kExceptionOrNmi, 1, [](GuestState& guest) {
@@ -176,7 +176,7 @@ TEST_F(Rules, EferThatChangesAloneChangesTheControl)
 	EXPECT_FALSE(entered_with(kVmEntryControls) & kIa32eMode);
 }
 
-// What STI has blocked ends with IF clear, so nothing keeps the NMI.
+// With IF clear, blocking by STI ends, so nothing delays the NMI.
 TEST_F(Rules, FlagsAreReconciledBeforeTheEventIsChosen)
 {
 	machine_.set_rflags(kFlagsFixed);
@@ -200,7 +200,7 @@ TEST_F(Rules, WindowIsAskedForWhileUserspaceWishesIt)
 	EXPECT_EQ(windows(), 0u);
 }
 
-// A CPU need not hold back the exit for an NMI window where STI blocks: the interrupt window opens when it ends.
+// A CPU need not delay the NMI-window exit while STI blocks: the interrupt window opens when the blocking ends.
 TEST_F(Rules, NmiWaitsWhileStiBlocks)
 {
 	machine_.set_rflags(kFlagsFixed | kFlagIf);
@@ -227,7 +227,7 @@ TEST_F(Rules, ThirdNmiMergesWithTheSecond)
 {
 	for (int i = 0; i < 3; i++)
 		nmi();
-	// The second is due behind the first HLT.
+	// The second is due after the first HLT.
 	exit_so(hlt_exit());
 	EXPECT_EQ(injected(1), kNmiEvent);
 	EXPECT_EQ(injected(), kNmiEvent);
@@ -242,7 +242,7 @@ TEST_F(Rules, Bit12OfIdtVectoringInformationIsNotInjected)
 	EXPECT_EQ(injected(), interrupt_event(0x31));
 }
 
-// The reason is the new one, whatever is in memory of the one before.
+// The reason is the new one, whatever is cached from the previous one.
 TEST_F(Rules, ReasonOfEachVmExitIsItsOwn)
 {
 	guest_.then(cpuid_exit());
@@ -252,7 +252,7 @@ TEST_F(Rules, ReasonOfEachVmExitIsItsOwn)
 	EXPECT_EQ(entered_with(kGuestRip), kStartRip + 1 + 2 + 2);
 }
 
-// Another vCPU's is current, as if no notifier had run, and nothing is dirty.
+// Another vCPU's VMCS is current, as if no notifier had run, and nothing is dirty.
 TEST_F(Rules, GuestIsNotEnteredWithoutItsVmcs)
 {
 	vrc_host_vcpu other;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// Listeners of the events that the module tells, and what it asks, from the middle of its code.  Theirs is a calling convention of its own:
-// every register is kept.
+// Listeners of the events that the module reports, and of its context checks, from within its code.  They have a calling
+// convention of their own: every register is preserved.
 #include <machine.h>
 
 #include "host.h"
@@ -39,7 +39,7 @@ void vrc_trace_vmcs_load(vrc_u32, vrc_u64, int) {}
 
 extern "C" void note_context_check(const vrc_host_vcpu* vcpu, vrc_u32 what);
 
-// Called with a stack that is aligned as the kernel's.
+// Called with a stack aligned as in the kernel.
 [[gnu::force_align_arg_pointer]] void vrc_check_context(const vrc_host_vcpu* vcpu, vrc_u32 what, const void*)
 {
 	note_context_check(vcpu, what);

@@ -28,7 +28,7 @@ constexpr u64 kStartRip = 0x1000;
 
 class Machine {
  public:
-	// @before_load: makes the CPU another one than the usual.
+	// @before_load: changes the CPU from the usual one.
 	explicit Machine(const std::function<void(Machine&)>& before_load = {})
 	{
 		if (before_load)
@@ -67,7 +67,7 @@ class Machine {
 	}
 	long ioctl(unsigned command) { return vrc_vcpu_ioctl(vcpu, command, 0); }
 
-	// KVM_RUN: 0 or an errno; run().exit_reason says why it came back.
+	// KVM_RUN: 0 or an errno; run().exit_reason says why it returned.
 	long run_vcpu() { return ioctl(KVM_RUN); }
 	kvm_run& run() { return *reinterpret_cast<kvm_run*>(run_pages); }
 
@@ -92,7 +92,7 @@ class Machine {
 		EXPECT_EQ(ioctl(KVM_SET_REGS, now), 0);
 	}
 
-	// A Linux kernel's state, as far as VM-entry looks at it.
+	// A Linux kernel's state, as far as VM-entry checks it.
 	void enter_64bit_mode()
 	{
 		kvm_sregs state = sregs();
@@ -120,7 +120,7 @@ class Machine {
 		EXPECT_EQ(ioctl(KVM_SET_REGS, start), 0);
 	}
 
-	// The guest goes through what the script has, and then to an HLT, which userspace gets.
+	// The guest runs through the script, and then to an HLT that exits to userspace.
 	void run_to_hlt()
 	{
 		guest.then(exit_for_instruction(reason::kHlt, 1));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// What code between host and guest does with a cache; untraced_test.cc reads the assembly.
-// With VRC_TRACED, what it must not do.
+// Cache operations of code between host and guest; untraced_test.cc reads the assembly.
+// With VRC_TRACED, one that it must not use.
 #include <vregcache/cache.h>
 #include <vregcache/vmx_layout.h>
 

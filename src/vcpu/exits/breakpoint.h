@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// The guest's I/O and data breakpoints, for instructions that the module carries out (SDM Vol. 3B, 18.2.4 and 18.2.5).
+// The guest's I/O and data breakpoints, for instructions that the module emulates (SDM Vol. 3B, 18.2.4 and 18.2.5).
 #pragma once
 
 #include "vcpu/guest_state.h"
@@ -11,7 +11,7 @@ enum class BreakpointKind : u8 { kDataWrite = 1, kIo = 2, kDataReadWrite = 3 };
 
 class Breakpoints {
  public:
-	// From DR7 and CR4.DE.  Call it only if a breakpoint is enabled, for it may take VMREADs.
+	// From DR7 and CR4.DE.  Call it only if a breakpoint is enabled, because it may need VMREADs.
 	static Result<Breakpoints> begin(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	{
 		Breakpoints breakpoints;
@@ -22,7 +22,7 @@ class Breakpoints {
 		return breakpoints;
 	}
 
-	// Those that an access of @bytes to this port matches, as bits of DR6.
+	// The breakpoints that an access of @bytes to this port matches, as bits of DR6.
 	u64 matched_by_port(u16 port, u32 bytes) const
 	{
 		return io_ ? matches([](BreakpointKind kind) { return kind == BreakpointKind::kIo; }, port, bytes) : 0;
@@ -48,7 +48,7 @@ class Breakpoints {
 			const u64 kind = dr7_ >> (16 + 4 * i) & 3, enabled = dr7_ >> 2 * i & 3;
 			if (!enabled || !type_matches(static_cast<BreakpointKind>(kind)))
 				continue;
-			// The low bits of the address do not count: a breakpoint is aligned to its length.
+			// The low bits of the address are ignored: a breakpoint is aligned to its length.
 			const u64 size = length(dr7_ >> (18 + 4 * i) & 3), begin = address_[i] & ~(size - 1);
 			if (first < begin + size && begin < first + bytes)
 				found |= u64{1} << i;

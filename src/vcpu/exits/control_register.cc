@@ -35,7 +35,7 @@ VREGCACHE_COLD Result<Next> load_cr8(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 val
 
 VRC_TRACEABLE Result<Next> handle_control_register(Vcpu& vcpu, const LoadedVmcs& vmcs, bool may_sleep)
 {
-	// PAE paging may come into force, whose page-directory pointers are loaded from guest memory.
+	// This may enable PAE paging, whose PDPTEs are loaded from guest memory.
 	if (!may_sleep && !VREGCACHE_TRY(in_long_mode(vcpu, vmcs)))
 		return Next::kMaySleep;
 	using Type = ControlRegisterQualification::Type;

@@ -14,7 +14,7 @@ VRC_TRACEABLE Result<Next> handle_mov_dr(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	Gpr gpr = static_cast<Gpr>(qualification >> 8 & 0xf);
 
 	// The exit comes before the instruction's own checks (SDM Vol. 3C, 26.1.3), so they are made here.
-	// DR4 and DR5 are other names for DR6 and DR7, unless debug extensions are on.
+	// DR4 and DR5 are aliases of DR6 and DR7 unless debug extensions are on.
 	if (number == 4 || number == 5) {
 		if (VREGCACHE_TRY(guest_cr4(vcpu, vmcs)) & cr4::kDe)
 			return handle_invalid_opcode(vcpu, vmcs);
@@ -25,7 +25,7 @@ VRC_TRACEABLE Result<Next> handle_mov_dr(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	u64 dr7 = VREGCACHE_TRY(vcpu.cache.read<Reg::kDr7>(vmcs));
 	constexpr u64 kGeneralDetect = 1u << 13;
 	if (dr7 & kGeneralDetect) {
-		// The one debug exception that is a fault and not about a breakpoint: it pushes RF set, as faults do.
+		// The only debug exception that is a fault but no breakpoint: it pushes RF set, as faults do.
 		VREGCACHE_TRY(set_resume_flag(vcpu, vmcs));
 		VREGCACHE_TRY(raise_debug(vcpu, vmcs, kDr6AccessDetected));
 		return Next::kResume;

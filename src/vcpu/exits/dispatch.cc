@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// From the exit reason to its handler.
+// Maps exit reasons to handlers.
 #include "vcpu/exits/exits.h"
 #include "vcpu/exits/port_io.h"
 #include "vcpu/instruction.h"
@@ -9,7 +9,7 @@ namespace {
 VREGCACHE_COLD Result<Next> handle_rare_exit(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason)
 {
 	switch (reason) {
-	// Never offered, or offered and then without an exit.
+	// Never offered, or offered and never exiting.
 	case ExitReason::kRdrand:
 	case ExitReason::kRdseed:
 	case ExitReason::kEncls:
@@ -26,14 +26,14 @@ VREGCACHE_COLD Result<Next> handle_rare_exit(Vcpu& vcpu, const LoadedVmcs& vmcs,
 
 VRC_TRACEABLE Result<Next> handle_exit(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason)
 {
-	// A kernel that mitigates Spectre v2 has no jump tables: first what an idle guest does all the time.
+	// A kernel that mitigates Spectre v2 has no jump tables, so the exit of an idle guest comes first.
 	if (reason == ExitReason::kHlt)
 		return handle_hlt(vcpu, vmcs);
 	switch (reason) {
 	case ExitReason::kExceptionOrNmi:
 		return handle_exception_or_nmi(vcpu, vmcs);
 	case ExitReason::kExternalInterrupt:
-		// Interrupts were enabled since, and the host has taken it.
+		// Interrupts have been on since, and the host has taken it.
 		return Next::kResume;
 	case ExitReason::kTripleFault:
 		vcpu.run->exit_reason = KVM_EXIT_SHUTDOWN;
@@ -43,7 +43,7 @@ VRC_TRACEABLE Result<Next> handle_exit(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitR
 	case ExitReason::kInterruptWindow:
 		return handle_interrupt_window(vcpu, vmcs);
 	case ExitReason::kNmiWindow:
-		// The next VM-entry delivers the NMI that waits.
+		// The next VM-entry delivers the waiting NMI.
 		return Next::kResume;
 	case ExitReason::kInvd:
 	case ExitReason::kWbinvd:

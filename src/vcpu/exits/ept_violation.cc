@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-// EPT violations: guest memory that is not mapped yet, or not there.
+// EPT violations: guest memory that is not mapped yet or does not exist.
 #include "vcpu/exception.h"
 #include "vcpu/exits/exits.h"
 #include "vcpu/exits/port_io.h"
 
 namespace {
 
-// A paging-structure entry of the guest has address bits set above the guest's MAXPHYADDR.  The CPU allows them; for the guest
-// they are reserved.  If the entry refers to a table, the qualification describes the CPU's own read of that table, and does not
-// say whether the guest's access was a write: W/R of the error code is 0 then.
+// A paging-structure entry of the guest has address bits set above the guest's MAXPHYADDR.  The CPU allows them; for the
+// guest they are reserved.  If the entry refers to a table, the qualification describes the CPU's own read of that table, and
+// does not say whether the guest's access was a write: W/R of the error code is 0 then.
 VREGCACHE_COLD Result<Next> raise_reserved_address(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 qualification)
 {
 	constexpr u64 kWrite = 1u << 1, kFetch = 1u << 2, kLinearAddressValid = 1u << 7, kTranslated = 1u << 8;
@@ -24,7 +24,7 @@ VREGCACHE_COLD Result<Next> raise_reserved_address(Vcpu& vcpu, const LoadedVmcs&
 		const u64 rip = VREGCACHE_TRY(vcpu.cache.read<Reg::kRip>(vmcs));
 		fetch = linear - VREGCACHE_TRY(linear_rip(vcpu, vmcs, rip)) < kLongestInstruction;
 	}
-	// Fetches have a bit of their own with SMEP, or with PAE and NXE (SDM Vol. 3A, 4.7).
+	// The error code has a bit for fetches with SMEP, or with PAE and NXE (SDM Vol. 3A, 4.7).
 	const u64 control = VREGCACHE_TRY((host_owned_cr4<cr4::kSmep | cr4::kPae>(vcpu, vmcs)));
 	const bool no_execute = VREGCACHE_TRY(vcpu.cache.read<Reg::kEfer>(vmcs)) & efer::kNxe;
 	const bool tells_fetches = (control & cr4::kSmep) || ((control & cr4::kPae) && no_execute);

@@ -16,7 +16,7 @@ inline Result<void> requeue_interrupted_event(Vcpu& vcpu, const LoadedVmcs& vmcs
 		vcpu.event.error_code = VREGCACHE_TRY(vcpu.cache.read<Reg::kIdtVectoringErrorCode>(vmcs));
 	if (vectoring.is_software())
 		vcpu.event.instruction_length = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitInstructionLength>(vmcs));
-	// Delivering the NMI again sets blocking again, and VM-entry wants it clear before (SDM Vol. 3C, 27.3.1.5).
+	// Delivering the NMI again sets blocking again, and VM-entry requires it to be clear (SDM Vol. 3C, 27.3.1.5).
 	if (vectoring.is_nmi()) {
 		u32 blocking = VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs));
 		vcpu.cache.write<Reg::kInterruptibility>(vmcs, blocking & ~interruptibility::kBlockingByNmi);
@@ -31,7 +31,7 @@ inline Result<void> restore_nmi_blocking(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	return {};
 }
 
-// Is an #AC an alignment check that the guest has enabled (SDM Vol. 3A, 6.15)?  If not, the host detects split locks.
+// Is an #AC an alignment check that the guest has enabled (SDM Vol. 3A, 6.15)?  If not, the host has detected a split lock.
 inline Result<bool> guest_checks_alignment(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	if (!g_vmx.facts.split_lock_detection)
@@ -67,10 +67,10 @@ VRC_TRACEABLE Result<Next> handle_exception_or_nmi(Vcpu& vcpu, const LoadedVmcs&
 		VREGCACHE_TRY(restore_nmi_blocking(vcpu, vmcs));
 	if (what.vector() == vector::kAlignmentCheck && !VREGCACHE_TRY(guest_checks_alignment(vcpu, vmcs)))
 		return Next::kSplitLock;
-	// The guest gets it.  #DB and #AC are benign, so they make no double fault with what was being delivered.
+	// The guest gets it.  #DB and #AC are benign, so they cause no double fault with the interrupted event.
 	if (what.vector() == vector::kDebug) {
 		u64 causes = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs));
-		// INT1 is a trap: its handler returns behind it.
+		// INT1 is a trap: its handler returns to the next instruction.
 		if (what.type() == InterruptionType::kPrivilegedSoftwareException)
 			VREGCACHE_TRY(advance_rip(vcpu, vmcs));
 		VREGCACHE_TRY(

@@ -10,7 +10,7 @@ namespace {
 Result<Next> handle_cpuid(Vcpu& vcpu, const LoadedVmcs& vmcs);
 Result<Next> handle_hlt(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
-// The instruction was carried out: skips it, and the guest goes on.
+// The instruction was emulated: skips it and resumes the guest.
 inline Result<Next> resume_after_instruction(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
 // INVD and WBINVD: guest memory is write-back, and coherent.
@@ -19,7 +19,7 @@ Result<Next> handle_cache_flush(Vcpu& vcpu, const LoadedVmcs& vmcs);
 Result<Next> handle_invalid_opcode(Vcpu& vcpu, const LoadedVmcs& vmcs);
 Result<Next> handle_general_protection(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
-// No hypercall is offered, which is what KVM's clients ask RAX for.
+// No hypercall is offered; RAX reports that as in KVM.
 Result<Next> handle_vmcall(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
 Result<Next> handle_rdmsr(Vcpu& vcpu, const LoadedVmcs& vmcs);
@@ -28,7 +28,7 @@ Result<Next> handle_wrmsr(Vcpu& vcpu, const LoadedVmcs& vmcs);
 Result<Next> handle_control_register(Vcpu& vcpu, const LoadedVmcs& vmcs, bool may_sleep);
 Result<Next> handle_mov_dr(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
-// XCR0 values that XSETBV takes (SDM Vol. 1, 13.3).
+// XCR0 values that XSETBV accepts (SDM Vol. 1, 13.3).
 inline bool is_valid_xcr0(const CpuModel& model, u64 value);
 
 Result<Next> handle_xsetbv(Vcpu& vcpu, const LoadedVmcs& vmcs);
@@ -36,7 +36,7 @@ Result<Next> handle_xsetbv(Vcpu& vcpu, const LoadedVmcs& vmcs);
 // An event whose delivery the exit interrupted must be delivered again (SDM Vol. 3C, 28.2.4).
 inline Result<void> requeue_interrupted_event(Vcpu& vcpu, const LoadedVmcs& vmcs, InterruptionInformation vectoring);
 
-// The exit came while IRET had already ended blocking by NMI, but IRET will execute again (SDM Vol. 3C, 28.2.3).
+// The exit came after IRET had ended blocking by NMI, but IRET will execute again (SDM Vol. 3C, 28.2.3).
 inline Result<void> restore_nmi_blocking(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
 Result<Next> handle_ept_violation(Vcpu& vcpu, const LoadedVmcs& vmcs);
@@ -44,15 +44,15 @@ Result<Next> handle_ept_violation(Vcpu& vcpu, const LoadedVmcs& vmcs);
 // The guest has executed a split lock, and the host detects them.  May sleep.
 Result<Next> handle_split_lock(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
-// NMI and #MC were given to the host before interrupts were on again.
+// The host handled NMI and #MC before interrupts were on again.
 Result<Next> handle_exception_or_nmi(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
-// The guest can take an interrupt now; the next VM-entry delivers the one that waits.
+// The guest can take an interrupt now; the next VM-entry delivers the waiting one.
 Result<Next> handle_interrupt_window(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
-// In a burst, which must not wait.  A handler that may have to wait returns Next::kMaySleep, and nothing has changed;
+// In a burst, which must not sleep.  A handler that may have to sleep returns Next::kMaySleep, and nothing has changed;
 Result<Next> handle_exit(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason);
-// then this has to follow, where it may sleep.
+// then this must follow, where it may sleep.
 inline Result<Next> handle_sleeping_exit(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason);
 
 }  // namespace

@@ -22,7 +22,7 @@ inline void ask_userspace(Vcpu& vcpu)
 	vcpu.run->io.data_offset = kPageSize;
 }
 
-// A string instruction reaches where no memory is, which ends the run as any other such access does.
+// A string instruction accesses an address without memory, which ends the run as for any such access.
 inline Next give_up_string_io(Vcpu& vcpu, u64 guest_physical)
 {
 	vcpu.run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
@@ -37,22 +37,22 @@ inline Next give_up_string_io(Vcpu& vcpu, u64 guest_physical)
 
 // ---- INS and OUTS: the exit ----
 
-// A register of the string instruction after @elements of them, as its address size has it: 32-bit operations clear the
-// upper half, 16-bit ones leave everything above alone.
+// A register of the string instruction plus @delta, in the instruction's address size: 32-bit operations clear the upper
+// half, 16-bit ones leave everything above alone.
 inline u64 advance(u64 value, u64 mask, u64 delta)
 {
 	u64 kept = mask == 0xffff ? value & ~mask : 0;
 	return kept | ((value + delta) & mask);
 }
 
-// Elements from @offset on until the index register wraps at its address size; the linear address does not wrap there.
+// Elements from @offset until the index register wraps at its address size; the linear address does not wrap there.
 inline u64 elements_until_wrap(const PortIo& io, u64 offset, bool backwards, u32 at_most)
 {
 	u64 before_last = (backwards ? offset : io.address_mask - offset) / io.size;
 	return before_last < at_most ? before_last + 1 : at_most;
 }
 
-// Does the guest get an event or a trap after the first iteration?  If so, the exit must carry one element only.
+// Does the guest get an event or a trap after the first iteration?  If so, the exit must transfer one element only.
 inline Result<bool> stops_after_one(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 flags)
 {
 	if ((flags & rflags::kTf) || vcpu.breakpoints_armed)
@@ -99,7 +99,7 @@ inline Result<Next> handle_string_io(Vcpu& vcpu, const LoadedVmcs& vmcs, IoQuali
 	StringMemory memory = VREGCACHE_TRY(StringMemory::begin(vcpu, vmcs, io));
 	MemoryGuard guard(vcpu.vm->host);
 	u32 count = memory.copy(io, backwards, !io.in);
-	// The elements before a fault go first; the instruction then starts again at the one that faults.
+	// Elements before a fault are transferred first; the instruction then restarts at the one that faults.
 	if (!count && memory.outcome() == StringMemory::Outcome::kFault) {
 		VREGCACHE_TRY(memory.raise(vmcs));
 		return Next::kResume;
@@ -196,7 +196,7 @@ inline Result<void> follow_registers(Vcpu& vcpu, const LoadedVmcs& vmcs, PortIo&
 	return {};
 }
 
-// @count elements of @io are done.  True: the instruction has more to do.
+// @count elements of @io are done.  Returns true if the instruction has more to do.
 inline bool advance_registers(Vcpu& vcpu, const PortIo& io, u32 count, bool backwards)
 {
 	u64 bytes = u64{count} * io.size;
@@ -208,8 +208,8 @@ inline bool advance_registers(Vcpu& vcpu, const PortIo& io, u32 count, bool back
 	return vcpu.gpr()[Gpr::kRcx] & io.address_mask;
 }
 
-// Iterations are done, and the guest is still at the instruction.  RF is set from now on: a breakpoint on the instruction has
-// fired before the first iteration, and does not fire again (SDM Vol. 3B, 18.3.1.1).
+// Iterations are done, and the guest is still at the instruction.  RF is set from now on: a breakpoint on the instruction
+// fired before the first iteration, and must not fire again (SDM Vol. 3B, 18.3.1.1).
 inline Result<void> stay_at_instruction(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 breakpoints)
 {
 	bool after_mov_ss = VREGCACHE_TRY(end_blocking(vcpu, vmcs));
@@ -231,7 +231,7 @@ VREGCACHE_OUT_OF_LINE Result<Next> complete_string_io(Vcpu& vcpu, const LoadedVm
 			MemoryGuard guard(vcpu.vm->host);
 			count = memory.copy(io, backwards, true);
 		}
-		// Another vCPU or userspace may have taken the memory away since it was looked at.  What went before counts.
+		// Another vCPU or userspace may have removed the memory since the check.  The elements copied so far count.
 		if (memory.outcome() != StringMemory::Outcome::kDone) {
 			advance_registers(vcpu, io, count, backwards);
 			if (count)
@@ -240,7 +240,7 @@ VREGCACHE_OUT_OF_LINE Result<Next> complete_string_io(Vcpu& vcpu, const LoadedVm
 				VREGCACHE_TRY(memory.raise(vmcs));
 				return Next::kResume;
 			}
-			// The port has been read, so the data stay for another attempt, should userspace provide the memory.
+			// The port has been read, so the data are kept for another attempt, if userspace provides the memory.
 			u64 bytes = u64{count} * io.size;
 			vcpu.due |= Vcpu::kUnfinishedIo;
 			vcpu.io.count -= count;
@@ -267,7 +267,7 @@ inline Result<Next> complete_io(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	if (!(vcpu.due & Vcpu::kUnfinishedIo))
 		return Next::kResume;
 	vcpu.due &= ~Vcpu::kUnfinishedIo;
-	// Userspace has sent the vCPU elsewhere: the instruction is not to be completed.
+	// Userspace has moved the vCPU elsewhere: the instruction must not be completed.
 	if (!VREGCACHE_TRY(is_still_at_io(vcpu, vmcs)))
 		return Next::kResume;
 	if (vcpu.io.string)

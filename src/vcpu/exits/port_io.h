@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-// IN, OUT, INS and OUTS: userspace does the port, the module moves the data.
+// IN, OUT, INS and OUTS: userspace emulates the port, the module moves the data.
 //
-// The instruction completes when userspace runs the vCPU again; until then the registers are as before it.
+// The instruction completes when userspace runs the vCPU again; until then the registers are unchanged.
 #pragma once
 
 #include "vcpu/exits/exit_result.h"
@@ -26,10 +26,10 @@ Result<Next> handle_io(Vcpu& vcpu, const LoadedVmcs& vmcs, bool may_sleep);
 // The linear address of code at @rip, with the current CS and mode.
 inline Result<u64> linear_rip(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 rip);
 
-// Userspace is about to set segments: from now on RIP alone does not say where an unfinished instruction is.
+// Userspace is about to set segments: from now on RIP alone does not locate an unfinished instruction.
 inline Result<void> remember_linear_rip(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
-// Userspace has come back from a port I/O exit.  kResume: the guest can go on.
+// Userspace has returned from a port I/O exit.  kResume: the guest can continue.
 inline Result<Next> complete_io(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
 }  // namespace

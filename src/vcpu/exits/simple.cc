@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// Instructions that change nothing which the module models, and those that the guest's CPU does not have.
+// Instructions that change nothing that the module models, and those that the guest's CPU does not have.
 #include "vcpu/exception.h"
 #include "vcpu/exits/exits.h"
 #include "vcpu/instruction.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// The memory of INS and OUTS: what segmentation and paging say of it, and the copy.
+// The memory of INS and OUTS: checks by segmentation and paging, and the copy.
 #pragma once
 
 #include "vcpu/exception.h"
@@ -7,7 +7,7 @@
 
 namespace {
 
-// What segmentation says of a string instruction's memory.
+// Segmentation checks of a string instruction's memory.
 class StringSegment {
  public:
 	static Result<StringSegment> begin(Vcpu& vcpu, const LoadedVmcs& vmcs, const PortIo& io)
@@ -58,7 +58,7 @@ class StringSegment {
 
  private:
 	bool flat64_ = false;
-	bool typed_ = false;  // protected mode: types and null selectors count
+	bool typed_ = false;  // protected mode: types and null selectors are checked
 	bool stack_ = false;
 	bool write_ = false;
 	u32 linear_bits_ = 48;
@@ -71,7 +71,7 @@ class StringMemory {
  public:
 	enum class Outcome : u8 { kDone, kFault, kNoMemory };
 
-	// As the guest's registers are now.
+	// From the current guest registers.
 	static Result<StringMemory> begin(Vcpu& vcpu, const LoadedVmcs& vmcs, const PortIo& io)
 	{
 		StringMemory memory;
@@ -85,8 +85,8 @@ class StringMemory {
 		return memory;
 	}
 
-	// Goes through the elements of @io; returns how many went.  Their data are in the data page; without @transfer it
-	// only looks whether they could go.  The memory lock is held.
+	// Copies the elements of @io to or from the data page; returns how many were copied.  Without @transfer it only
+	// checks whether they could be.  The memory lock is held.
 	u32 copy(const PortIo& io, bool backwards, bool transfer)
 	{
 		u8* data = transfer ? vcpu_->io_data + io.data_offset : nullptr;
@@ -103,7 +103,7 @@ class StringMemory {
 
 	// Why copy() stopped.
 	Outcome outcome() const { return outcome_; }
-	// Where no memory is.
+	// Where memory is missing.
 	u64 guest_physical() const { return guest_physical_; }
 
 	// Raises the fault that copy() stopped at.
@@ -118,13 +118,13 @@ class StringMemory {
 	friend class vregcache::Result<StringMemory>;
 	StringMemory() = default;
 
-	// What of an element lies in one page.
+	// The part of an element in one page.
 	struct Piece {
 		u8* memory = nullptr;
 		u32 bytes = 0;
 	};
 
-	// Nothing of an element is copied unless all of it can be.
+	// An element is copied only if all of it can be.
 	Outcome copy_element(u64 offset, u64 linear, u8* data, u32 bytes)
 	{
 		if (!segment_.allows(offset, linear, bytes))

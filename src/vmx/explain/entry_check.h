@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// Which check made VM-entry fail.  After a failure the same checks are made on the fields of the VMCS, one by one.
+// Which check made VM-entry fail.  After a failure the CPU's checks are repeated on the VMCS's fields, one by one.
 #pragma once
 
 #include "vmx/explain/entry_check_controls.h"
@@ -26,8 +26,8 @@ EntryFinding find_invalid_host_state(const Reader& vmcs, const EntryFacts& facts
 	return checks.finding();
 }
 
-// Exit reason 33 and its qualification (SDM Vol. 3C, 27.3.1 and 27.8).  Where the check that the qualification names finds
-// nothing, the others have their turn.
+// Exit reason 33 and its qualification (SDM Vol. 3C, 27.3.1 and 27.8).  If the check that the qualification names finds
+// nothing, the others are made.
 template <class Reader>
 EntryFinding find_invalid_guest_state(const Reader& vmcs, const EntryFacts& facts, u64 qualification)
 {

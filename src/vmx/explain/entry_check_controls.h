@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// The checks of the VMX controls (SDM Vol. 3C, 27.2.1), in the SDM's order.  A control that is in no list of controls.h and
-// not here either is never set, so what it would bring is not checked.
+// The checks of the VMX controls (SDM Vol. 3C, 27.2.1), in the SDM's order.  A control that is neither in a list of controls.h
+// nor here is never set, so the checks that it would add are not made.
 #pragma once
 
 #include "vmx/explain/entry_check_rules.h"
@@ -56,7 +56,7 @@ class ControlChecks : public EntryRules<Reader> {
 			    "\"NMI-window exiting\" needs \"virtual NMIs\""));
 	}
 
-	// The format: SDM Vol. 3C, 25.6.11; what the processor has of it: Vol. 3D, A.10.
+	// Format: SDM Vol. 3C, 25.6.11; the features that the processor supports: Vol. 3D, A.10.
 	bool ept_pointer()
 	{
 		constexpr u64 kMemoryType = 7, kUncacheable = 0, kWriteBack = 6;
@@ -129,7 +129,7 @@ class ControlChecks : public EntryRules<Reader> {
 	bool error_code(u64 word)
 	{
 		using namespace vregcache;
-		// With IA32_VMX_BASIC bit 56 a hardware exception may have an error code or not, whatever its vector.
+		// With IA32_VMX_BASIC bit 56 a hardware exception may have an error code or not, regardless of its vector.
 		constexpr u64 kAnyVector = u64{1} << 56;
 		bool given = word & injected::kErrorCode;
 		bool can_have = injected::type(word) == injected::kHardwareException && protected_mode();
@@ -146,7 +146,7 @@ class ControlChecks : public EntryRules<Reader> {
 
 	bool instruction_length(u64 word)
 	{
-		// Bit 30 of IA32_VMX_MISC: 0 is a length, too.
+		// Bit 30 of IA32_VMX_MISC: the length may be 0.
 		constexpr u64 kLength0 = 1u << 30;
 		if (!injected::is_software(word))
 			return false;
@@ -155,7 +155,7 @@ class ControlChecks : public EntryRules<Reader> {
 		return exceeds(vregcache::kVmEntryInstructionLength, 15, "instructions are not that long");
 	}
 
-	// A list of MSRs to store or to load, 16 bytes for each.
+	// A list of MSRs to store or to load, 16 bytes each.
 	bool msr_area(AnyField count, AnyField address)
 	{
 		u64 entries = get(count);

@@ -25,7 +25,7 @@ struct SegmentFields {
 	static constexpr u32 distance(vregcache::Segment segment) { return 2 * static_cast<u32>(segment); }
 };
 
-// Why VM-entry failed on the guest's state, where the exit qualification says it (SDM Vol. 3C, 27.8).
+// Why VM-entry failed on the guest's state, if the exit qualification reports it (SDM Vol. 3C, 27.8).
 enum class GuestStateQualification : u64 { kOther = 0, kPdptes = 2, kNmi = 3, kLinkPointer = 4 };
 
 template <class Reader>
@@ -68,7 +68,7 @@ class GuestChecks : public EntryRules<Reader> {
 	bool ia32e() const { return entry(entry_control::kIa32eMode); }
 	bool paging() const { return get(vregcache::kGuestCr0) & cr0::kPg; }
 	bool protected_mode() const { return get(vregcache::kGuestCr0) & cr0::kPe; }
-	// Where VM must not be 1, the segments are not what is wrong.
+	// If VM is set where it must be 0, the segments are not the invalid fields.
 	bool virtual_8086() const
 	{
 		return (get(vregcache::kGuestRflags) & rflags::kVm) && protected_mode() && !ia32e();
@@ -150,7 +150,7 @@ class GuestChecks : public EntryRules<Reader> {
 		using namespace vregcache;
 		if (not_canonical(kGuestTrBase) || (usable(Segment::kLdtr) && not_canonical(kGuestLdtrBase)))
 			return true;
-		// In virtual-8086 mode the selectors say what the bases must be.
+		// In virtual-8086 mode the selectors determine the bases.
 		if (virtual_8086())
 			return false;
 		if (not_canonical(kGuestFsBase) || not_canonical(kGuestGsBase) ||
@@ -323,7 +323,7 @@ class GuestChecks : public EntryRules<Reader> {
 		section("27.3.1.5");
 		if (state == kActive)
 			return false;
-		// Bits 8:6 of IA32_VMX_MISC: the states that the processor has.
+		// Bits 8:6 of IA32_VMX_MISC: the states that the processor supports.
 		if (state > kWaitForSipi || !(facts().misc >> (5 + state) & 1))
 			return breaks(kGuestActivityState, "the processor has no such state");
 		if (state == kHlt && dpl(Segment::kSs) != 0)
@@ -413,7 +413,7 @@ class GuestChecks : public EntryRules<Reader> {
 				   "with a blocked instruction boundary BS must be 0 where RFLAGS.TF steps no instructions");
 	}
 
-	// SDM Vol. 3C, 27.3.1.5.  A shadow VMCS is what it could point to, and there is none.
+	// SDM Vol. 3C, 27.3.1.5.  It could only point to a shadow VMCS, and there is none.
 	bool link_pointer()
 	{
 		section("27.3.1.5");

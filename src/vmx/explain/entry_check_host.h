@@ -13,7 +13,7 @@ class HostChecks : public EntryRules<Reader> {
  public:
 	VRC_ENTRY_RULES(Reader);
 
-	// The address-space size decides what the others mean, so it comes first.
+	// The other checks depend on the address-space size, so it comes first.
 	bool find() { return address_space_size() || control_registers_and_msrs() || segments_and_tables(); }
 
  private:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// What the checks of VM-entry are made of: a rule about one field, and the finding when the field breaks it.
+// Building blocks of the VM-entry checks: a rule about one field, and the finding if the field breaks it.
 #pragma once
 
 #include "vmx/architecture.h"
@@ -8,7 +8,7 @@
 
 namespace {
 
-// A VMCS field that is known at run time only.
+// A VMCS field that is known only at run time.
 struct AnyField {
 	template <u32 kEncoding>
 	constexpr AnyField(vregcache::Field<kEncoding>) : encoding(kEncoding)
@@ -18,13 +18,13 @@ struct AnyField {
 	u32 encoding;
 };
 
-// What of a control group must be 1, and what may be (SDM Vol. 3D, A.3).
+// The bits of a control group that must be 1, and those that may be 1 (SDM Vol. 3D, A.3).
 struct AllowedSettings {
 	u32 must_be_1 = 0;
 	u32 may_be_1 = 0;
 };
 
-// What the checks need to know of the processor.
+// Facts about the processor that the checks need.
 struct EntryFacts {
 	AllowedSettings pin_based, primary, secondary, vm_exit, vm_entry;
 	u64 cr0_fixed0 = 0, cr0_fixed1 = 0, cr4_fixed0 = 0, cr4_fixed1 = 0;
@@ -37,21 +37,21 @@ struct EntryFacts {
 	bool bus_lock_detection = false;
 };
 
-// The field that VM-entry found to be wrong.  Nothing was found while there is no section.
+// The field that VM-entry found invalid.  Nothing was found if section is null.
 struct EntryFinding {
 	const char* section = nullptr;  // of SDM Vol. 3C
 	u32 field = 0;
 	u64 value = 0;
 	const char* rule = nullptr;
-	const char* operand_name = nullptr;  // what the operand is; null: the rule has none
+	const char* operand_name = nullptr;  // what the operand is; null if the rule has none
 	u64 operand = 0;
 
 	bool found() const { return section != nullptr; }
 };
 
-// Reader is what the fields are read from: Result<u64> vmread(u32 encoding) const.
+// The fields are read through Reader: Result<u64> vmread(u32 encoding) const.
 //
-// A rule answers whether the field breaks it, and the first that is broken is the finding, so rules are chained with ||.
+// A rule returns whether the field breaks it, and the first broken rule is the finding, so rules are chained with ||.
 template <class Reader>
 class EntryRules {
  public:
@@ -60,20 +60,20 @@ class EntryRules {
 	const EntryFinding& finding() const { return finding_; }
 
  protected:
-	// A field that cannot be read is one that the processor does not have, so no check is about it.
+	// A field that cannot be read does not exist on this processor, so no check applies to it.
 	u64 get(AnyField field) const { return vmcs_.vmread(field.encoding).value_or(0); }
 	const EntryFacts& facts() const { return facts_; }
 
-	// The rules that follow are of this section.
+	// Sets the section of the rules that follow.
 	void section(const char* number) { section_ = number; }
 
-	// Some bits of the mask are 1, and none must be.
+	// Some bits of the mask are 1, but all must be 0.
 	bool has(AnyField field, u64 mask, const char* rule)
 	{
 		return (get(field) & mask) && found(field, rule, "mask", mask);
 	}
 
-	// Some bits of the mask are 0, and all must be 1.
+	// Some bits of the mask are 0, but all must be 1.
 	bool lacks(AnyField field, u64 mask, const char* rule)
 	{
 		return (mask & ~get(field)) && found(field, rule, "mask", mask);
@@ -89,7 +89,7 @@ class EntryRules {
 		return get(field) > limit && found(field, rule, "at most", limit);
 	}
 
-	// The rule is broken, and another field has to do with it.
+	// The rule is broken, and another field is involved.
 	bool conflicts(AnyField field, const char* rule, AnyField other)
 	{
 		return found(field, rule, field_name(other.encoding), get(other));
@@ -97,7 +97,7 @@ class EntryRules {
 
 	bool breaks(AnyField field, const char* rule) { return found(field, rule, nullptr, 0); }
 
-	// The bits that allowed settings reserve.
+	// The bits that the allowed settings fix.
 	bool not_allowed(AnyField field, AllowedSettings allowed)
 	{
 		return lacks(field, allowed.must_be_1, "some bits must be 1 on this processor") ||
@@ -147,7 +147,7 @@ class EntryRules {
 	EntryFinding finding_;
 };
 
-// What each part of the checks names the inherited rules by.
+// Makes the inherited rules visible in each part of the checks.
 #define VRC_ENTRY_RULES(Reader)           \
 	using Rules = EntryRules<Reader>; \
 	using Rules::Rules;               \

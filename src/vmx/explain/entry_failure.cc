@@ -8,7 +8,7 @@
 
 namespace {
 
-// The fields as the VMCS has them: the cache is not asked, and its counters do not count this.
+// The fields in the VMCS: the cache is not used, and its counters do not count these reads.
 struct RawFields {
 	Result<u64> vmread(u32 encoding) const { return ::vmread(encoding); }
 };

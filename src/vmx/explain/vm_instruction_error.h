@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// What a VM-instruction error number means (SDM Vol. 3C, 31.4).
+// Meanings of the VM-instruction error numbers (SDM Vol. 3C, 31.4).
 #pragma once
 
 #include "vmx/types.h"
