@@ -33,7 +33,7 @@ lines=$(dmesg | wc -l)
 	dmesg | tail -n "+$((lines + 1))" | grep -Eq 'load it without perf_guest=1|VMX is in use'
 result $? "vregcache with perf_guest=1 is refused, with a reason"
 
-# Each result of the programs is reported here, with a number of this file's.
+# Each result of the programs is reported here, with this file's numbering.
 VRC_DEVICE=/dev/kvm
 export VRC_DEVICE
 for program in $PROGRAMS; do

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Leaves the kernel by kexec while guests spin on every CPU, for a payload that checks whether each CPU has left VMX
- * operation. The machine is gone then, so this is not a kselftest: the init of the test machine runs it last.
+ * Leaves the kernel by kexec while guests spin on every CPU, for a payload that
+ * checks whether each CPU has left VMX operation. The machine is gone then, so
+ * this is not a kselftest: the init of the test machine runs it last.
  */
 #include <fcntl.h>
 #include <linux/kexec.h>

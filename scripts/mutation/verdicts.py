@@ -1,46 +1,67 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The mutants that were caught, kept between runs and checkouts.  A verdict is valid while the mutant, the files that it
-changes and the tests that it names do not change."""
+"""The mutants that were caught, kept between runs and checkouts.  A verdict counts as long as the mutant, the code of the files
+that it changes and the code of the tests that it names stay as they were; comments and white space may change."""
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import pathlib
+import re
+
+_COMMENT = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
+
+
+def code_of(text):
+    """Without comments, and with white space as it does not matter."""
+    return " ".join(_COMMENT.sub(lambda found: found[0] if found[0].startswith('"') else " ", text).split())
 
 
 def key(mutant, tree):
-    """A digest of everything that the verdict depends on, as far as the mutant names it."""
+    """Of all that the verdict depends on, as far as the mutant names it."""
     tree = pathlib.Path(tree)
     if mutant.guest:
         tests = [tree / "selftests" / (name if "." in name else f"{name}.c") for name in mutant.guest.split()]
     else:
         tests = [tree / "selftests/unit" / f"{test.partition(':')[0]}.cc" for test in mutant.host.split()]
     files = sorted({tree / change.file for change in mutant.changes} | set(tests))
-    told = [mutant.name, mutant.host, mutant.guest, mutant.rejected, str(mutant.machine),
-            *(line for change in mutant.changes for line in ("-", change.file, *change.old, "+", *change.new)),
-            *(path.read_text() if path.exists() else "" for path in files)]
-    return hashlib.sha256("\0".join(told).encode()).hexdigest()
+    parts = [mutant.name, mutant.host, mutant.guest, mutant.rejected, str(mutant.machine),
+             *(line for change in mutant.changes for line in ("-", change.file, *change.old, "+", *change.new)),
+             *(code_of(path.read_text()) if path.exists() else "" for path in files)]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 class Verdicts:
+    """In one file, which several runs may use at a time."""
+
     def __init__(self, path):
         self._path = pathlib.Path(path)
-        try:
-            self._caught = json.loads(self._path.read_text())
-        except (OSError, ValueError):
-            self._caught = {}
 
     def has(self, mutant, tree):
-        return self._caught.get(mutant.name) == key(mutant, tree)
+        return self._read().get(mutant.name) == key(mutant, tree)
 
     def add(self, mutant, digest):
-        """It was caught, with this key()."""
-        self._caught[mutant.name] = digest
+        """It was caught, when its key() was this."""
+        with self._changed() as caught:
+            caught[mutant.name] = digest
 
     def drop(self, mutant):
-        self._caught.pop(mutant.name, None)
+        with self._changed() as caught:
+            caught.pop(mutant.name, None)
 
-    def save(self):
+    def _read(self):
+        try:
+            return json.loads(self._path.read_text())
+        except (OSError, ValueError):
+            return {}
+
+    @contextlib.contextmanager
+    def _changed(self):
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        new = self._path.with_suffix(".new")
-        new.write_text(json.dumps(self._caught, indent=0, sort_keys=True))
-        new.rename(self._path)
+        with open(self._path.with_suffix(".lock"), "w", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            caught = self._read()
+            yield caught
+            new = self._path.with_suffix(".new")
+            new.write_text(json.dumps(caught, indent=0, sort_keys=True))
+            new.rename(self._path)

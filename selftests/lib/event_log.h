@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A 64-bit IDT whose 256 handlers record each event in a log, in the order of delivery, and return. It uses the tests'
- * own memory below GUEST_EVENT_END.
+ * A 64-bit IDT whose 256 handlers record each event in a log, in the order of
+ * delivery, and return. It uses the tests' own memory below GUEST_EVENT_END.
  */
 #ifndef SELFTESTS_LIB_EVENT_LOG_H
 #define SELFTESTS_LIB_EVENT_LOG_H
@@ -15,7 +15,7 @@
 
 /* The number of events. */
 #define EVENT_COUNT		(GUEST_EVENT_LOG + 0x00)
-/* The handler of this vector only stops at an OUT to PORT_EVENT before it returns. */
+/* Only the handler of this vector stops at an OUT to PORT_EVENT before it returns. */
 #define EVENT_STOP		(GUEST_EVENT_LOG + 0x08)
 /* If not 0, the handler of NMIs returns through a frame that it copies to the 40 bytes there. */
 #define EVENT_NMI_FRAME		(GUEST_EVENT_LOG + 0x10)

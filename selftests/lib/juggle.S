@@ -86,7 +86,7 @@ turn:
 1:	fxrstor64 JUGGLE_XSAVE_IN
 2:	to_system 1, %cr2
 
-	/* For a while all registers are in the CPU, with exits that do not change them. */
+	/* Keeps all registers in the CPU for a while, through exits that do not change them. */
 	for_each_gpr load, JUGGLE_LOAD
 1:	decq	JUGGLE_SPINS
 	jnz	1b

@@ -83,8 +83,9 @@ protected:
 	int3
 
 /*
- * ECX reads of a harmless port: about a microsecond each. The PAUSE is for emulators that run all CPUs in one thread,
- * which switch to the next one there: port reads alone can prevent that for longer than the wait.
+ * ECX reads of a harmless port: about a microsecond each. The PAUSE is for
+ * emulators that run all CPUs in one thread, which switch to the next one there:
+ * port reads alone can prevent that for longer than the wait.
  */
 wait_a_while:
 	pause

@@ -58,7 +58,7 @@ static int on_nmi(unsigned int type, struct pt_regs *regs)
 	return NMI_HANDLED;
 }
 
-/* To the CPU itself, for which the shorthand does not allow NMIs (SDM Vol. 3A, table 11-3). */
+/* To the CPU itself; the shorthand for that does not allow NMIs (SDM Vol. 3A, table 11-3). */
 static void send_nmi(void)
 {
 	unsigned long flags;
