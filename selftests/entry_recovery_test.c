@@ -141,7 +141,7 @@ TEST_F(entry, event_is_in_the_vmcs_when_the_checks_are_made)
 	struct vcpu *vcpu = &self->vcpu;
 
 	make_debug_exception_pending(_metadata, vcpu);
-	/* HLT with an event that does not end it; without an HLT state the state itself is invalid. */
+	/* Wait-for-SIPI with an event that does not end it; without that state the state itself is invalid. */
 	vmcs_write(vcpu, VMCS_GUEST_ACTIVITY, 3);
 	EXPECT_EQ(GUEST_STATE, failed_entry(vcpu));
 	EXPECT_EQ(1U, kernel_log_count(&self->log, "27.3.1.5: guest activity state is 0x3"));
@@ -287,7 +287,7 @@ TEST_F(entry, test_module_takes_vcpus_of_this_process_only)
 	close(pipes[0]);
 	close(pipes[1]);
 
-	/* A field that does not exist, and one that is read-only. */
+	/* A field that does not exist, read and written. */
 	EXPECT_EQ(-EINVAL, vmcs_try_read(self->vcpu.fd, 0x7ffe, &value));
 	EXPECT_EQ(-EINVAL, vmcs_try_write(self->vcpu.fd, 0x7ffe, 0));
 

@@ -213,7 +213,7 @@ TEST_F(guest, addresses_above_48_bits)
 
 /*
  * PAE paging keeps its four top entries in registers: a change in memory takes effect at the next load of CR3, whatever
- * exits come before. EBX counts how far the guest came.
+ * exits come before.
  */
 GUEST_ASM(pdptes, 32,
 	"	mov $0xc0000000, %esi\n"

@@ -27,7 +27,7 @@ record() {
 	return 1
 }
 
-# has WHAT FILE EXPRESSION: shows the beginning of the file if there is no such line.
+# has FILE EXPRESSION: shows the beginning of the file if there is no such line.
 has() {
 	grep -qE "$2" "$1" && return
 	echo "# no line of $1 matches $2"

@@ -17,7 +17,7 @@
 #define EVENT_COUNT		(GUEST_EVENT_LOG + 0x00)
 /* Only the handler of this vector stops at an OUT to PORT_EVENT before it returns. */
 #define EVENT_STOP		(GUEST_EVENT_LOG + 0x08)
-/* If not 0, the handler of NMIs returns through a frame that it copies to the 40 bytes there. */
+/* If not 0, the handler of NMIs returns through the 40 bytes there, to which userspace copies its frame. */
 #define EVENT_NMI_FRAME		(GUEST_EVENT_LOG + 0x10)
 #define EVENT_RECORDS		(GUEST_EVENT_LOG + 0x40)
 #define EVENT_RECORD_BYTES	0x30
