@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Prints the measurements for a person."""
+"""Formats the measurements for people."""
 
 from bench import limits
 

@@ -89,7 +89,7 @@ class Names(unittest.TestCase):
         self.assertNotIn("vrc_taken", self.renamed.values())
 
     def test_lambda_constructor_and_destructor(self):
-        # The compiler makes another of it, and says so.
+        # The compiler clones it, and adds a suffix.
         self.assertTrue([name for name in self.names if name.startswith("vrc_with_lambda_lambda_1")])
         self.assertIn("vrc_scope_construct", self.names)
         self.assertIn("vrc_scope_destroy", self.names)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// KVM_INTERRUPT, KVM_NMI, KVM_GET_VCPU_EVENTS, KVM_SET_VCPU_EVENTS and KVM_SET_MP_STATE.
+// KVM_INTERRUPT, KVM_NMI, KVM_GET_VCPU_EVENTS, KVM_SET_VCPU_EVENTS, KVM_GET_MP_STATE and KVM_SET_MP_STATE.
 #include "kvm_api/ioctls.h"
 #include "vcpu/injection.h"
 

@@ -147,7 +147,10 @@ void vrc_host_fpu_image_changed(struct vrc_host_vcpu *vcpu);
  * From vrc_host_vcpu_get() to vrc_host_vcpu_put() the scheduler calls vrc_vcpu_sched_out() when the calling task leaves
  * a CPU, and vrc_vcpu_sched_in() when it is back on one.
  */
-/* -EIO: the CPUs have left VMX operation for good.  @task: becomes the calling task, even on an error. */
+/*
+ * -EIO: the CPUs have left VMX operation for good. -EINTR: the task has been killed. @task: becomes the calling task,
+ * even on an error.
+ */
 int vrc_host_vcpu_get(struct vrc_host_vcpu *vcpu, const void **task);
 void vrc_host_vcpu_put(struct vrc_host_vcpu *vcpu);
 

@@ -19,7 +19,7 @@ class VcpuResidence {
 	VcpuResidence(const VcpuResidence&) = delete;
 	VcpuResidence& operator=(const VcpuResidence&) = delete;
 
-	// -EIO: the CPUs have left VMX operation for good, and there is no VMCS to work with.
+	// -EIO: the CPUs have left VMX operation for good, and there is no VMCS to work with.  -EINTR: the task has been killed.
 	int error() const { return error_; }
 	const LoadedVmcs& vmcs() const { return vcpu_.token.vmcs_; }
 
