@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The mutants that were caught, kept between runs and checkouts.  A verdict counts as long as the mutant, the code of the files
-that it changes and the code of the tests that it names stay as they were; comments and white space may change."""
+"""The mutants that were caught, kept between runs and checkouts.  A verdict is valid while the mutant, the code of the files
+that it changes and the code of the tests that it names do not change; comments and white space may change."""
 
 import contextlib
 import fcntl
@@ -13,12 +13,12 @@ _COMMENT = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
 
 
 def code_of(text):
-    """Without comments, and with white space as it does not matter."""
+    """The text without comments, and with normalized white space."""
     return " ".join(_COMMENT.sub(lambda found: found[0] if found[0].startswith('"') else " ", text).split())
 
 
 def key(mutant, tree):
-    """Of all that the verdict depends on, as far as the mutant names it."""
+    """A digest of everything that the verdict depends on, as far as the mutant names it."""
     tree = pathlib.Path(tree)
     if mutant.guest:
         tests = [tree / "selftests" / (name if "." in name else f"{name}.c") for name in mutant.guest.split()]
@@ -32,7 +32,7 @@ def key(mutant, tree):
 
 
 class Verdicts:
-    """In one file, which several runs may use at a time."""
+    """Kept in one file, which concurrent runs may use."""
 
     def __init__(self, path):
         self._path = pathlib.Path(path)
@@ -41,7 +41,7 @@ class Verdicts:
         return self._read().get(mutant.name) == key(mutant, tree)
 
     def add(self, mutant, digest):
-        """It was caught, when its key() was this."""
+        """It was caught, with this key()."""
         with self._changed() as caught:
             caught[mutant.name] = digest
 

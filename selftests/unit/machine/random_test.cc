@@ -24,7 +24,7 @@ class Chance {
 	std::mt19937 generator_;
 };
 
-// Flags, blocking and pending debug exceptions as a CPU may leave them (SDM Vol. 3C, 25.4.2): STI blocks only where
+// Flags, blocking and pending debug exceptions as a CPU may leave them (SDM Vol. 3C, 25.4.2): STI blocks only if
 // interrupts are enabled, never together with MOV SS, and a single step that is due is pending while one of them
 // blocks.
 void leave_consistent_state(Chance& chance, GuestState& guest, bool may_block)
