@@ -5,18 +5,16 @@
 //
 //	available  dirty
 //	    0        0    in the VMCS only
-//	    1        0    in memory, and the VMCS agrees
-//	    1        1    in memory, and must be stored into the VMCS before VM-entry
+//	    1        0    cached, and the VMCS has the same value
+//	    1        1    cached, and to be written back before VM-entry
 //	    0        1    impossible
 //
-// A read of an available register touches no field.  A miss reads the register's field once and marks it available
-// after the value is stored, so that whoever interrupts in between sees a register that is not there, never a stale
-// value that claims to be.  A failed VMREAD or VMWRITE changes no bit of its register, and the caller
-// sees it.
+// A read of an available register touches no field.  A miss reads the register's field once, and marks it available after
+// the value is cached: an interrupt in between finds a register that is not available, never a stale value.  A failed VMREAD
+// or VMWRITE changes no bit of its register, and the caller gets the error.
 //
-// A third bit, quick, is no state of a register but a short cut: it is available, and nobody wants to hear of its reads
-// (policy.h).  A read() of a quick register is three instructions, any other is a call.  A register becomes quick
-// after it became available, and ceases to be before.
+// A third bit, fast path, is a shortcut: the register is available, and the hooks need not hear of reads (hooks.h).  A read()
+// of such a register takes three instructions, any other read is a call.  The bit is set after "available", and cleared before.
 //
 // The cycle is: write_back(), VM-entry, VM-exit, vm_exit(), reads and writes, write_back(), ...
 #pragma once
@@ -40,9 +38,9 @@ class Cache {
 	template <Reg kReg>
 	using Value = typename Layout::template Value<kReg>;
 
-	// Makes the cache belong to a VMCS.  Nothing is known of a VMCS that it did not belong to before.  What was set while it
-	// belonged to none is for the first one.
-	// Error::kDirty: a register still has a value for the VMCS that it belongs to.
+	// Makes the cache belong to a VMCS, and forgets the values of the one before.  Values that were set while it belonged to
+	// none are for the first one.
+	// Error::kDirty: a register has a value that was not written back to the VMCS before.
 	Result<void> bind(const Loaded&, VmcsId vmcs)
 	{
 		hooks_.check(Operation::kBind, kNoReg);
@@ -55,33 +53,33 @@ class Cache {
 		return {};
 	}
 
-	// The register's value, from memory if it is there and else from the VMCS.
+	// The register's value: the cached one, or else the VMCS's.
 	// Error::kVmFail*, kFault: the VMREAD failed.  kNotCurrent: another VMCS is current.
 	template <Reg kReg>
 		requires(is_register(kReg))
 	[[gnu::always_inline]] Result<Value<kReg>> read(const Loaded& vmcs)
 	{
-		if (!quick_.contains(kReg)) [[unlikely]] {
+		if (!fast_path_.contains(kReg)) [[unlikely]] {
 			u64 value = VREGCACHE_TRY(read_slowly(vmcs.access(), kReg));
 			return static_cast<Value<kReg>>(value);
 		}
 		return static_cast<Value<kReg>>(value_[index(kReg)]);
 	}
 
-	// The same for a register whose number is only known at run time.  Error::kNoRegister: there is none of it.
+	// The same for a register whose number is known at run time only.  Error::kNoRegister: no register has the number.
 	[[gnu::always_inline]] Result<u64> read(const Loaded& vmcs, Reg reg)
 	{
 		if (!is_register(reg)) [[unlikely]] {
 			hooks_.check(Operation::kRead, kNoReg);
 			return no_register(index(reg));
 		}
-		if (!quick_.contains(reg)) [[unlikely]]
+		if (!fast_path_.contains(reg)) [[unlikely]]
 			return read_slowly(vmcs.access(), reg);
 		return value_[index(reg)];
 	}
 
-	// The same for several at once, in this order: their VMREADs are in line, behind one look at which VMCS is current.
-	// After an error those that were read are available, and what became of @values is not said.
+	// The same for several at once, in this order: their VMREADs are inline, after one check of which VMCS is current.
+	// After an error the registers that were read are available, and @values are unspecified.
 	template <Reg... kRegs, class... V>
 		requires(sizeof...(kRegs) == sizeof...(V) && (is_register(kRegs) && ...) &&
 			 (AsWideAs<V, Value<kRegs>> && ...))
@@ -90,18 +88,18 @@ class Cache {
 		constexpr RegSet kSet(kRegs...);
 		if ((available_ & kSet).empty() && !hooks_.watches_reads()) [[likely]]
 			return read_missing<kRegs...>(vmcs.access(), values...);
-		if (!quick_.contains(kSet))
+		if (!fast_path_.contains(kSet))
 			VREGCACHE_TRY(read_rest<kRegs...>(vmcs.access()));
 		((values = static_cast<V>(value_[index(kRegs)])), ...);
 		return {};
 	}
 
-	// Sets the register; the VMCS gets it at the next write_back(), unless it is known to have that value.
+	// Sets the register.  The next write_back() writes it to the VMCS, unless the VMCS is known to have that value.
 	template <Reg kReg, AsWideAs<Value<kReg>> V>
 		requires(is_register(kReg) && Layout::writable(kReg))
 	[[gnu::always_inline]] void write(const Loaded&, V value)
 	{
-		if (!quick_.contains(kReg)) [[unlikely]] {
+		if (!fast_path_.contains(kReg)) [[unlikely]] {
 			write_slowly(kReg, value);
 		} else if (value_[index(kReg)] != value) {
 			value_[index(kReg)] = value;
@@ -110,8 +108,7 @@ class Cache {
 		}
 	}
 
-	// Error::kNoRegister: there is no register of that number, or the VMCS does not allow to write it.
-	// The value is cut to the width of the field.
+	// Error::kNoRegister: no register has the number, or its field is read-only.  The value is cut to the width of the field.
 	Result<void> write(const Loaded&, Reg reg, u64 value)
 	{
 		if (!is_register(reg) || !Layout::writable(reg)) [[unlikely]] {
@@ -122,8 +119,8 @@ class Cache {
 		return {};
 	}
 
-	// Gives up what memory has of these registers, also what was set and is not stored yet, so that the next read takes the
-	// VMCS's value: for whoever knows that the VMCS has a newer one.  KVM: kvm_register_mark_for_reload().
+	// Drops the cached values of these registers, dirty ones too: the VMCS has newer ones, and the next read takes them.  KVM:
+	// kvm_register_mark_for_reload().
 	void mark_for_reload(const Loaded&, RegSet set)
 	{
 		hooks_.check(Operation::kReload, kNoReg);
@@ -132,8 +129,8 @@ class Cache {
 		forget(set);
 	}
 
-	// Stores each dirty register into the VMCS, once.  On error the register that failed and those that were not
-	// reached stay dirty, and VM-entry must not follow.
+	// Writes each dirty register to the VMCS, once.  After an error the register that failed and those that were not reached
+	// stay dirty, and VM-entry must not follow.
 	Result<void> write_back(const Pinned& vmcs)
 	{
 		hooks_.check(Operation::kWriteBack, kNoReg);
@@ -142,7 +139,7 @@ class Cache {
 		return store_dirty(vmcs.access());
 	}
 
-	// A VM-exit happened: the guest may have changed what it owns.  Call it before anything is read.
+	// After each VM-exit, before anything is read: the guest may have changed the registers that it owns.
 	// Error::kDirty: a register was set after write_back(), so the guest ran without it.  It stays dirty.
 	[[gnu::always_inline]] Result<void> vm_exit(const Pinned& vmcs)
 	{
@@ -151,15 +148,15 @@ class Cache {
 		return result;
 	}
 
-	// VMLAUNCH or VMRESUME failed and the guest did not run (VMfail): the guest state in memory is as good as before.
+	// After VMfail of VMLAUNCH or VMRESUME: the guest did not run, so the cached guest state is still right.
 	void vm_fail(const Pinned&)
 	{
 		hooks_.check(Operation::kVmEntryFailed, kNoReg);
 		forget(Layout::exit_information());
 	}
 
-	// VM-entry loaded guest state and then failed (exit reason bit 31).  It is a VM-exit that saves no guest state and
-	// writes no IDT-vectoring information (SDM Vol. 3C, 27.8), so none is read: no event was being delivered.
+	// After a VM-entry failure (exit reason bit 31).  It is a VM-exit that saves no guest state and writes no IDT-vectoring
+	// information (SDM Vol. 3C, 27.8).  That information is not read: no event was being delivered, so it is cached as zero.
 	void vm_entry_failure_exit(const Pinned&)
 	{
 		hooks_.check(Operation::kVmEntryFailed, kNoReg);
@@ -168,17 +165,17 @@ class Cache {
 			fill(set.first(), 0, Operation::kVmEntryFailed, __builtin_return_address(0));
 	}
 
-	// There is no register of that number; for those who keep registers beside the cache as well.
+	// No register has this number.  Also for callers that keep other registers beside the cache.
 	VREGCACHE_OUT_OF_LINE Error no_register(u32 number)
 	{
 		hooks_.no_register(number);
 		return Error::kNoRegister;
 	}
 
-	// The next three are for code between host and guest, which nothing may trace or probe: all of it is inlined, no context
-	// is checked, no observer hears of it, and no register becomes quick.
+	// The next three are for code between host and guest, which must not be traced or probed: all of it is inlined, no hook is
+	// called, and no register takes the fast path.
 
-	// As vm_exit(); report_vm_exit() has to follow when tracing is allowed again.
+	// As vm_exit().  report_vm_exit() must follow when tracing is allowed again.
 	[[gnu::always_inline]] Result<void> vm_exit_untraced(const Pinned&)
 	{
 		if (dirty_.empty()) [[likely]] {
@@ -202,8 +199,8 @@ class Cache {
 		return static_cast<Value<kReg>>(value);
 	}
 
-	// @value is what the VMCS has, which the caller knows from elsewhere, such as assembly that read the field.
-	// True: the register was available, perhaps with a newer value, and @value was not taken.  KVM:
+	// Caches @value, which the caller has read from the VMCS itself, in assembly for example.
+	// Returns true if the register was available, perhaps with a newer value: @value was not taken.  KVM:
 	// kvm_register_test_and_mark_available().
 	template <Reg kReg, AsWideAs<Value<kReg>> V>
 		requires(is_register(kReg))
@@ -215,7 +212,7 @@ class Cache {
 		return false;
 	}
 
-	// The check and the observer's part of vm_exit_untraced(), and of the VMREADs of these registers by read_untraced() since.
+	// Calls the hooks for vm_exit_untraced(), and for the VMREADs of these registers by read_untraced() since.
 	template <Reg... kRead>
 		requires(is_register(kRead) && ...)
 	[[gnu::always_inline]] void report_vm_exit(const Pinned&)
@@ -229,7 +226,7 @@ class Cache {
 		}
 	}
 
-	// The observer's watches_reads() may have changed.  Whatever forgets a register, vm_exit() above all, finds out as well.
+	// The hooks' watches_reads() may have changed.  Each operation that forgets a register, such as vm_exit(), notices it, too.
 	[[gnu::always_inline]] void watching_changed(const Loaded&)
 	{
 		hooks_.check(Operation::kWatchingChanged, kNoReg);
@@ -239,17 +236,17 @@ class Cache {
 	// State, for checks and tests.
 	RegSet available() const { return available_; }
 	RegSet dirty() const { return dirty_; }
-	RegSet quick() const { return quick_; }
+	RegSet fast_path() const { return fast_path_; }
 	bool is_available(Reg reg) const { return is_register(reg) && available_.contains(reg); }
 	bool is_dirty(Reg reg) const { return is_register(reg) && dirty_.contains(reg); }
 	VmcsId vmcs() const { return vmcs_; }
-	// What memory has of a register, or 0: it touches no field and is not observed.  For traces, and for whoever
-	// knows that it is available.
+	// The cached value of a register, or 0.  It touches no field, and no hook is called: for traces, and for registers that are
+	// known to be available.
 	u64 peek(Reg reg) const { return available_.contains(reg) ? value_[index(reg)] : 0; }
 	Hooks& hooks() { return hooks_; }
 
  private:
-	// For tests and planted faults: they define it, the library does not.
+	// Tests define it, to plant faults.
 	friend struct CacheTestAccess;
 
 	static constexpr u64 width_mask(Reg reg)
@@ -274,7 +271,7 @@ class Cache {
 		return {};
 	}
 
-	// None of them is available, and nobody watches: what is common to all is done once.
+	// None of them is available, and hits are not observed: what they have in common is done once.
 	template <Reg... kRegs, class... V>
 	[[gnu::always_inline]] Result<void> read_missing(const Access access, V&... values)
 	{
@@ -285,7 +282,7 @@ class Cache {
 		if (!(read_field<kRegs>(access, values, read, error) && ...)) [[unlikely]] {
 			// Those after the one that failed were not tried.
 			keep_some(read);
-			// So that the caller's compiler knows where this goes on: with an error, and without any value.
+			// For the compiler: the caller always finds an error here.
 			if (error == Error::kNone)
 				__builtin_unreachable();
 			return error;
@@ -294,7 +291,7 @@ class Cache {
 		available_ |= kSet;
 		compiler_barrier();
 		tell_misses<kRegs...>();
-		quick_ |= kSet;
+		fast_path_ |= kSet;
 		return {};
 	}
 
@@ -313,7 +310,7 @@ class Cache {
 		return true;
 	}
 
-	// At once, if the hooks have misses().
+	// In one call, if the hooks have misses().
 	template <Reg... kRegs>
 	[[gnu::always_inline]] void tell_misses()
 	{
@@ -333,7 +330,7 @@ class Cache {
 			hooks_.miss(read.first(), value_[index(read.first())]);
 	}
 
-	// Some are available, or somebody watches.
+	// Some are available, or hits are observed.
 	template <Reg... kRegs>
 	VREGCACHE_OUT_OF_LINE Result<void> read_rest(Access access)
 	{
@@ -345,11 +342,11 @@ class Cache {
 		for (Reg reg : kOrder)
 			VREGCACHE_TRY(read_checked(access, reg, __builtin_return_address(0)));
 		if (!hooks_.watches_reads())
-			quick_ |= kSet;
+			fast_path_ |= kSet;
 		return {};
 	}
 
-	// One copy of each for all registers: they are called in many places.
+	// One copy for all registers, because it is called in many places.
 	VREGCACHE_OUT_OF_LINE Result<u64> read_slowly(Access access, Reg reg)
 	{
 		hooks_.check(Operation::kRead, reg);
@@ -385,7 +382,7 @@ class Cache {
 		dirty_ |= reg;
 	}
 
-	// At each instruction what is available has its value, and what is quick is available.
+	// At each instruction an available register has its value, and a register on the fast path is available.
 	[[gnu::always_inline]] void store(Reg reg, u64 value)
 	{
 		value_[index(reg)] = value;
@@ -398,7 +395,7 @@ class Cache {
 		store(reg, value);
 		compiler_barrier();
 		if (!hooks_.watches_reads())
-			quick_ |= reg;
+			fast_path_ |= reg;
 		else if (hooks_.verifies()) [[unlikely]]
 			hooks_.cached(reg, how, caller);
 	}
@@ -419,7 +416,7 @@ class Cache {
 		return {};
 	}
 
-	// Each register that is available and not dirty has what the VMCS has, also what was stored just now.
+	// Each register that is available and not dirty equals its field, those that were written back just now included.
 	VREGCACHE_COLD Result<void> write_back_and_verify(Access access)
 	{
 		if (can_verify(access))
@@ -438,10 +435,10 @@ class Cache {
 			verify_register(access, FoundAt::kHit, reg);
 	}
 
-	// Without its VMCS, memory serves all the same, and there is nothing to compare it with.
+	// Cached values are served without the VMCS, too; then there is nothing to compare them with.
 	bool can_verify(const Access& access) const { return check_current(access).ok(); }
 
-	// The CPU says what check_current() was told.  Where it does not, its VMCS is not touched: kNotCurrent.
+	// Does the CPU confirm what check_current() believes?  If not, its VMCS is not touched: kNotCurrent.
 	VREGCACHE_COLD Result<void> verify_current(const Access& access, FoundAt where)
 	{
 		if constexpr (Hooks::kMayVerify) {
@@ -468,7 +465,7 @@ class Cache {
 		}
 	}
 
-	// Then vm_entry_failure_exit() has said what these registers are, and the fields have what was there before.
+	// Then vm_entry_failure_exit() has set these registers, and the fields have older values.
 	static bool after_entry_failure(const Access& access)
 	{
 		return Layout::is_entry_failure(access.verify_read(Layout::encoding(Reg::kExitReason)).value_or(0));
@@ -480,15 +477,15 @@ class Cache {
 		hooks_.invalidate(set);
 	}
 
-	// Of the registers that are available, these stay so: available before and after, they may be quick in between.
+	// Only these stay available.  They may take the fast path throughout, because they are available before and after.
 	[[gnu::always_inline]] void keep(RegSet left)
 	{
-		quick_ = hooks_.watches_reads() ? RegSet() : left;
+		fast_path_ = hooks_.watches_reads() ? RegSet() : left;
 		compiler_barrier();
 		available_ = left;
 	}
 
-	RegSet quick_;
+	RegSet fast_path_;
 	RegSet available_;
 	RegSet dirty_;
 	u64 value_[index(Reg::kEnd)] = {};

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
-// General-purpose registers by the number that an instruction gives, wherever each is kept, and RIP.
+// General-purpose registers by their number in an instruction, wherever each is kept, and RIP.
 //
-// Outside 64-bit mode software has 32 bits of them; what is beyond is cut.  The _raw functions cut nothing.  RIP and RSP
-// as they are: cache.read<Reg::kRip>(), cache.write<Reg::kRip>().
+// Outside 64-bit mode values are cut to 32 bits; the _raw functions cut nothing.  For the whole of RIP and RSP use
+// cache.read<Reg::kRip>() and cache.write<Reg::kRip>().
 #pragma once
 
 #include "gpr.h"
@@ -12,7 +12,7 @@
 
 namespace vregcache {
 
-// IA-32e mode, and code of a 64-bit segment (SDM Vol. 3A, 2.2 and 3.4.5)?
+// Is the guest in IA-32e mode, and in a 64-bit code segment (SDM Vol. 3A, 2.2 and 3.4.5)?
 template <class Cache>
 Result<bool> in_64bit_mode(Cache& cache, const typename Cache::Loaded& vmcs)
 {
@@ -23,7 +23,7 @@ Result<bool> in_64bit_mode(Cache& cache, const typename Cache::Loaded& vmcs)
 	return (VREGCACHE_TRY(cache.template read<kCs>(vmcs)) & access_rights::kLong) != 0;
 }
 
-// Asks for the mode only when it matters, which saves a VMREAD.
+// Reads the mode only if it matters, which saves a VMREAD.
 template <class Cache>
 Result<u64> cut_to_mode(Cache& cache, const typename Cache::Loaded& vmcs, u64 value)
 {
@@ -32,7 +32,7 @@ Result<u64> cut_to_mode(Cache& cache, const typename Cache::Loaded& vmcs, u64 va
 	return value;
 }
 
-// Error::kNoRegister: there is none of that number.
+// Error::kNoRegister: no register has the number.
 template <class Cache>
 Result<u64> read_gpr_raw(Cache& cache, const typename Cache::Loaded& vmcs, const GprFile& file, Gpr gpr)
 {
@@ -85,7 +85,7 @@ Result<void> write_in_mode(Cache& cache, const typename Cache::Loaded& vmcs, u64
 	return {};
 }
 
-// Moves RIP on by the length of an instruction.  EIP wraps; only when it does is the mode asked for.
+// Advances RIP by the length of an instruction.  EIP wraps; the mode is read only if it would.
 template <class Cache>
 Result<void> add_to_rip(Cache& cache, const typename Cache::Loaded& vmcs, u32 length)
 {
@@ -97,7 +97,7 @@ Result<void> add_to_rip(Cache& cache, const typename Cache::Loaded& vmcs, u32 le
 	return {};
 }
 
-// EDX:EAX, in which RDMSR, WRMSR and XSETBV have 64 bits in every mode.
+// EDX:EAX, the 64-bit operand of RDMSR, WRMSR and XSETBV in every mode.
 VREGCACHE_INLINE u64 read_edx_eax(const GprFile& file)
 {
 	return static_cast<u32>(file[Gpr::kRax]) | file[Gpr::kRdx] << 32;

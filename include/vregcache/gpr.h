@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
-// The general-purpose registers.  VM-entry and VM-exit leave them alone, so the entry code moves every one of them
-// each time, and they have no bits in the cache.  The numbers are those of instruction encodings; RSP's slot is unused,
-// because hardware keeps RSP in the VMCS.  Numbers 16 to 31 are reserved for APX, which no guest has today.
+// The general-purpose registers.  VM-entry and VM-exit do not switch them, so the entry code moves all of them each time, and
+// they have no bits in the cache.  The numbers are those of instruction encodings.  RSP's slot is unused: it is in the VMCS.
+// Numbers 16 to 31 are reserved for APX, which no guest has today.
 #pragma once
 
 #include "types.h"

@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
-// A field of the VMCS that only the host changes, and neither a guest nor a VM-exit: controls, the host's state, MSRs whose
-// accesses exit.  What was written last is what the VMCS has, so nothing is read back, and writing it again is skipped.
-// VMCLEAR keeps the fields in memory, so it stays true when the VMCS moves to another CPU.
+// A VMCS field that only the host changes, neither a guest nor a VM-exit: controls, the host's state, MSRs whose accesses exit.
+// The VMCS has the value that was written last, so it is never read back, and writing the same value again is skipped.
+// VMCLEAR keeps the fields, so this holds when the VMCS moves to another CPU, too.
 #pragma once
 
 #include "hooks.h"
 
 namespace vregcache {
 
-// @kNever: a value that the field cannot have, if there is one; the look whether anything is new is one comparison then.
+// @kNever: a value that the field cannot have, if there is one.  Then one comparison decides whether to write.
 template <auto kField, auto... kNever>
-class Shadowed {
+class LastWritten {
  public:
 	static constexpr u32 kEncoding = decltype(kField)::kEncoding;
 	using Value = typename decltype(kField)::Value;
 	static_assert(decltype(kField)::kWritable, "VM-exits write it");
 	static_assert(sizeof...(kNever) <= 1);
 
-	// Writes the field, unless it is known to have this value.  After an error nothing is known of it, and the next value
-	// is written whatever it is; value() is still the one before.
+	// Writes the field, unless it is known to have this value.  After an error its value is unknown: the next set() writes in
+	// any case, and value() is still the one before.
 	template <class Access, AsWideAs<Value> V>
 	[[gnu::always_inline]] Result<void> set(const LoadedVmcs<Access>& vmcs, V value)
 	{
@@ -35,7 +35,8 @@ class Shadowed {
 	VREGCACHE_INLINE Value value() const { return value_; }
 	VREGCACHE_INLINE bool known() const { return known_; }
 
-	// Has the field what was last written?  If not, @report(encoding, value(), what the field has).  False: it cannot be told.
+	// Compares the field with the value that was written last; if they differ, calls @report(encoding, value(), the field's
+	// value).  Returns false if that value is not known, or the field could not be read.
 	template <VerifiableAccess Access, class Report>
 	bool verify(const LoadedVmcs<Access>& vmcs, Report report) const
 	{
@@ -49,7 +50,7 @@ class Shadowed {
 		return true;
 	}
 
-	// Somebody else may have written the field.
+	// The field may have been written in another way.
 	VREGCACHE_INLINE void forget()
 	{
 		known_ = false;
@@ -67,8 +68,8 @@ class Shadowed {
 		return {};
 	}
 
-	// For tests and planted faults: they define it, the library does not.
-	friend struct ShadowTestAccess;
+	// Tests define it, to plant faults.
+	friend struct LastWrittenTestAccess;
 
 	Value value_ = 0;
 	Value there_ = (Value{} + ... + kNever);  // the same, or @kNever while it is not known

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
-// The names of the registers that the cache has bits for, and sets of them.
+// The registers of the cache, and sets of them.
 //
-// One register is one VMCS field.  What a guest sees as one register and hardware keeps in two (CR0 and CR4 with their
-// read shadows) is two names here; guest_control_register.h merges them.  So a register's two bits always say the
-// whole truth about one field, and a set of all registers fits in one 64-bit word.
+// One register is one VMCS field.  CR0 and CR4, which hardware keeps in two fields each (the register and its read shadow), are
+// two registers here; guest_control_register.h merges them.  So the bits of a register describe exactly one field, and a set of
+// all registers fits in one 64-bit word.
 #pragma once
 
 #include "registers.def"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
-// Errors are values.  A Result<T> holds a T or the reason why there is none, and cannot be dropped silently.
+// Errors are values.  A Result<T> holds a T or an error, and the compiler warns if it is dropped.
 #pragma once
 
 #include "concepts.h"
@@ -13,9 +13,9 @@ enum class Error : u8 {
 	kVmFailValid,    // the VM-instruction error field of the current VMCS has the reason (SDM Vol. 3C, 31.4)
 	kFault,          // the instruction faulted: the CPU is not in VMX operation
 	kNotCurrent,     // the VMCS that belongs to the cache is not the current one of this CPU
-	kDirty,          // a register has a value that the VMCS has not
+	kDirty,          // a register was set and not written back
 	kNotBound,       // the cache belongs to no VMCS yet
-	kNoRegister,     // there is no register of that number
+	kNoRegister,     // no register has the number
 };
 
 template <class T>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
-// A segment register as a whole.  Its four parts are cached one by one: who wants CS.D reads access rights only.
+// A segment register as a whole.  Its four parts are cached one by one: a caller that needs CS.D reads access rights only.
 #pragma once
 
 #include "register.h"

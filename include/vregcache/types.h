@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
-// The integer types of the library.  They are the ones of <linux/types.h>, so that values cross the boundary to
-// the kernel without a conversion; no kernel header is included.
+// The integer types of the library.  They are those of <linux/types.h>, so that values need no conversion at the boundary to the
+// kernel; no kernel header is included.
 #pragma once
 
 namespace vregcache {
@@ -12,10 +12,10 @@ using u64 = unsigned long long;
 
 static_assert(sizeof(u8) == 1 && sizeof(u16) == 2 && sizeof(u32) == 4 && sizeof(u64) == 8);
 
-// Members of classes that are not templates are inlined always: a kernel module must not contain the weak symbols
-// that their out-of-line copies would be.
+// Members of classes that are no templates are always inlined: their out-of-line copies would be weak symbols, which a kernel
+// module must not contain.
 #define VREGCACHE_INLINE [[gnu::always_inline]] constexpr
-// Not copied for its callers either.
+// Nor cloned for its callers.
 #ifdef __clang__
 #define VREGCACHE_OUT_OF_LINE [[gnu::noinline]]
 #else

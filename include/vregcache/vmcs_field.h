@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
-// A VMCS field is a type.  Its encoding says how wide it is and who may write it (SDM Vol. 3C, 25.11.2 and
-// Appendix B), so the compiler can hold the caller to both.
+// A VMCS field is a type.  Its encoding determines its width and whether it can be written (SDM Vol. 3C, 25.11.2 and
+// Appendix B), and the compiler enforces both.
 #pragma once
 
 #include "types.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
-// Which register lives in which VMCS field, and which registers a guest changes behind the host's back.
+// Which register is which VMCS field, and which registers a guest can change without an exit.
 #pragma once
 
 #include "register.h"
@@ -61,16 +61,16 @@ struct VmxLayout {
 	// Of an exit reason (SDM Vol. 3C, 25.9.1).
 	VREGCACHE_INLINE static bool is_entry_failure(u64 exit_reason) { return exit_reason & 1u << 31; }
 
-	// Of the exit information, what an entry-failure exit does not write (SDM Vol. 3C, 27.8).
+	// Exit information that a VM-entry failure does not write (SDM Vol. 3C, 27.8).
 	static consteval RegSet not_of_entry_failures()
 	{
 		return {Reg::kIdtVectoringInformation, Reg::kIdtVectoringErrorCode};
 	}
 
-	// What only the host changes: read shadows, and EFER as long as WRMSR exits and CR0.PG is host-owned.
+	// Only the host changes these: read shadows, and EFER as long as WRMSR exits and CR0.PG is host-owned.
 	static consteval RegSet host_owned() { return {Reg::kCr0ReadShadow, Reg::kCr4ReadShadow, Reg::kEfer}; }
 
-	// What a guest may have changed when a VM-exit comes.
+	// The guest may have changed these by the time of a VM-exit.
 	static consteval RegSet lazy() { return RegSet::all() - host_owned(); }
 
 	// The value type of a register is that of its field.

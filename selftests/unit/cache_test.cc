@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 // The invariants of the register cache, one group of tests for each.  context_test.cc tests that of the context.
 //
-// Each test runs twice: with an observer that counts hits, so that no register is quick, and with one that does not.
+// Each test runs twice: with an observer that counts hits, so that no register takes the fast path, and with one that does not.
 
 #include <gtest/gtest.h>
 
@@ -24,17 +24,17 @@ class EitherWay : public CacheFixture, public testing::WithParamInterface<bool> 
 	// Checked at the end of each test.
 	~EitherWay() override
 	{
-		EXPECT_TRUE(cache_.available().contains(cache_.quick()));
+		EXPECT_TRUE(cache_.available().contains(cache_.fast_path()));
 		EXPECT_TRUE(cache_.available().contains(cache_.dirty()));
 		if (GetParam()) {
-			EXPECT_TRUE(cache_.quick().empty());
+			EXPECT_TRUE(cache_.fast_path().empty());
 		}
 	}
 };
 
 #define EITHER_WAY(fixture)                                      \
 	INSTANTIATE_TEST_SUITE_P(Hits, fixture, testing::Bool(), \
-				 [](const auto& info) { return info.param ? "Watched" : "Quick"; })
+				 [](const auto& info) { return info.param ? "Watched" : "FastPath"; })
 
 // 1. A read of an available register touches no VMCS field.
 class Invariant1 : public EitherWay {};
@@ -187,22 +187,22 @@ TEST_P(Invariant2, NumbersWithoutARegisterReadNothing)
 	EXPECT_TRUE(cache_.dirty().empty());
 }
 
-TEST_P(Invariant2, QuickRegistersAreThoseOfAvailableOnesWhoseReadsNobodyWatches)
+TEST_P(Invariant2, FastPathRegistersAreThoseOfAvailableOnesWhoseReadsNobodyWatches)
 {
 	RegSet expected;
 	for (const TypedRegister& typed : all_typed_registers()) {
 		ASSERT_TRUE(typed.read(cache_, loaded_).ok());
 		if (!GetParam())
 			expected |= typed.reg;
-		EXPECT_EQ(cache_.quick(), expected);
+		EXPECT_EQ(cache_.fast_path(), expected);
 	}
 	ASSERT_TRUE(cache_.vm_exit(pinned_).ok());
 	for (const TypedRegister& typed : writable_typed_registers())
 		typed.write(cache_, loaded_, other_value(typed.reg));
-	EXPECT_EQ(cache_.quick(), GetParam() ? RegSet() : writable_registers());
+	EXPECT_EQ(cache_.fast_path(), GetParam() ? RegSet() : writable_registers());
 }
 
-TEST_P(Invariant2, RegistersThatAreReadTogetherBecomeQuickTogether)
+TEST_P(Invariant2, RegistersThatAreReadTogetherBecomeFastPathTogether)
 {
 	u64 rip = 0, rsp = 0;
 	constexpr RegSet kBoth(Reg::kRip, Reg::kRsp);
@@ -212,30 +212,30 @@ TEST_P(Invariant2, RegistersThatAreReadTogetherBecomeQuickTogether)
 			ASSERT_TRUE(cache_.read_untraced<Reg::kRsp>(loaded_).ok());
 		}
 		ASSERT_TRUE((cache_.read_all<Reg::kRip, Reg::kRsp>(loaded_, rip, rsp)).ok());
-		EXPECT_EQ(cache_.quick(), GetParam() ? RegSet() : kBoth);
+		EXPECT_EQ(cache_.fast_path(), GetParam() ? RegSet() : kBoth);
 	}
 }
 
-TEST_P(Invariant2, WatchingTakesTheQuicknessAwayAndItsEndGivesItBack)
+TEST_P(Invariant2, WatchingTakesTheFastPathnessAwayAndItsEndGivesItBack)
 {
 	cache_.hooks().observer.watch_reads(false);
 	read_all_registers();
-	EXPECT_EQ(cache_.quick(), RegSet::all());
+	EXPECT_EQ(cache_.fast_path(), RegSet::all());
 	cache_.hooks().observer.watch_reads(true);
 	cache_.watching_changed(loaded_);
-	EXPECT_TRUE(cache_.quick().empty());
+	EXPECT_TRUE(cache_.fast_path().empty());
 	EXPECT_EQ(cache_.available(), RegSet::all());
 	read_all_registers();
 	cache_.write<Reg::kRip>(loaded_, u64{1});
-	EXPECT_TRUE(cache_.quick().empty());
+	EXPECT_TRUE(cache_.fast_path().empty());
 	cache_.hooks().observer.watch_reads(false);
 	cache_.watching_changed(loaded_);
-	EXPECT_EQ(cache_.quick(), RegSet::all());
+	EXPECT_EQ(cache_.fast_path(), RegSet::all());
 	cache_.hooks().observer.watch_reads(GetParam());
 	cache_.watching_changed(loaded_);
 }
 
-// A register that could be quick becomes so at the next invalidation.
+// A register that could take the fast path does so at the next invalidation.
 TEST_P(Invariant2, VmExitFindsOutWhetherHitsAreWatched)
 {
 	cache_.hooks().observer.watch_reads(!GetParam());
@@ -243,7 +243,7 @@ TEST_P(Invariant2, VmExitFindsOutWhetherHitsAreWatched)
 	ASSERT_TRUE(cache_.read_untraced<Reg::kEfer>(loaded_).ok());
 	cache_.hooks().observer.watch_reads(GetParam());
 	ASSERT_TRUE(cache_.vm_exit(pinned_).ok());
-	EXPECT_EQ(cache_.quick(), GetParam() ? RegSet() : registers_changed_by(ChangedBy::kHost));
+	EXPECT_EQ(cache_.fast_path(), GetParam() ? RegSet() : registers_changed_by(ChangedBy::kHost));
 }
 
 TEST_P(Invariant2, ReadOfSeveralReadsWhatIsMissingInTheOrderGiven)
@@ -276,7 +276,7 @@ TEST_P(Invariant2, ReadOfSeveralReadsWhatIsMissingInTheOrderGiven)
 	EXPECT_EQ(cache_.hooks().observer.events(), events);
 	RegSet all = {Reg::kExitInstructionLength, Reg::kRflags, Reg::kRsp, Reg::kRip};
 	EXPECT_EQ(cache_.available(), all);
-	EXPECT_EQ(cache_.quick(), GetParam() ? RegSet() : all);
+	EXPECT_EQ(cache_.fast_path(), GetParam() ? RegSet() : all);
 	EXPECT_EQ(cache_.dirty(), RegSet(Reg::kRsp));
 
 	// Now all are available, whichever VMCS is current.
@@ -330,7 +330,7 @@ TEST_P(Invariant2, UntracedReadIsARead)
 	EXPECT_EQ(cache_.read_untraced<Reg::kExitReason>(loaded_).value(), field(Reg::kExitReason));
 	EXPECT_EQ(cpu_.log(), one_vmread(Reg::kExitReason));
 	EXPECT_EQ(cache_.available(), RegSet(Reg::kExitReason));
-	EXPECT_TRUE(cache_.quick().empty());
+	EXPECT_TRUE(cache_.fast_path().empty());
 	cpu_.clear_log();
 	EXPECT_EQ(cache_.read_untraced<Reg::kExitReason>(loaded_).value(), field(Reg::kExitReason));
 	EXPECT_EQ(cache_.read<Reg::kExitReason>(loaded_).value(), field(Reg::kExitReason));
@@ -372,7 +372,7 @@ TEST_P(Invariant2, ReloadedRegisterIsReadFromTheVmcs)
 		read_all_registers();
 		cache_.mark_for_reload(loaded_, typed.reg);
 		EXPECT_EQ(cache_.available(), RegSet::all() - RegSet(typed.reg));
-		EXPECT_FALSE(cache_.quick().contains(typed.reg));
+		EXPECT_FALSE(cache_.fast_path().contains(typed.reg));
 		memory_.poke(kVmcsA, encoding_of(typed.reg), other_value(typed.reg));
 		cpu_.clear_log();
 		EXPECT_EQ(typed.read(cache_, loaded_).value(), field(typed.reg));

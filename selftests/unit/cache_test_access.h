@@ -25,7 +25,7 @@ struct CacheTestAccess {
 	}
 };
 
-struct ShadowTestAccess {
+struct LastWrittenTestAccess {
 	template <class Shadow, class Value>
 	static void set_value(Shadow& shadow, Value value)
 	{

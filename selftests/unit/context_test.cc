@@ -128,7 +128,7 @@ TEST_F(Invariant6, UntracedOperationsCheckNothing)
 	EXPECT_TRUE(checks_of(untraced).empty());
 }
 
-TEST_F(Invariant6, QuickAccessIsCheckedOnlyWhileReadsAreWatched)
+TEST_F(Invariant6, FastPathAccessIsCheckedOnlyWhileReadsAreWatched)
 {
 	auto access = [&] {
 		return checks_of([&] {
@@ -231,7 +231,7 @@ TEST(Invariant8, LeanPoliciesTakeNoSpace)
 {
 	using LeanCache = Cache<ModelAccess, NoHooks>;
 	struct OnlyTheState {
-		u64 quick;
+		u64 fast_path;
 		u64 available;
 		u64 dirty;
 		u64 value[64];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 // An interrupt at every instruction of a cache operation: its handler never sees a register marked available whose
-// value is not cached yet (invariant 2), nor one that is dirty or quick but not available.
+// value is not cached yet (invariant 2), nor one that is dirty or on the fast path but not available.
 //
 // The CPU's trap flag acts as the interrupt: it raises SIGTRAP after each instruction.  This file is compiled with
 // optimisation and without sanitizers (see the Makefile), so that stores may be reordered as in the module.
@@ -54,7 +54,7 @@ void on_trap(int)
 	RegSet available = seen.cache->available();
 	RegSet dirty = seen.cache->dirty();
 	seen.count = seen.count + 1;
-	if (!available.contains(dirty) || !available.contains(seen.cache->quick()))
+	if (!available.contains(dirty) || !available.contains(seen.cache->fast_path()))
 		seen.impossible_count++;
 	if (!available.contains(Reg::kRip))
 		return;
@@ -146,8 +146,8 @@ TEST_F(InterruptTest, DuringWriteBackAndVmExitFindsTheBitsInOrder)
 	});
 	expect_that_all_was_well();
 	EXPECT_TRUE(cache_.available().empty());
-	// The handler's reads made it quick again where possible.
-	EXPECT_TRUE(cache_.quick().empty());
+	// The handler's reads put it on the fast path again where possible.
+	EXPECT_TRUE(cache_.fast_path().empty());
 }
 
 TEST_F(InterruptTest, DuringAReloadFindsTheBitsInOrder)
@@ -158,7 +158,7 @@ TEST_F(InterruptTest, DuringAReloadFindsTheBitsInOrder)
 	EXPECT_EQ(interrupts_.impossible_count, 0u);
 	EXPECT_TRUE(cache_.available().empty());
 	EXPECT_TRUE(cache_.dirty().empty());
-	EXPECT_TRUE(cache_.quick().empty());
+	EXPECT_TRUE(cache_.fast_path().empty());
 }
 
 TEST_F(InterruptTest, DuringAnUntracedReadFindsTheRegisterMissingOrRight)

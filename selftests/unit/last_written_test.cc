@@ -23,7 +23,7 @@ class ShadowTest : public testing::Test {
 	ModelMemory memory_;
 	ModelCpu cpu_{memory_};
 	Loaded loaded_{ModelAccess(cpu_), ModelAccess::Key()};
-	Shadowed<kTscOffset> shadow_;
+	LastWritten<kTscOffset> shadow_;
 };
 
 TEST_F(ShadowTest, NothingIsKnownAtFirstNotEvenThatItIsZero)
@@ -97,7 +97,7 @@ TEST_F(ShadowTest, WhatIsForgottenIsWrittenAgain)
 TEST_F(ShadowTest, AnImpossibleValueStandsForTheUnknown)
 {
 	constexpr u64 kNever = ~u64{0};
-	Shadowed<kTscOffset, kNever> shadow;
+	LastWritten<kTscOffset, kNever> shadow;
 	ASSERT_TRUE(shadow.set(loaded_, u64{0}).ok());
 	EXPECT_EQ(vmwrites(), 1u);
 	for (int i = 0; i < 5; i++)
@@ -118,11 +118,11 @@ TEST_F(ShadowTest, AnImpossibleValueStandsForTheUnknown)
 
 TEST_F(ShadowTest, TheWidthIsTheFields)
 {
-	Shadowed<kHostFsSelector> narrow;
+	LastWritten<kHostFsSelector> narrow;
 	ASSERT_TRUE(narrow.set(loaded_, u16{0xfff8}).ok());
 	EXPECT_EQ(memory_.peek(kVmcs, kHostFsSelector.kEncoding), 0xfff8u);
 	static_assert(std::same_as<decltype(narrow)::Value, u16>);
-	static_assert(std::same_as<Shadowed<kVmEntryControls>::Value, u32>);
+	static_assert(std::same_as<LastWritten<kVmEntryControls>::Value, u32>);
 }
 
 }  // namespace

@@ -159,7 +159,7 @@ TEST_F(ObserverTest, WatchingCountsEachHitFromTheNextVmExitOn)
 	cache_.hooks().observer.watch_reads(true);
 	ASSERT_TRUE(cache_.vm_exit(pinned_).ok());
 	cache_.hooks().observer.clear();
-	// Of registers that the VM-exit left available, and that were quick.
+	// Of registers that the VM-exit left available, and that took the fast path.
 	ASSERT_TRUE(cache_.read<Reg::kEfer>(loaded_).ok());
 	ASSERT_TRUE(cache_.read<Reg::kEfer>(loaded_).ok());
 	EXPECT_EQ(events(), (Events{hit_event(Reg::kEfer), hit_event(Reg::kEfer)}));

@@ -4,7 +4,7 @@
 //
 //	- no available register whose value in memory is neither that before the operation nor that after it;
 //	- no clean register whose field has another value, except one that the operation sets or gives up;
-//	- no dirty or quick register that is not available.
+//	- no dirty or fast-path register that is not available.
 //
 // The CPU's trap flag calls the checker: it raises SIGTRAP after each instruction.  This file is compiled with
 // optimisation and without sanitizers (see the Makefile), so that stores may be reordered as in the module.  The checker
@@ -102,17 +102,17 @@ void complain(Step& step, const char* what, u32 number)
 void check(Step& step)
 {
 	SteppedCache& cache = *step.cache;
-	const RegSet available = cache.available(), dirty = cache.dirty(), quick = cache.quick();
+	const RegSet available = cache.available(), dirty = cache.dirty(), fast_path = cache.fast_path();
 	step.count++;
-	const u64 bits[3] = {available.bits(), dirty.bits(), quick.bits()};
+	const u64 bits[3] = {available.bits(), dirty.bits(), fast_path.bits()};
 	if (bits[0] != step.last_bits[0] || bits[1] != step.last_bits[1] || bits[2] != step.last_bits[2])
 		step.changes++;
 	for (u32 i = 0; i < 3; i++)
 		step.last_bits[i] = bits[i];
 	if (!available.contains(dirty))
 		complain(step, "dirty and not available", (dirty - available).size());
-	if (!available.contains(quick))
-		complain(step, "quick and not available", (quick - available).size());
+	if (!available.contains(fast_path))
+		complain(step, "on the fast path and not available", (fast_path - available).size());
 	for (u32 number = 0; number < kRegisters; number++) {
 		const Reg reg = static_cast<Reg>(number);
 		if (!available.contains(reg))

@@ -842,7 +842,7 @@ class Search {
 	{
 		RegSet available;
 		RegSet dirty;
-		RegSet quick;
+		RegSet fast_path;
 		for (u8 place = 0; place < setup_.registers.size(); place++) {
 			const World::Register& reg = node.world.registers[place];
 			if (reg.newest != Newest::kVmcs)
@@ -850,16 +850,16 @@ class Search {
 			if (reg.newest == Newest::kMemory)
 				dirty |= setup_.registers[place];
 			if (reg.unheard)
-				quick |= setup_.registers[place];
+				fast_path |= setup_.registers[place];
 		}
 		RegSet in_play = available;
 		for (Reg reg : setup_.registers)
 			in_play |= reg;
 		EXPECT_EQ(node.cache.hooks().verification.mismatches + node.cache.hooks().verification.wrong_vmcss, 0u);
 		EXPECT_TRUE(node.cache.available().contains(node.cache.dirty()));
-		EXPECT_TRUE(node.cache.available().contains(node.cache.quick()));
+		EXPECT_TRUE(node.cache.available().contains(node.cache.fast_path()));
 		EXPECT_EQ(node.cache.available() & in_play, available);
-		EXPECT_EQ(node.cache.quick() & in_play, quick);
+		EXPECT_EQ(node.cache.fast_path() & in_play, fast_path);
 		EXPECT_EQ(node.cache.dirty(), dirty);
 		EXPECT_EQ(node.cache.vmcs(), kVmcsIds[node.world.owner]);
 		check_values(node);
@@ -958,7 +958,9 @@ TEST(StateMachine, EverySequenceWithTwoVmcss)
 
 TEST(StateMachine, EverySequenceWithTwoVmcssOnRegistersGivenAsConstants)
 {
-	const struct Setup setup{.vmcs_count = 2, .values = 2, .watched = true};
+	const struct Setup setup {
+		.vmcs_count = 2, .values = 2, .watched = true
+	};
 	search_constants<Reg::kRip, Reg::kCr0ReadShadow>(setup, {21120, 654720});
 	// All three, in `make check-full`: half a minute.
 	if (const char* full = std::getenv("VRC_FULL"); full && *full)

@@ -369,7 +369,7 @@ class ShadowVerification : public VerificationTest {
 		});
 	}
 
-	Shadowed<kTscOffset> shadow_;
+	LastWritten<kTscOffset> shadow_;
 	std::vector<Lie> lies_;
 };
 
@@ -389,7 +389,7 @@ TEST_F(ShadowVerification, WhatIsKnownIsCompared)
 TEST_F(ShadowVerification, ALieIsFound)
 {
 	ASSERT_TRUE(shadow_.set(loaded_, u64{5}).ok());
-	ShadowTestAccess::set_value(shadow_, u64{6});
+	LastWrittenTestAccess::set_value(shadow_, u64{6});
 	EXPECT_TRUE(verify());
 	EXPECT_EQ(lies_, (std::vector<Lie>{{kEncoding, 6, 5}}));
 	EXPECT_EQ(shadow_.value(), 6u);

@@ -44,7 +44,7 @@ static int on_nmi(unsigned int type, struct pt_regs *regs)
 		return NMI_DONE;
 	vrc_test_raw_register(now.vcpu, to->number, &found);
 	to->nmis++;
-	if (!found.possible || (found.available ? found.value != to->fresh : found.dirty || found.quick)) {
+	if (!found.possible || (found.available ? found.value != to->fresh : found.dirty || found.fast_path)) {
 		if (!to->wrong++)
 			to->wrong_offset = now.at - now.vmread;
 	} else if (found.available) {

@@ -49,7 +49,7 @@ struct CacheTestAccess {
 	}
 };
 
-struct ShadowTestAccess {
+struct LastWrittenTestAccess {
 	// False: the shadow has no known value that could be changed.
 	template <class Shadow>
 	VREGCACHE_INLINE static bool change(Shadow& shadow, u64 bits)
@@ -218,12 +218,12 @@ extern "C" void vrc_vcpu_raw_register(struct vrc_vcpu* handle, vrc_u32 number, s
 	*state = {};
 	if (!is_register(reg))
 		return;
-	const vregcache::RegSet available = cache.available(), dirty = cache.dirty(), quick = cache.quick();
+	const vregcache::RegSet available = cache.available(), dirty = cache.dirty(), fast_path = cache.fast_path();
 	*state = {.value = vregcache::CacheTestAccess::value(cache, reg),
 		  .available = available.contains(reg),
 		  .dirty = dirty.contains(reg),
-		  .quick = quick.contains(reg),
-		  .possible = available.contains(dirty) && available.contains(quick)};
+		  .fast_path = fast_path.contains(reg),
+		  .possible = available.contains(dirty) && available.contains(fast_path)};
 }
 
 extern "C" int vrc_vcpu_plant(struct vrc_vcpu* handle, enum vrc_plant fault, vrc_u32 number, vrc_u64 value)
@@ -248,7 +248,7 @@ extern "C" int vrc_vcpu_plant(struct vrc_vcpu* handle, enum vrc_plant fault, vrc
 	case VRC_PLANT_SHADOW:
 		auto change = [&]<class Shadow>(const Shadow& shadow) {
 			if (Shadow::kEncoding == number)
-				planted = vregcache::ShadowTestAccess::change(const_cast<Shadow&>(shadow), value);
+				planted = vregcache::LastWrittenTestAccess::change(const_cast<Shadow&>(shadow), value);
 		};
 		for_each_shadow(vcpu.controls, change);
 		for_each_shadow(vcpu.msr_shadows, change);

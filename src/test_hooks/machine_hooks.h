@@ -82,7 +82,7 @@ struct vrc_raw_register {
 	vrc_u64 value;
 	vrc_bool available;
 	vrc_bool dirty;
-	vrc_bool quick;
+	vrc_bool fast_path;
 	vrc_bool possible;
 };
 

@@ -10,41 +10,41 @@
 
 namespace {
 
-using vregcache::Shadowed;
+using vregcache::LastWritten;
 
 struct ControlShadows {
-	Shadowed<vregcache::kPinBasedControls> pin_based;
-	Shadowed<vregcache::kPrimaryProcessorBasedControls> primary;
-	Shadowed<vregcache::kSecondaryProcessorBasedControls> secondary;
-	Shadowed<vregcache::kVmExitControls> vm_exit;
-	Shadowed<vregcache::kVmEntryControls> vm_entry;
-	Shadowed<vregcache::kExceptionBitmap> exception_bitmap;
-	Shadowed<vregcache::kCr4GuestHostMask> cr4_mask;
-	Shadowed<vregcache::kEptPointer> ept_pointer;
-	Shadowed<vregcache::kTscOffset> tsc_offset;
-	Shadowed<vregcache::kVmEntryExceptionErrorCode> entry_error_code;
-	Shadowed<vregcache::kVmEntryInstructionLength> entry_instruction_length;
+	LastWritten<vregcache::kPinBasedControls> pin_based;
+	LastWritten<vregcache::kPrimaryProcessorBasedControls> primary;
+	LastWritten<vregcache::kSecondaryProcessorBasedControls> secondary;
+	LastWritten<vregcache::kVmExitControls> vm_exit;
+	LastWritten<vregcache::kVmEntryControls> vm_entry;
+	LastWritten<vregcache::kExceptionBitmap> exception_bitmap;
+	LastWritten<vregcache::kCr4GuestHostMask> cr4_mask;
+	LastWritten<vregcache::kEptPointer> ept_pointer;
+	LastWritten<vregcache::kTscOffset> tsc_offset;
+	LastWritten<vregcache::kVmEntryExceptionErrorCode> entry_error_code;
+	LastWritten<vregcache::kVmEntryInstructionLength> entry_instruction_length;
 };
 
 // Guest MSRs that VM-entry loads, and whose WRMSR exits.
 struct MsrShadows {
-	Shadowed<vregcache::kGuestIa32SysenterCs> sysenter_cs;
-	Shadowed<vregcache::kGuestIa32SysenterEsp> sysenter_esp;
-	Shadowed<vregcache::kGuestIa32SysenterEip> sysenter_eip;
-	Shadowed<vregcache::kGuestIa32Pat> pat;
+	LastWritten<vregcache::kGuestIa32SysenterCs> sysenter_cs;
+	LastWritten<vregcache::kGuestIa32SysenterEsp> sysenter_esp;
+	LastWritten<vregcache::kGuestIa32SysenterEip> sysenter_eip;
+	LastWritten<vregcache::kGuestIa32Pat> pat;
 };
 
 // Host state that differs between CPUs, between tasks or over time.
 struct HostShadows {
 	// Reserved bits are clear, and addresses are canonical (SDM Vol. 3C, 27.2.2 and 27.2.3).
 	static constexpr u64 kReservedBits = ~u64{0}, kNotCanonical = u64{1} << 63;
-	Shadowed<vregcache::kHostCr3, kReservedBits> cr3;
-	Shadowed<vregcache::kHostCr4, kReservedBits> cr4;
-	Shadowed<vregcache::kHostFsBase, kNotCanonical> fs_base;
-	Shadowed<vregcache::kHostGsBase> gs_base;
-	Shadowed<vregcache::kHostTrBase> tr_base;
-	Shadowed<vregcache::kHostGdtrBase> gdtr_base;
-	Shadowed<vregcache::kHostIa32SysenterEsp> sysenter_esp;
+	LastWritten<vregcache::kHostCr3, kReservedBits> cr3;
+	LastWritten<vregcache::kHostCr4, kReservedBits> cr4;
+	LastWritten<vregcache::kHostFsBase, kNotCanonical> fs_base;
+	LastWritten<vregcache::kHostGsBase> gs_base;
+	LastWritten<vregcache::kHostTrBase> tr_base;
+	LastWritten<vregcache::kHostGdtrBase> gdtr_base;
+	LastWritten<vregcache::kHostIa32SysenterEsp> sysenter_esp;
 };
 
 // Calls @visit with each shadow of a group.  The bindings count them: it does not compile if one is missing.

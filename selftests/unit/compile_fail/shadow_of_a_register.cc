@@ -10,9 +10,9 @@ namespace vregcache {
 Result<void> test(const Loaded& vmcs)
 {
 #ifdef VRC_MUST_NOT_COMPILE
-	Shadowed<kGuestRip> shadow;
+	LastWritten<kGuestRip> shadow;
 #else
-	Shadowed<kTscOffset> shadow;
+	LastWritten<kTscOffset> shadow;
 #endif
 	return shadow.set(vmcs, u64{1});
 }

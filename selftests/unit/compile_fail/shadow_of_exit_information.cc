@@ -8,9 +8,9 @@
 namespace vregcache {
 
 #ifdef VRC_MUST_NOT_COMPILE
-Shadowed<kVmInstructionError> shadow;
+LastWritten<kVmInstructionError> shadow;
 #else
-Shadowed<kExceptionBitmap> shadow;
+LastWritten<kExceptionBitmap> shadow;
 #endif
 
 }  // namespace vregcache

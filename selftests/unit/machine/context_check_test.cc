@@ -86,7 +86,7 @@ TEST_F(ContextChecks, EachSegment)
 	}
 }
 
-// Between two runs registers are quick, and the next run reads them before its first VM-exit.
+// Between two runs registers take the fast path, and the next run reads them before its first VM-exit.
 TEST_F(ContextChecks, FromTheNextIoctlOn)
 {
 	out_to_userspace();
