@@ -38,8 +38,6 @@ int vrc_vcpu_set_up(struct vrc_vcpu *vcpu);
  * vCPU (@release_id).
  */
 void vrc_vcpu_destroy(struct vrc_vcpu *vcpu, vrc_bool release_id);
-#define VRC_RUN_PAGES 2
-#define VRC_MAX_VCPUS 64
 
 /* ioctls; unknown ones return -ENOTTY.  The C part creates the files. */
 long vrc_device_ioctl(unsigned int command, unsigned long argument);

@@ -2,6 +2,8 @@
 // The module's only C++ translation unit: its parts, from the hardware up.  A part uses only parts above it here or in the same
 // layer (scripts/layers checks this).  Everything has internal linkage, except the functions for the C part (machine.h).
 
+// NOLINTBEGIN(bugprone-suspicious-include)
+
 // ---- VMX on the CPU ----
 #include "vmx/capability.cc"
 #include "vmx/controls.cc"
@@ -60,3 +62,5 @@
 #ifdef VRC_TEST_HOOKS
 #include "test_hooks/machine_hooks.cc"
 #endif
+
+// NOLINTEND(bugprone-suspicious-include)

@@ -173,7 +173,7 @@ class Cache {
 	}
 
 	// The next three are for code between host and guest, which must not be traced or probed: all of it is inlined, no hook is
-	// called, and no register takes the fast path.
+	// called but watches_reads(), and none of them puts a register on the fast path.
 
 	// As vm_exit().  report_vm_exit() must follow when tracing is allowed again.
 	[[gnu::always_inline]] Result<void> vm_exit_untraced(const Pinned&)

@@ -6,6 +6,7 @@
 
 namespace vregcache {
 
+// NOLINTNEXTLINE(bugprone-macro-parentheses): a name is no expression
 #define VREGCACHE_FIELD(encoding, constant, name) constexpr Field<encoding> constant{};
 #include "fields.def"
 #undef VREGCACHE_FIELD

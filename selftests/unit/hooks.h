@@ -45,7 +45,7 @@ struct HooksOf {
 	VREGCACHE_INLINE void invalidate(RegSet set) { observer.invalidate(set); }
 	VREGCACHE_INLINE void no_register(u32 number) { observer.no_register(number); }
 
-	static constexpr bool kMayVerify = !std::same_as<Verification, NoVerification>;
+	static constexpr bool kMayVerify = !SameAs<Verification, NoVerification>;
 	VREGCACHE_INLINE bool verifies() const { return verification.enabled(); }
 	VREGCACHE_INLINE void cached(Reg reg, Operation how, const void* caller)
 	{

@@ -31,6 +31,7 @@ OPERATION(VmFail, cache.vm_fail(token...));
 OPERATION(VmEntryFailureExit, cache.vm_entry_failure_exit(token...));
 #undef OPERATION
 
+// NOLINTBEGIN(bugprone-macro-parentheses): names are no expressions.
 // An accessor is not a token.
 #define NEEDS_LOADED_VMCS(Name)               \
 	TEST(Tokens, Name##NeedsALoadedVmcs)  \
@@ -48,6 +49,8 @@ OPERATION(VmEntryFailureExit, cache.vm_entry_failure_exit(token...));
 		EXPECT_FALSE(Name<Loaded>);   \
 		EXPECT_TRUE(Name<Pinned>);    \
 	}
+
+// NOLINTEND(bugprone-macro-parentheses)
 
 NEEDS_LOADED_VMCS(Bind)
 NEEDS_LOADED_VMCS(Read)

@@ -35,19 +35,19 @@ class VcpuHooks : public vregcache::NoHooks {
 	[[gnu::always_inline]] void miss(Reg reg, u64 value)
 	{
 		counters.vmread();
-		trace_miss(vcpu, reg, value);
+		trace_miss(vcpu_, reg, value);
 	}
 	[[gnu::always_inline]] void misses(RegSet set, const u64* value)
 	{
 		counters.vmread(set.size());
-		trace_misses(vcpu, set, value);
+		trace_misses(vcpu_, set, value);
 	}
 	[[gnu::always_inline]] void write_back(Reg reg, u64 value)
 	{
 		counters.vmwrite();
-		trace_write_back(vcpu, reg, value);
+		trace_write_back(vcpu_, reg, value);
 	}
-	[[gnu::always_inline]] void invalidate(RegSet set) { trace_invalidate(vcpu, set); }
+	[[gnu::always_inline]] void invalidate(RegSet set) { trace_invalidate(vcpu_, set); }
 	void no_register(u32 number) { vrc_host_warn_no_register(number); }
 
 	static constexpr bool kMayVerify = true;
@@ -65,7 +65,7 @@ class VcpuHooks : public vregcache::NoHooks {
 
 	void set_vcpu(u32 id, const vrc_host_vcpu* host)
 	{
-		vcpu = id;
+		vcpu_ = id;
 		context.set_vcpu(host);
 		verification.set_vcpu(id);
 	}
@@ -75,7 +75,7 @@ class VcpuHooks : public vregcache::NoHooks {
 	Verification verification;
 
  private:
-	u32 vcpu = 0;  // for trace events
+	u32 vcpu_ = 0;  // for trace events
 };
 
 static_assert(vregcache::CacheHooks<VcpuHooks>);

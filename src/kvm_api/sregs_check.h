@@ -14,8 +14,6 @@ struct SegmentsToSet {
 	const SegmentState& operator[](Segment which) const { return segment[static_cast<u8>(which)]; }
 };
 
-inline EntryFinding find_in_segments(const kvm_sregs& sregs, const SegmentsToSet& segments, u64 rflags);
-
 // False: VM-entry would fail whatever the other ioctls set.  KVM_SET_REGS sets RFLAGS.VM, so both of its values are tried.
 inline bool can_hold_segments(const Vcpu& vcpu, const kvm_sregs& sregs, const SegmentsToSet& segments);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* The context in which a vCPU's register cache may be used. */
-#ifndef VREGCACHE_GLUE_CONTEXT_H
-#define VREGCACHE_GLUE_CONTEXT_H
+#ifndef VREGCACHE_LINUX_CONTEXT_H
+#define VREGCACHE_LINUX_CONTEXT_H
 
 #include <linux/percpu.h>
 #include <linux/preempt.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* Faults that must never happen: counted, and reported once. */
-#ifndef VREGCACHE_GLUE_FAULTS_H
-#define VREGCACHE_GLUE_FAULTS_H
+#ifndef VREGCACHE_LINUX_FAULTS_H
+#define VREGCACHE_LINUX_FAULTS_H
 
 #include <linux/bug.h>
 

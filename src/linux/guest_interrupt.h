@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* Whether the host's handler of the interrupt or NMI that ended a guest's run is running on this CPU. */
-#ifndef VREGCACHE_GLUE_PMI_H
-#define VREGCACHE_GLUE_PMI_H
+#ifndef VREGCACHE_LINUX_GUEST_INTERRUPT_H
+#define VREGCACHE_LINUX_GUEST_INTERRUPT_H
 
 #include <linux/percpu.h>
 #include <linux/preempt.h>

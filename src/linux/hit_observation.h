@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* Module parameters that make the cache report each read: on or off, at any time. */
-#ifndef VREGCACHE_GLUE_WATCH_H
-#define VREGCACHE_GLUE_WATCH_H
+#ifndef VREGCACHE_LINUX_HIT_OBSERVATION_H
+#define VREGCACHE_LINUX_HIT_OBSERVATION_H
 
 #include <linux/jump_label.h>
 #include <linux/moduleparam.h>

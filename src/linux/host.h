@@ -9,8 +9,10 @@
  *
  * Functions that return int return 0 or a negative errno.
  */
-#ifndef VREGCACHE_GLUE_KERNEL_H
-#define VREGCACHE_GLUE_KERNEL_H
+#ifndef VREGCACHE_LINUX_HOST_H
+#define VREGCACHE_LINUX_HOST_H
+
+#include "../../include/vregcache/registers.def"
 
 #ifdef __cplusplus
 extern "C" {
@@ -32,6 +34,10 @@ typedef bool vrc_bool;
 
 /* The value of the per-CPU variable vrc_current_vmcs while no VMCS is current on that CPU. */
 #define VRC_NO_CURRENT_VMCS (~1ULL)
+
+/* Of a virtual machine, and of the area that a vCPU shares with userspace: the second page has data of port I/O. */
+#define VRC_MAX_VCPUS 64
+#define VRC_RUN_PAGES 2
 
 struct vrc_vm;
 struct vrc_vcpu;

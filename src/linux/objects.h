@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* The C part's objects for a virtual machine and for a vCPU. */
-#ifndef VREGCACHE_GLUE_OBJECTS_H
-#define VREGCACHE_GLUE_OBJECTS_H
+#ifndef VREGCACHE_LINUX_OBJECTS_H
+#define VREGCACHE_LINUX_OBJECTS_H
 
 #include <linux/fs.h>
 #include <linux/kref.h>

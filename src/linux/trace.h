@@ -159,7 +159,7 @@ TRACE_EVENT(context_violation,
 	TP_printk("vcpu=%u kind=%s operation=%s reg=%s ip=%pS", __entry->vcpu,
 		  __print_symbolic(__entry->kind, VRC_CONTEXT_KINDS(VRC_SYMBOL_OF)),
 		  __print_symbolic(__entry->operation, VRC_OPERATIONS(VRC_SYMBOL_OF)),
-		  __print_symbolic(__entry->reg, VRC_REGISTERS(VRC_SYMBOL_OF_REGISTER), { VREGCACHE_REGISTER_END, "none" }),
+		  __print_symbolic(__entry->reg, VRC_REGISTERS(VRC_SYMBOL_OF_REGISTER), { VRC_NOT_A_REGISTER, "none" }),
 		  (void *)__entry->ip)
 );
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* Verification: the numbers of comparisons. */
-#ifndef VREGCACHE_GLUE_VERIFY_H
-#define VREGCACHE_GLUE_VERIFY_H
+#ifndef VREGCACHE_LINUX_VERIFY_H
+#define VREGCACHE_LINUX_VERIFY_H
 
 struct seq_file;
 /* A line for each kind: its name, and how many were compared since the module was loaded. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* The module's interface for selftests/vregcache_test/: symbols in the namespace VREGCACHE_TEST. */
-#ifndef VREGCACHE_GLUE_TEST_ACCESS_H
-#define VREGCACHE_GLUE_TEST_ACCESS_H
+#ifndef VREGCACHE_TEST_HOOKS_EXPORTS_H
+#define VREGCACHE_TEST_HOOKS_EXPORTS_H
 
 #include "machine_hooks.h"
 

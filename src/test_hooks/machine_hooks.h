@@ -3,8 +3,8 @@
  * Extends ../machine.h, for tests only: functions that src/test_hooks/exports.c calls, implemented in
  * src/test_hooks/machine_hooks.cc.
  */
-#ifndef VREGCACHE_GLUE_KERNEL_TEST_H
-#define VREGCACHE_GLUE_KERNEL_TEST_H
+#ifndef VREGCACHE_TEST_HOOKS_MACHINE_HOOKS_H
+#define VREGCACHE_TEST_HOOKS_MACHINE_HOOKS_H
 
 #include "../linux/host.h"
 

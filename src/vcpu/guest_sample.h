@@ -7,6 +7,7 @@
 namespace {
 
 // While pmi_in_guest(), on the vCPU's CPU: the cache is idle, and its VMCS is the current one.
+// NOLINTNEXTLINE(readability-redundant-declaration): the other one makes it a friend
 PinnedVmcs begin_pmi_access(Vcpu& vcpu);
 
 }  // namespace

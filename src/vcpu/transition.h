@@ -14,6 +14,7 @@ struct MayEnter {
 
 // Interrupts off.  From the first register that gets the guest's value until the last has the host's again, a probe or a
 // tracer would run with the guest's debug registers, XCR0 or CR2, and an NMI would wait for it.
+// NOLINTNEXTLINE(readability-redundant-declaration): the other one makes it a friend
 VmExit enter_guest(Vcpu& vcpu, MayEnter);
 
 // Calls the hooks for an exit that enter_guest() returned.

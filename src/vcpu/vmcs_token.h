@@ -8,7 +8,7 @@ namespace {
 
 struct Vcpu;
 struct MayEnter;
-struct VmExit;
+class VmExit;
 
 class VmcsKey {
 	VmcsKey() = default;

@@ -5,6 +5,8 @@
 // not cache absent entries; a caller that unmaps a page calls flush() before the page is reused.
 #pragma once
 
+#include <asm/errno.h>
+
 #include "vmx/operation.h"
 
 namespace {

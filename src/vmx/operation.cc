@@ -54,6 +54,8 @@ extern "C" int vrc_init(vrc_bool unsafe_allowed)
 	return allocate_per_cpu();
 }
 
+extern "C" void vrc_exit(void) { free_per_cpu(); }
+
 extern "C" int vrc_cpu_enable(void)
 {
 	PerCpu& cpu = this_cpu();

@@ -187,8 +187,4 @@ class Vmcs {
 	Vmcs* previous_ = nullptr;
 };
 
-inline void free_per_cpu();
-
 }  // namespace
-
-extern "C" void vrc_exit(void) { free_per_cpu(); }

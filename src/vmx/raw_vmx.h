@@ -4,6 +4,7 @@
 
 #include <vregcache/hooks.h>
 
+#include "linux/host.h"
 #include "vmx/instructions.h"
 #include "vmx/types.h"
 
