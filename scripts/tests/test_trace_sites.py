@@ -113,13 +113,13 @@ class Sites(unittest.TestCase):
         self.assert_wrong(source, "vrc_trace_miss is called from g")
 
     def test_switch_of_the_module(self):
-        source = GOOD + function("vrc_report_it", "ret")
-        source += function("g", f"g_nop: {NOP}; ret; g_out: call vrc_report_it; ret")
+        source = GOOD + function("vrc_report_mismatch", "ret")
+        source += function("g", f"g_nop: {NOP}; ret; g_out: call vrc_report_mismatch; ret")
         source += entry("g_nop", "g_out", "x").replace("__tracepoint_x + 8", "vrc_verify_key")
         wrong, found = self.check(source, ("miss", "verify"))
         self.assertEqual(wrong, [])
         self.assertEqual([name for _, name in found["verify"]], ["g"])
-        self.assert_wrong(source + function("h", "call vrc_report_it; ret"), "vrc_report_it is called from h",
+        self.assert_wrong(source + function("h", "call vrc_report_mismatch; ret"), "vrc_report_mismatch is called from h",
                           ("miss", "verify"))
 
     def test_what_follows_a_call_that_does_not_return(self):

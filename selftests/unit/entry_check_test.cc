@@ -629,7 +629,10 @@ TEST_F(EntryCheck, FindsDescriptorTables)
 
 TEST_F(EntryCheck, FindsRipAndRflags)
 {
-	GUEST("27.3.1.4", long_mode(), field::kGuestRip, kNotCanonical);
+	GUEST("27.3.1.4", long_mode(), field::kGuestRip, bit(60));
+	GUEST("27.3.1.4", long_mode(), field::kGuestRip, bit(48));
+	// Not canonical, but bits 63:48 are identical.
+	NOTHING_IN(long_mode().flip(field::kGuestRip, bit(47)));
 	NOTHING_IN(long_mode().flip(field::kGuestRip, bit(32)));
 	GUEST("27.3.1.4", pae(), field::kGuestRip, bit(32));
 	GUEST("27.3.1.4", long_mode().set(field::kGuestCsAccessRights, 0xc09b), field::kGuestRip, bit(32));

@@ -304,7 +304,7 @@ class GuestChecks : public EntryRules<Reader> {
 		using namespace vregcache;
 		bool code_64 = ia32e() && (rights(Segment::kCs) & access_rights::kLong);
 		section("27.3.1.4");
-		return (code_64 ? not_canonical(kGuestRip)
+		return (code_64 ? above_linear_differ(kGuestRip)
 				: has(kGuestRip, kHighHalf, "bits 63:32 must be 0 outside 64-bit mode")) ||
 		       has(kGuestRflags, rflags::kReserved, "reserved bits must be 0") ||
 		       lacks(kGuestRflags, rflags::kFixed, "bit 1 must be 1") ||

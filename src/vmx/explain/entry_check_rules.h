@@ -110,6 +110,15 @@ class EntryRules {
 		       found(field, "it must be a canonical address", "linear-address bits", facts_.linear_bits);
 	}
 
+	// Weaker than canonical: the highest linear-address bit may differ from those above it.
+	bool above_linear_differ(AnyField field)
+	{
+		const u64 above = get(field) >> facts_.linear_bits, all = ~u64{0} >> facts_.linear_bits;
+		return above != 0 && above != all &&
+		       found(field, "all bits above the linear-address width must be identical", "linear-address bits",
+			     facts_.linear_bits);
+	}
+
 	u64 beyond_physical() const { return ~u64{0} << facts_.physical_bits; }
 
 	bool beyond_physical(AnyField field)
@@ -151,6 +160,7 @@ class EntryRules {
 #define VRC_ENTRY_RULES(Reader)           \
 	using Rules = EntryRules<Reader>; \
 	using Rules::Rules;               \
+	using Rules::above_linear_differ; \
 	using Rules::beyond_physical;     \
 	using Rules::breaks;              \
 	using Rules::conflicts;           \
