@@ -13,8 +13,8 @@
 // the value is cached: an interrupt in between finds a register that is not available, never a stale value.  A failed VMREAD
 // or VMWRITE changes no bit of its register, and the caller gets the error.
 //
-// A third bit, fast path, is a shortcut: the register is available, and the hooks need not hear of reads (hooks.h).  A read()
-// of such a register takes three instructions, any other read is a call.  The bit is set after "available", and cleared before.
+// A third bit, fast path, is set while the register is available and the hooks do not count reads (hooks.h).  With it, a read()
+// takes three instructions; without it, a read() is a call.  It is set after "available", and cleared before.
 //
 // The cycle is: write_back(), VM-entry, VM-exit, vm_exit(), reads and writes, write_back(), ...
 #pragma once

@@ -18,6 +18,19 @@ struct [[gnu::packed]] FxsaveImage {
 
 static_assert(sizeof(FxsaveImage) == 512);
 
+// The x87 part, between an image and KVM's structure, in either direction.
+template <class To, class From>
+void copy_x87(To& to, const From& from)
+{
+	__builtin_memcpy(to.fpr, from.fpr, sizeof(to.fpr));
+	to.fcw = from.fcw;
+	to.fsw = from.fsw;
+	to.ftwx = from.ftwx;
+	to.last_opcode = from.last_opcode;
+	to.last_ip = from.last_ip;
+	to.last_dp = from.last_dp;
+}
+
 inline long get_fpu(Vcpu& vcpu, unsigned long argument)
 {
 	const FxsaveImage& image = *static_cast<FxsaveImage*>(vrc_host_fpu_image(vcpu.host));
@@ -30,15 +43,8 @@ inline long get_fpu(Vcpu& vcpu, unsigned long argument)
 	fpu.fcw = kInitialControlWord;
 	// In the standard format MXCSR is always in the image (SDM Vol. 1, 13.7).
 	fpu.mxcsr = compacted && !(components & xcr0::kSse) ? kInitialMxcsr : image.mxcsr;
-	if (components & xcr0::kX87) {
-		__builtin_memcpy(fpu.fpr, image.fpr, sizeof(fpu.fpr));
-		fpu.fcw = image.fcw;
-		fpu.fsw = image.fsw;
-		fpu.ftwx = image.ftwx;
-		fpu.last_opcode = image.last_opcode;
-		fpu.last_ip = image.last_ip;
-		fpu.last_dp = image.last_dp;
-	}
+	if (components & xcr0::kX87)
+		copy_x87(fpu, image);
 	if (components & xcr0::kSse)
 		__builtin_memcpy(fpu.xmm, image.xmm, sizeof(fpu.xmm));
 	return copy_to_user(argument, fpu);
@@ -53,13 +59,7 @@ inline long set_fpu(Vcpu& vcpu, unsigned long argument)
 	// A reserved bit of MXCSR would fault when the image is loaded.
 	if (fpu.mxcsr & ~g_vmx.mxcsr_mask)
 		return refuse(vcpu, "KVM_SET_FPU", "MXCSR has reserved bits");
-	__builtin_memcpy(image.fpr, fpu.fpr, sizeof(fpu.fpr));
-	image.fcw = fpu.fcw;
-	image.fsw = fpu.fsw;
-	image.ftwx = fpu.ftwx;
-	image.last_opcode = fpu.last_opcode;
-	image.last_ip = fpu.last_ip;
-	image.last_dp = fpu.last_dp;
+	copy_x87(image, fpu);
 	__builtin_memcpy(image.xmm, fpu.xmm, sizeof(fpu.xmm));
 	image.mxcsr = fpu.mxcsr;
 	vrc_host_fpu_image_changed(vcpu.host);

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 // VMX capabilities of this CPU.
-#include <asm/errno.h>
-
 #include "vmx/capability.h"
 
 namespace {

@@ -2,6 +2,9 @@
 // VMX capabilities of this CPU.  Each reason why the module cannot use VMX has its own errno and message.
 #pragma once
 
+// The uAPI's numbers, as all C++ of the module returns them.
+#include <asm/errno.h>
+
 #include "linux/host.h"
 #include "vmx/architecture.h"
 #include "vmx/controls.h"

@@ -5,8 +5,6 @@
 // not cache absent entries; a caller that unmaps a page calls flush() before the page is reused.
 #pragma once
 
-#include <asm/errno.h>
-
 #include "vmx/operation.h"
 
 namespace {
