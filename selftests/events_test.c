@@ -313,7 +313,7 @@ GUEST_ASM(idle, 64,
 LABELS(guest_woken[], guest_idle_again[]);
 
 /* HLT ends the blocking by STI, so the interrupt wakes the CPU before an exit to userspace. */
-TEST_F(events, waiting_interrupt_ends_hlt)
+TEST_F(events, pending_interrupt_ends_hlt)
 {
 	vm_load(&self->vm, GUEST_CODE, idle);
 	start(&self->vcpu, 0);

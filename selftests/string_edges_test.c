@@ -458,7 +458,7 @@ TEST_F(string, nmi_behind_sti_comes_after_the_first_element)
 }
 
 /* An NMI that is pending from the start, and blocked by STI where STI blocks NMIs, comes at the first chance. */
-TEST_F(string, waiting_nmi_comes_after_at_most_one_element)
+TEST_F(string, pending_nmi_is_taken_after_at_most_one_element)
 {
 	start_events(&self->vcpu, 2);
 	vm_load(&self->vm, GUEST_CODE, sti_rep_outs);

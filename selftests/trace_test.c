@@ -444,7 +444,7 @@ GUEST_ASM(wait, 64,
 	"	cli\n"
 	"	hlt\n");
 
-static void run_waiting(struct vcpu *vcpu)
+static void run_pending(struct vcpu *vcpu)
 {
 	struct kvm_regs regs = { .rip = GUEST_CODE, .rflags = RFLAGS_FIXED, .rsp = GUEST_STACK };
 
@@ -476,14 +476,14 @@ TEST_F(trace, vm_entry_tells_what_is_injected)
 	vcpu_install_event_log(&self->vcpu);
 	/* This maps the handler's memory, so that no delivery is interrupted. */
 	ASSERT_EQ(0, ioctl_errno(self->vcpu.fd, KVM_NMI, 0));
-	run_waiting(&self->vcpu);
+	run_pending(&self->vcpu);
 
 	trace_enable("vm_entry", 1);
-	run_waiting(&self->vcpu);
+	run_pending(&self->vcpu);
 	ASSERT_EQ(0, ioctl_errno(self->vcpu.fd, KVM_NMI, 0));
-	run_waiting(&self->vcpu);
+	run_pending(&self->vcpu);
 	ASSERT_EQ(0, ioctl_ptr(self->vcpu.fd, KVM_INTERRUPT, &interrupt));
-	run_waiting(&self->vcpu);
+	run_pending(&self->vcpu);
 	trace_enable("vm_entry", 0);
 	trace_read(&self->trace);
 	ASSERT_EQ(3U, event_count(&self->vm));

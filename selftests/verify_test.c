@@ -351,31 +351,31 @@ TEST_F(verify, swapped_parts_of_a_segment)
 	expect_nothing(_metadata, self);
 }
 
-TEST_F(verify, lying_shadow)
+TEST_F(verify, wrong_last_written_value)
 {
 	/* A control, an MSR of the guest's, and state of the host's. */
 	static const struct {
 		uint32_t field;
 		const char *name;
-	} shadows[] = {
+	} fields[] = {
 		{ VMCS_TSC_OFFSET, "TSC offset" },
 		{ VMCS_GUEST_SYSENTER_EIP, "guest IA32_SYSENTER_EIP" },
 		{ VMCS_HOST_GDTR_BASE, "host GDTR base" },
 	};
 
 	RETURN_IF_SKIPPED();
-	for (unsigned int i = 0; i < ARRAY_SIZE(shadows); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(fields); i++) {
 		struct finding finding = {
-			.reg = "none", .log = shadows[i].name, .field = shadows[i].field, .at = "entry", .by = "shadow",
-			.origin = "a shadow of what was last written",
+			.reg = "none", .log = fields[i].name, .field = fields[i].field, .at = "entry", .by = "last-write",
+			.origin = "the last value written",
 		};
 
 		announce(MISMATCH);
 		finding.vmcs = vmcs_read(&self->vcpu, finding.field);
 		finding.memory = finding.vmcs ^ 0x5000;
-		ASSERT_EQ(0, plant(&self->vcpu, VRC_TEST_SHADOW, finding.field, 0x5000));
+		ASSERT_EQ(0, plant(&self->vcpu, VRC_TEST_LAST_WRITTEN, finding.field, 0x5000));
 		EXPECT_EQ(0, vcpu_run_to_hlt(&self->vcpu));
-		ASSERT_EQ(0, plant(&self->vcpu, VRC_TEST_SHADOW, finding.field, 0x5000));
+		ASSERT_EQ(0, plant(&self->vcpu, VRC_TEST_LAST_WRITTEN, finding.field, 0x5000));
 		EXPECT_EQ(0, vcpu_run_to_hlt(&self->vcpu));
 		expect_found(_metadata, self, &finding, 1);
 	}
@@ -527,7 +527,7 @@ TEST_F(verify, handler_of_an_interrupt_tells_nothing)
 
 TEST_F(verify, nothing_is_found_or_compared_while_it_is_off)
 {
-	static const char *const kinds[] = { "hits", "registers", "shadows" };
+	static const char *const kinds[] = { "hits", "registers", "last_written" };
 	uint64_t compared[ARRAY_SIZE(kinds)], rsp;
 
 	RETURN_IF_SKIPPED();
@@ -536,9 +536,9 @@ TEST_F(verify, nothing_is_found_or_compared_while_it_is_off)
 		compared[i] = verified_count(kinds[i]);
 	rsp = plant_stale_rsp(_metadata, &self->vcpu);
 	EXPECT_EQ(rsp, rsp_of(&self->vcpu));
-	ASSERT_EQ(0, plant(&self->vcpu, VRC_TEST_SHADOW, VMCS_TSC_OFFSET, 0x5000));
+	ASSERT_EQ(0, plant(&self->vcpu, VRC_TEST_LAST_WRITTEN, VMCS_TSC_OFFSET, 0x5000));
 	EXPECT_EQ(0, vcpu_run_to_hlt(&self->vcpu));
-	ASSERT_EQ(0, plant(&self->vcpu, VRC_TEST_SHADOW, VMCS_TSC_OFFSET, 0x5000));
+	ASSERT_EQ(0, plant(&self->vcpu, VRC_TEST_LAST_WRITTEN, VMCS_TSC_OFFSET, 0x5000));
 	expect_nothing(_metadata, self);
 	for (unsigned int i = 0; i < ARRAY_SIZE(kinds); i++)
 		EXPECT_EQ(compared[i], verified_count(kinds[i]));
@@ -553,7 +553,7 @@ TEST_F(verify, what_is_not_the_fault_cannot_be_planted)
 	EXPECT_EQ(-EINVAL, plant(&self->vcpu, VRC_TEST_STALE, 64, 0));
 	EXPECT_EQ(0, vcpu_run_to_hlt(&self->vcpu));
 	EXPECT_EQ(-EINVAL, plant(&self->vcpu, VRC_TEST_LOSE, CACHE_RSP, 0));
-	EXPECT_EQ(-EINVAL, plant(&self->vcpu, VRC_TEST_SHADOW, VMCS_GUEST_RSP, 1));
+	EXPECT_EQ(-EINVAL, plant(&self->vcpu, VRC_TEST_LAST_WRITTEN, VMCS_GUEST_RSP, 1));
 	expect_nothing(_metadata, self);
 }
 
@@ -591,20 +591,20 @@ static int run_exits(struct vcpu *vcpu, int touch)
 
 TEST_F(verify, nothing_is_found_in_a_correct_run)
 {
-	uint64_t hits, registers, shadows;
+	uint64_t hits, registers, written;
 
 	RETURN_IF_SKIPPED();
 	vm_load(&self->vm, GUEST_CODE, exits);
 	vcpu_enter_long(&self->vcpu);
 	hits = verified_count("hits");
 	registers = verified_count("registers");
-	shadows = verified_count("shadows");
+	written = verified_count("last_written");
 	EXPECT_EQ(KVM_EXIT_HLT, run_exits(&self->vcpu, 0));
 	EXPECT_EQ(KVM_EXIT_HLT, run_exits(&self->vcpu, 1));
 	/* Some 300 VM-entries per run. */
 	EXPECT_LT(500U, verified_count("hits") - hits);
 	EXPECT_LT(2000U, verified_count("registers") - registers);
-	EXPECT_LT(5000U, verified_count("shadows") - shadows);
+	EXPECT_LT(5000U, verified_count("last_written") - written);
 	expect_nothing(_metadata, self);
 }
 

@@ -48,7 +48,7 @@ WARNING = [
 ]
 
 
-COMPARED = "vregcache: verification compared {} reads, {} registers and {} shadows with the VMCS"
+COMPARED = "vregcache: verification compared {} reads, {} registers and {} last-written values with the VMCS"
 
 
 class Verification(unittest.TestCase):

@@ -30,7 +30,7 @@ _STAMP = re.compile(r"^(?:<\d+>)?\[\s*\d+\.\d+\](?:\[\s*[TC]\d+\])? ?")
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|c)|[\r\x00]")
 _USERSPACE = re.compile(r"^(#( |$)|(not )?ok\b|TAP version|1\.\.\d|kselftest:)")
 # The module's message when it is unloaded.
-_COMPARED = re.compile(r"vregcache: verification compared (\d+) reads, (\d+) registers and (\d+) shadows")
+_COMPARED = re.compile(r"vregcache: verification compared (\d+) reads, (\d+) registers and (\d+) last-written values")
 # Two reports that differ only in these count as the same one.
 _VARIABLE = re.compile(r"(CPU|PID): ?#?\d+|\b(0x)?[0-9a-f]{8,}\b")
 # After so many reports the rest of the run proves nothing, and costs time.
@@ -122,7 +122,7 @@ class Judge:
             self.cases += running.cases
             self._tap.current = None
         if self._compared and self.ended and not all(self._compared):
-            said = "{} reads, {} registers and {} shadows".format(*self._compared)
+            said = "{} reads, {} registers and {} last-written values".format(*self._compared)
             self._problem(f"verification was to be on, and compared {said}", *self._last)
         for name, line_number in self._open_cases.items():
             self.cases.append(ktap.Case("machine", name, ktap.FAIL, "the machine does not say that it passed", line_number))

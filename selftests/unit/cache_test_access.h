@@ -26,10 +26,10 @@ struct CacheTestAccess {
 };
 
 struct LastWrittenTestAccess {
-	template <class Shadow, class Value>
-	static void set_value(Shadow& shadow, Value value)
+	template <class Field, class Value>
+	static void set_value(Field& field, Value value)
 	{
-		shadow.value_ = value;
+		field.value_ = value;
 	}
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// A shadow writes only values that the field does not hold yet.
+// A last-written field writes only values that the field does not hold yet.
 
 #include <gtest/gtest.h>
 #include <vregcache/last_written.h>
@@ -13,9 +13,9 @@ constexpr VmcsId kVmcs{0xa000};
 constexpr u32 kTscOffsetEncoding = decltype(kTscOffset)::kEncoding;
 using Loaded = LoadedVmcs<ModelAccess>;
 
-class ShadowTest : public testing::Test {
+class LastWrittenFieldsTest : public testing::Test {
  protected:
-	ShadowTest() { cpu_.load(kVmcs); }
+	LastWrittenFieldsTest() { cpu_.load(kVmcs); }
 
 	std::size_t vmwrites() const { return cpu_.count(AccessKind::kVmwrite, kTscOffsetEncoding); }
 	u64 field() { return memory_.peek(kVmcs, kTscOffsetEncoding); }
@@ -23,100 +23,100 @@ class ShadowTest : public testing::Test {
 	ModelMemory memory_;
 	ModelCpu cpu_{memory_};
 	Loaded loaded_{ModelAccess(cpu_), ModelAccess::Key()};
-	LastWritten<kTscOffset> shadow_;
+	LastWritten<kTscOffset> field_;
 };
 
-TEST_F(ShadowTest, NothingIsKnownAtFirstNotEvenThatItIsZero)
+TEST_F(LastWrittenFieldsTest, NothingIsKnownAtFirstNotEvenThatItIsZero)
 {
-	EXPECT_FALSE(shadow_.known());
-	ASSERT_TRUE(shadow_.set(loaded_, u64{0}).ok());
+	EXPECT_FALSE(field_.known());
+	ASSERT_TRUE(field_.set(loaded_, u64{0}).ok());
 	EXPECT_EQ(vmwrites(), 1u);
 	EXPECT_EQ(field(), 0u);
-	EXPECT_TRUE(shadow_.known());
+	EXPECT_TRUE(field_.known());
 }
 
-TEST_F(ShadowTest, TheSameValueIsWrittenOnce)
+TEST_F(LastWrittenFieldsTest, TheSameValueIsWrittenOnce)
 {
 	for (int i = 0; i < 5; i++)
-		ASSERT_TRUE(shadow_.set(loaded_, u64{0x1234}).ok());
+		ASSERT_TRUE(field_.set(loaded_, u64{0x1234}).ok());
 	EXPECT_EQ(vmwrites(), 1u);
-	EXPECT_EQ(shadow_.value(), 0x1234u);
+	EXPECT_EQ(field_.value(), 0x1234u);
 	EXPECT_EQ(field(), 0x1234u);
 }
 
-TEST_F(ShadowTest, AnotherValueIsWritten)
+TEST_F(LastWrittenFieldsTest, AnotherValueIsWritten)
 {
-	ASSERT_TRUE(shadow_.set(loaded_, u64{1}).ok());
-	ASSERT_TRUE(shadow_.set(loaded_, u64{2}).ok());
-	ASSERT_TRUE(shadow_.set(loaded_, u64{1}).ok());
+	ASSERT_TRUE(field_.set(loaded_, u64{1}).ok());
+	ASSERT_TRUE(field_.set(loaded_, u64{2}).ok());
+	ASSERT_TRUE(field_.set(loaded_, u64{1}).ok());
 	EXPECT_EQ(vmwrites(), 3u);
 	EXPECT_EQ(field(), 1u);
 }
 
-TEST_F(ShadowTest, NothingIsEverRead)
+TEST_F(LastWrittenFieldsTest, NothingIsEverRead)
 {
-	ASSERT_TRUE(shadow_.set(loaded_, u64{1}).ok());
-	shadow_.forget();
-	ASSERT_TRUE(shadow_.set(loaded_, u64{1}).ok());
+	ASSERT_TRUE(field_.set(loaded_, u64{1}).ok());
+	field_.forget();
+	ASSERT_TRUE(field_.set(loaded_, u64{1}).ok());
 	EXPECT_EQ(cpu_.count(AccessKind::kVmread, kTscOffsetEncoding), 0u);
 }
 
-TEST_F(ShadowTest, AFailedWriteLeavesTheFieldUnknown)
+TEST_F(LastWrittenFieldsTest, AFailedWriteLeavesTheFieldUnknown)
 {
-	ASSERT_TRUE(shadow_.set(loaded_, u64{1}).ok());
+	ASSERT_TRUE(field_.set(loaded_, u64{1}).ok());
 	cpu_.fail_nth_access(1, Error::kFault);
-	EXPECT_EQ(shadow_.set(loaded_, u64{2}).error(), Error::kFault);
-	EXPECT_FALSE(shadow_.known());
-	EXPECT_EQ(shadow_.value(), 1u);
+	EXPECT_EQ(field_.set(loaded_, u64{2}).error(), Error::kFault);
+	EXPECT_FALSE(field_.known());
+	EXPECT_EQ(field_.value(), 1u);
 	// The previous value is written again, too: it may have been lost.
-	ASSERT_TRUE(shadow_.set(loaded_, u64{1}).ok());
+	ASSERT_TRUE(field_.set(loaded_, u64{1}).ok());
 	EXPECT_EQ(vmwrites(), 3u);
-	EXPECT_TRUE(shadow_.known());
+	EXPECT_TRUE(field_.known());
 }
 
-TEST_F(ShadowTest, AWriteWithoutACurrentVmcsIsAnError)
+TEST_F(LastWrittenFieldsTest, AWriteWithoutACurrentVmcsIsAnError)
 {
 	cpu_.unload();
-	EXPECT_EQ(shadow_.set(loaded_, u64{1}).error(), Error::kVmFailInvalid);
-	EXPECT_FALSE(shadow_.known());
+	EXPECT_EQ(field_.set(loaded_, u64{1}).error(), Error::kVmFailInvalid);
+	EXPECT_FALSE(field_.known());
 }
 
-TEST_F(ShadowTest, WhatIsForgottenIsWrittenAgain)
+TEST_F(LastWrittenFieldsTest, WhatIsForgottenIsWrittenAgain)
 {
-	ASSERT_TRUE(shadow_.set(loaded_, u64{1}).ok());
+	ASSERT_TRUE(field_.set(loaded_, u64{1}).ok());
 	memory_.poke(kVmcs, kTscOffsetEncoding, 7);
-	ASSERT_TRUE(shadow_.set(loaded_, u64{1}).ok());
+	ASSERT_TRUE(field_.set(loaded_, u64{1}).ok());
 	EXPECT_EQ(field(), 7u);
-	shadow_.forget();
-	EXPECT_FALSE(shadow_.known());
-	ASSERT_TRUE(shadow_.set(loaded_, u64{1}).ok());
+	field_.forget();
+	EXPECT_FALSE(field_.known());
+	ASSERT_TRUE(field_.set(loaded_, u64{1}).ok());
 	EXPECT_EQ(field(), 1u);
 }
 
 // The same by one comparison, with a value that the field cannot have.
-TEST_F(ShadowTest, AnImpossibleValueStandsForTheUnknown)
+TEST_F(LastWrittenFieldsTest, AnImpossibleValueStandsForTheUnknown)
 {
 	constexpr u64 kNever = ~u64{0};
-	LastWritten<kTscOffset, kNever> shadow;
-	ASSERT_TRUE(shadow.set(loaded_, u64{0}).ok());
+	LastWritten<kTscOffset, kNever> field;
+	ASSERT_TRUE(field.set(loaded_, u64{0}).ok());
 	EXPECT_EQ(vmwrites(), 1u);
 	for (int i = 0; i < 5; i++)
-		ASSERT_TRUE(shadow.set(loaded_, u64{1}).ok());
+		ASSERT_TRUE(field.set(loaded_, u64{1}).ok());
 	EXPECT_EQ(vmwrites(), 2u);
 	EXPECT_EQ(field(), 1u);
 	cpu_.fail_nth_access(1, Error::kFault);
-	EXPECT_EQ(shadow.set(loaded_, u64{2}).error(), Error::kFault);
-	EXPECT_FALSE(shadow.known());
-	EXPECT_EQ(shadow.value(), 1u);
-	ASSERT_TRUE(shadow.set(loaded_, u64{1}).ok());
+	EXPECT_EQ(field.set(loaded_, u64{2}).error(), Error::kFault);
+	EXPECT_FALSE(field.known());
+	EXPECT_EQ(field.value(), 1u);
+	ASSERT_TRUE(field.set(loaded_, u64{1}).ok());
 	EXPECT_EQ(vmwrites(), 4u);
-	shadow.forget();
-	ASSERT_TRUE(shadow.set(loaded_, u64{1}).ok());
+	field.forget();
+	ASSERT_TRUE(field.set(loaded_, u64{1}).ok());
 	EXPECT_EQ(vmwrites(), 5u);
-	EXPECT_TRUE(shadow.known());
+	EXPECT_TRUE(field.known());
 }
 
-TEST_F(ShadowTest, TheWidthIsTheFields)
+TEST_F(LastWrittenFieldsTest, TheWidthIsTheFields)
 {
 	LastWritten<kHostFsSelector> narrow;
 	ASSERT_TRUE(narrow.set(loaded_, u16{0xfff8}).ok());

@@ -349,9 +349,9 @@ TEST_F(VerificationTest, TheCallerIsRemembered)
 	EXPECT_TRUE(is_in(callers[3], writes));
 }
 
-// Shadows.
+// Last-written fields.
 
-class ShadowVerification : public VerificationTest {
+class LastWrittenVerification : public VerificationTest {
  protected:
 	static constexpr u32 kEncoding = decltype(kTscOffset)::kEncoding;
 
@@ -364,40 +364,40 @@ class ShadowVerification : public VerificationTest {
 
 	bool verify()
 	{
-		return shadow_.verify(loaded_, [&](u32 encoding, u64 memory, u64 vmcs) {
+		return field_.verify(loaded_, [&](u32 encoding, u64 memory, u64 vmcs) {
 			lies_.push_back({encoding, memory, vmcs});
 		});
 	}
 
-	LastWritten<kTscOffset> shadow_;
+	LastWritten<kTscOffset> field_;
 	std::vector<Lie> lies_;
 };
 
-TEST_F(ShadowVerification, WhatIsKnownIsCompared)
+TEST_F(LastWrittenVerification, WhatIsKnownIsCompared)
 {
 	EXPECT_FALSE(verify());
-	ASSERT_TRUE(shadow_.set(loaded_, u64{5}).ok());
+	ASSERT_TRUE(field_.set(loaded_, u64{5}).ok());
 	cpu_.clear_log();
 	EXPECT_TRUE(verify());
 	EXPECT_TRUE(lies_.empty());
-	shadow_.forget();
+	field_.forget();
 	EXPECT_FALSE(verify());
 	EXPECT_EQ(cpu_.unseen(), 1u);
 	EXPECT_TRUE(cpu_.log().empty());
 }
 
-TEST_F(ShadowVerification, ALieIsFound)
+TEST_F(LastWrittenVerification, ALieIsFound)
 {
-	ASSERT_TRUE(shadow_.set(loaded_, u64{5}).ok());
-	LastWrittenTestAccess::set_value(shadow_, u64{6});
+	ASSERT_TRUE(field_.set(loaded_, u64{5}).ok());
+	LastWrittenTestAccess::set_value(field_, u64{6});
 	EXPECT_TRUE(verify());
 	EXPECT_EQ(lies_, (std::vector<Lie>{{kEncoding, 6, 5}}));
-	EXPECT_EQ(shadow_.value(), 6u);
+	EXPECT_EQ(field_.value(), 6u);
 }
 
-TEST_F(ShadowVerification, AFieldThatCannotBeReadIsNotCompared)
+TEST_F(LastWrittenVerification, AFieldThatCannotBeReadIsNotCompared)
 {
-	ASSERT_TRUE(shadow_.set(loaded_, u64{5}).ok());
+	ASSERT_TRUE(field_.set(loaded_, u64{5}).ok());
 	cpu_.fail_field(kEncoding, Error::kFault);
 	EXPECT_FALSE(verify());
 	EXPECT_TRUE(lies_.empty());

@@ -219,17 +219,17 @@ static void in_window(struct attempt *attempt, bool nmi_window, bool nmi)
 	preempt_disable();
 	local_irq_disable();
 	if (nmi) {
-		vrc_test_open_pmi_window(attempt->vcpu, nmi_window);
+		vrc_test_begin_handling_intr(attempt->vcpu, nmi_window);
 		by_nmi(attempt);
-		vrc_test_close_pmi_window();
+		vrc_test_end_handling_intr();
 	} else {
 		attempt->irq_work = IRQ_WORK_INIT_HARD(in_irq_work);
 		irq_work_queue(&attempt->irq_work);
-		vrc_test_open_pmi_window(attempt->vcpu, nmi_window);
+		vrc_test_begin_handling_intr(attempt->vcpu, nmi_window);
 		local_irq_enable();
 		wait_for(attempt);
 		local_irq_disable();
-		vrc_test_close_pmi_window();
+		vrc_test_end_handling_intr();
 	}
 	local_irq_enable();
 	preempt_enable();
@@ -241,9 +241,9 @@ static void in_window(struct attempt *attempt, bool nmi_window, bool nmi)
 static void by_tasklet_in_window(struct attempt *attempt)
 {
 	preempt_disable();
-	vrc_test_open_pmi_window(attempt->vcpu, false);
+	vrc_test_begin_handling_intr(attempt->vcpu, false);
 	schedule_tasklet(attempt);
-	vrc_test_close_pmi_window();
+	vrc_test_end_handling_intr();
 	preempt_enable();
 	tasklet_kill(&attempt->tasklet);
 	if (attempt->request.context == VRC_TEST_IRQ_OF_SOFTIRQ_IN_IRQ_WINDOW)

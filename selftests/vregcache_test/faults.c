@@ -40,8 +40,8 @@ static long faults_ioctl(unsigned int command, void __user *argument)
 		return plant(argument, VRC_PLANT_LOSE);
 	case VRC_TEST_SWAP:
 		return plant(argument, VRC_PLANT_SWAP);
-	case VRC_TEST_SHADOW:
-		return plant(argument, VRC_PLANT_SHADOW);
+	case VRC_TEST_LAST_WRITTEN:
+		return plant(argument, VRC_PLANT_LAST_WRITTEN);
 	case VRC_TEST_VMCS_LOAD:
 		return vmcs_load(argument);
 	default:

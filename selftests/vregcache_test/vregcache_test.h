@@ -162,7 +162,7 @@ struct vrc_test_miss {
 
 struct vrc_test_fault {
 	__s32 vcpu;
-	__u32 reg; /* its number, as in trace events' filters; SHADOW: an encoding */
+	__u32 reg; /* its number, as in trace events' filters; LAST_WRITTEN: an encoding */
 	__u64 value;
 };
 
@@ -180,13 +180,13 @@ struct vrc_test_load {
  * LOSE: the dirty register becomes clean, so that it is not written back.
  * SWAP: the register and the one whose number is the value, both in memory and
  * not dirty, exchange their values there.
- * SHADOW: the shadow of a VMCS field that is no register, given by its
+ * LAST_WRITTEN: the last-written value of a VMCS field that is not a register, given by its
  * encoding, is XORed with the value. EINVAL: it is not known.
  */
 #define VRC_TEST_STALE _IOW(VRC_TEST_IOCTL_TYPE, 0x30, struct vrc_test_fault)
 #define VRC_TEST_LOSE _IOW(VRC_TEST_IOCTL_TYPE, 0x31, struct vrc_test_fault)
 #define VRC_TEST_SWAP _IOW(VRC_TEST_IOCTL_TYPE, 0x32, struct vrc_test_fault)
-#define VRC_TEST_SHADOW _IOW(VRC_TEST_IOCTL_TYPE, 0x33, struct vrc_test_fault)
+#define VRC_TEST_LAST_WRITTEN _IOW(VRC_TEST_IOCTL_TYPE, 0x33, struct vrc_test_fault)
 
 /*
  * VMPTRLD of the other vCPU's VMCS behind the module's back, which believes

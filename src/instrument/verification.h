@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// Verification: while the module parameter verify is on, each vCPU's cache, and each shadow of a field, is compared with the
+// Verification: while the module parameter verify is on, each vCPU's cache, and each last-written field, is compared with the
 // VMCS.  src/linux/verify.c reports the differences.
 #pragma once
 
@@ -58,14 +58,14 @@ class Verification {
 		vrc_report_mismatch(&mismatch);
 	}
 
-	// A shadow, which is not a register of the cache.  At VM-entry, where all of them are compared.
-	VREGCACHE_COLD void shadow_mismatch(u32 encoding, u64 in_memory, u64 in_vmcs)
+	// A last-written field, which is not a register of the cache.  At VM-entry, where all of them are compared.
+	VREGCACHE_COLD void last_written_mismatch(u32 encoding, u64 in_memory, u64 in_vmcs)
 	{
 		vrc_mismatch mismatch = about(vregcache::FoundAt::kVmEntry);
 		mismatch.reg = VRC_NOT_A_REGISTER;
 		mismatch.field = encoding;
 		mismatch.name = field_name(encoding);
-		mismatch.cached_by = VRC_CACHED_BY_SHADOW;
+		mismatch.cached_by = VRC_CACHED_BY_LAST_WRITE;
 		mismatch.memory = in_memory;
 		mismatch.vmcs = in_vmcs;
 		vrc_report_mismatch(&mismatch);

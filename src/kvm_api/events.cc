@@ -14,7 +14,7 @@ inline long add_interrupt(Vcpu& vcpu, unsigned long argument)
 		return -EINVAL;
 	if (pending_interrupt(vcpu).there)
 		return -EEXIST;
-	vcpu.waiting.add_interrupt(static_cast<u8>(interrupt.irq));
+	vcpu.pending.add_interrupt(static_cast<u8>(interrupt.irq));
 	return 0;
 }
 
@@ -23,15 +23,15 @@ inline Result<long> add_nmi(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long ar
 	if (argument)
 		return long{-EINVAL};
 	u32 blocking = VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs));
-	vcpu.waiting.add_nmi(vcpu.event.information.is_nmi() || (blocking & interruptibility::kBlockingByNmi));
+	vcpu.pending.add_nmi(vcpu.injected.information.is_nmi() || (blocking & interruptibility::kBlockingByNmi));
 	return 0L;
 }
 
 inline void set_pending_interrupt(Vcpu& vcpu, u8 number)
 {
-	if (vcpu.event.information.is_external_interrupt())
-		vcpu.event = {};
-	vcpu.waiting.add_interrupt(number);
+	if (vcpu.injected.information.is_external_interrupt())
+		vcpu.injected = {};
+	vcpu.pending.add_interrupt(number);
 }
 
 inline Result<long> get_vcpu_events(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument)
@@ -39,12 +39,12 @@ inline Result<long> get_vcpu_events(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned
 	using namespace interruptibility;
 	kvm_vcpu_events events = {};
 	u32 blocking = VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs));
-	const InterruptionInformation what = vcpu.event.information;
+	const InterruptionInformation what = vcpu.injected.information;
 	if (what.valid() && what.type() == InterruptionType::kHardwareException) {
 		events.exception.injected = 1;
 		events.exception.nr = what.vector();
 		events.exception.has_error_code = what.has_error_code();
-		events.exception.error_code = vcpu.event.error_code;
+		events.exception.error_code = vcpu.injected.error_code;
 	}
 	const PendingInterrupt interrupt = pending_interrupt(vcpu);
 	events.interrupt.injected = interrupt.there;
@@ -53,7 +53,7 @@ inline Result<long> get_vcpu_events(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned
 				  : blocking & kBlockingBySti ? KVM_X86_SHADOW_INT_STI
 							      : 0;
 	events.nmi.injected = what.is_nmi();
-	events.nmi.pending = vcpu.waiting.nmis;
+	events.nmi.pending = vcpu.pending.nmis;
 	events.nmi.masked = (blocking & kBlockingByNmi) != 0;
 	events.flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW;
 	return long{copy_to_user(argument, events)};
@@ -98,18 +98,18 @@ inline Result<long> set_vcpu_events(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned
 	}
 	vcpu.cache.write<Reg::kInterruptibility>(vmcs, blocking);
 
-	vcpu.event = {};
+	vcpu.injected = {};
 	if (events.exception.injected && events.exception.has_error_code)
-		vcpu.event = Event::exception(events.exception.nr, events.exception.error_code);
+		vcpu.injected = Event::exception(events.exception.nr, events.exception.error_code);
 	else if (events.exception.injected)
-		vcpu.event = Event::exception(events.exception.nr);
+		vcpu.injected = Event::exception(events.exception.nr);
 	// An interrupt or NMI that was being injected waits again: the next VM-entry delivers it, or else the exception.
-	u32 nmis = events.flags & KVM_VCPUEVENT_VALID_NMI_PENDING ? events.nmi.pending : vcpu.waiting.nmis;
-	vcpu.waiting = {};
+	u32 nmis = events.flags & KVM_VCPUEVENT_VALID_NMI_PENDING ? events.nmi.pending : vcpu.pending.nmis;
+	vcpu.pending = {};
 	if (events.interrupt.injected && !events.interrupt.soft)
-		vcpu.waiting.add_interrupt(events.interrupt.nr);
+		vcpu.pending.add_interrupt(events.interrupt.nr);
 	for (u32 left = nmis + (events.nmi.injected ? 1 : 0); left; left--)
-		vcpu.waiting.add_nmi();
+		vcpu.pending.add_nmi();
 	return 0L;
 }
 

@@ -60,8 +60,8 @@ inline Result<long> set_regs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long a
 	vcpu.cache.write<Reg::kRip>(vmcs, u64{regs.rip});
 	vcpu.cache.write<Reg::kRflags>(vmcs, u64{regs.rflags} | rflags::kFixed);
 	// An exception or INT n belonged to the old state; an interrupt or NMI comes from outside.
-	if (!vcpu.event.information.is_external_interrupt() && !vcpu.event.information.is_nmi())
-		vcpu.event = {};
+	if (!vcpu.injected.information.is_external_interrupt() && !vcpu.injected.information.is_nmi())
+		vcpu.injected = {};
 	return 0L;
 }
 

@@ -52,10 +52,10 @@ inline Result<void> reset_registers(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	write_pdptes(cache, vmcs, {});
 
 	constexpr u64 kPatAfterReset = 0x0007040600070406;
-	VREGCACHE_TRY(vcpu.msr_shadows.pat.set(vmcs, u64{kPatAfterReset}));
-	VREGCACHE_TRY(vcpu.msr_shadows.sysenter_cs.set(vmcs, u32{0}));
-	VREGCACHE_TRY(vcpu.msr_shadows.sysenter_esp.set(vmcs, u64{0}));
-	VREGCACHE_TRY(vcpu.msr_shadows.sysenter_eip.set(vmcs, u64{0}));
+	VREGCACHE_TRY(vcpu.msr_fields.pat.set(vmcs, u64{kPatAfterReset}));
+	VREGCACHE_TRY(vcpu.msr_fields.sysenter_cs.set(vmcs, u32{0}));
+	VREGCACHE_TRY(vcpu.msr_fields.sysenter_esp.set(vmcs, u64{0}));
+	VREGCACHE_TRY(vcpu.msr_fields.sysenter_eip.set(vmcs, u64{0}));
 	constexpr u64 kApicEnabled = 1u << 11, kBootstrapProcessor = 1u << 8;
 	vcpu.apic_base = 0xfee00000 | kApicEnabled | (vcpu.id == 0 ? kBootstrapProcessor : 0);
 	constexpr u64 kFamilyAfterReset = 0x600;

@@ -228,12 +228,12 @@ struct vrc_mismatch {
 	vrc_u64 caller; /* of the operation that cached the value, or 0 */
 	const char *name; /* of the field, if it is not a register */
 	vrc_u32 vcpu;
-	vrc_u32 reg;       /* or VRC_NOT_A_REGISTER: a shadow of a field, or the current VMCS */
+	vrc_u32 reg;       /* or VRC_NOT_A_REGISTER: a last-written field, or the current VMCS */
 	vrc_u32 field;     /* its encoding */
 	vrc_u32 at;        /* VRC_FOUND_AT */
 	vrc_u32 cached_by; /* VRC_OPERATIONS, or one of these: */
 #define VRC_CACHED_BEFORE_VERIFICATION 64
-#define VRC_CACHED_BY_SHADOW 65 /* the value that was last written into the field */
+#define VRC_CACHED_BY_LAST_WRITE 65 /* the value that was last written into the field */
 #define VRC_CACHED_BY_VMPTRLD 66 /* not a value: this VMCS should be current */
 };
 
@@ -244,7 +244,7 @@ extern vrc_u32 vrc_verify_period;
 /* Numbers of comparisons since the module was loaded. */
 #define VRC_VERIFIED_HITS 0      /* reads served from memory */
 #define VRC_VERIFIED_REGISTERS 1 /* registers at VM-entry */
-#define VRC_VERIFIED_SHADOWS 2   /* shadows of fields that are not registers, at VM-entry */
+#define VRC_VERIFIED_LAST_WRITTEN 2 /* fields that are not registers, at VM-entry */
 #define VRC_VERIFIED_KINDS 3
 extern vrc_u64 vrc_verified[VRC_VERIFIED_KINDS];
 

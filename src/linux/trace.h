@@ -181,7 +181,7 @@ TRACE_EVENT(vmcs_load,
 );
 
 /*
- * A value in memory differs from the VMCS: that of a register; that of a field with a shadow ("by" says so); or another
+ * A value in memory differs from the VMCS: that of a register; that of a last-written field ("by" says so); or another
  * VMCS is current ("by" is vmptrld, and the values are addresses).  "by" and "caller" say what cached the value.
  */
 TRACE_EVENT(mismatch,
@@ -213,7 +213,7 @@ TRACE_EVENT(mismatch,
 		  __print_symbolic(__entry->at, VRC_FOUND_AT(VRC_SYMBOL_OF)),
 		  __print_symbolic(__entry->by, VRC_OPERATIONS(VRC_SYMBOL_OF),
 				   { VRC_CACHED_BEFORE_VERIFICATION, "before_verification" },
-				   { VRC_CACHED_BY_SHADOW, "shadow" }, { VRC_CACHED_BY_VMPTRLD, "vmptrld" }),
+				   { VRC_CACHED_BY_LAST_WRITE, "last-write" }, { VRC_CACHED_BY_VMPTRLD, "vmptrld" }),
 		  (void *)__entry->caller)
 );
 

@@ -61,7 +61,7 @@ int vrc_verified_show(struct seq_file *output, void *unused)
 	static const char *const names[] = {
 		[VRC_VERIFIED_HITS] = "hits",
 		[VRC_VERIFIED_REGISTERS] = "registers",
-		[VRC_VERIFIED_SHADOWS] = "shadows",
+		[VRC_VERIFIED_LAST_WRITTEN] = "last_written",
 	};
 	unsigned int i;
 
@@ -73,11 +73,11 @@ int vrc_verified_show(struct seq_file *output, void *unused)
 void vrc_verify_end(void)
 {
 	u64 hits = vrc_verified[VRC_VERIFIED_HITS], registers = vrc_verified[VRC_VERIFIED_REGISTERS];
-	u64 shadows = vrc_verified[VRC_VERIFIED_SHADOWS];
+	u64 written = vrc_verified[VRC_VERIFIED_LAST_WRITTEN];
 
-	if (hits || registers || shadows)
-		pr_info("verification compared %llu reads, %llu registers and %llu shadows with the VMCS\n",
-			hits, registers, shadows);
+	if (hits || registers || written)
+		pr_info("verification compared %llu reads, %llu registers and %llu last-written values with the VMCS\n",
+			hits, registers, written);
 }
 
 #define NAME_OF_REGISTER(number, mask, name, reg)	\
@@ -101,8 +101,8 @@ static const char *who_has_which(const struct vrc_mismatch *mismatch)
 
 static const char *unnamed_origin(const struct vrc_mismatch *mismatch)
 {
-	if (mismatch->cached_by == VRC_CACHED_BY_SHADOW)
-		return "a shadow of what was last written";
+	if (mismatch->cached_by == VRC_CACHED_BY_LAST_WRITE)
+		return "the last value written";
 	return "cached before verification";
 }
 

@@ -167,19 +167,19 @@ void vrc_test_use_cache(struct file *file, struct vrc_cache_use *use)
 
 VRC_EXPORT_FOR_TESTS(vrc_test_use_cache);
 
-void vrc_test_open_pmi_window(struct file *file, bool nmi)
+void vrc_test_begin_handling_intr(struct file *file, bool nmi)
 {
 	this_cpu_write(vrc_pmi_vcpu, (unsigned long)vrc_vcpu_of_file(file) | (nmi ? VRC_PMI_NMI : VRC_PMI_IRQ));
 }
 
-VRC_EXPORT_FOR_TESTS(vrc_test_open_pmi_window);
+VRC_EXPORT_FOR_TESTS(vrc_test_begin_handling_intr);
 
-void vrc_test_close_pmi_window(void)
+void vrc_test_end_handling_intr(void)
 {
 	this_cpu_write(vrc_pmi_vcpu, 0);
 }
 
-VRC_EXPORT_FOR_TESTS(vrc_test_close_pmi_window);
+VRC_EXPORT_FOR_TESTS(vrc_test_end_handling_intr);
 
 void vrc_test_raw_register(struct vrc_host_vcpu *vcpu, vrc_u32 number, struct vrc_raw_register *state)
 {

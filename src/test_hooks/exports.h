@@ -47,8 +47,8 @@ void vrc_test_use_cache(struct file *vcpu, struct vrc_cache_use *use);
  * Pretend that the handler of an interrupt or (@nmi) NMI that ended the guest's run is running on this CPU.  Preemption
  * off.
  */
-void vrc_test_open_pmi_window(struct file *vcpu, bool nmi);
-void vrc_test_close_pmi_window(void);
+void vrc_test_begin_handling_intr(struct file *vcpu, bool nmi);
+void vrc_test_end_handling_intr(void);
 
 /* The bits of a register of the cache, as they are now in its vCPU's memory; @vcpu: as above.  In any context. */
 void vrc_test_raw_register(struct vrc_host_vcpu *vcpu, vrc_u32 number, struct vrc_raw_register *state);

@@ -50,12 +50,12 @@ struct CacheTestAccess {
 };
 
 struct LastWrittenTestAccess {
-	// False: the shadow has no known value that could be changed.
-	template <class Shadow>
-	VREGCACHE_INLINE static bool change(Shadow& shadow, u64 bits)
+	// Returns false if the field has no known value that could be changed.
+	template <class Field>
+	VREGCACHE_INLINE static bool change(Field& field, u64 bits)
 	{
-		shadow.value_ ^= static_cast<typename Shadow::Value>(bits);
-		return shadow.known_;
+		field.value_ ^= static_cast<typename Field::Value>(bits);
+		return field.known_;
 	}
 };
 
@@ -232,7 +232,7 @@ extern "C" int vrc_vcpu_plant(struct vrc_vcpu* handle, enum vrc_plant fault, vrc
 	Vcpu& vcpu = vcpu_of(handle);
 	Reg reg = static_cast<Reg>(number), other = static_cast<Reg>(value);
 	bool planted = false;
-	if (fault != VRC_PLANT_SHADOW &&
+	if (fault != VRC_PLANT_LAST_WRITTEN &&
 	    (number >= index(Reg::kEnd) || (fault == VRC_PLANT_SWAP && value >= index(Reg::kEnd))))
 		return -EINVAL;
 	switch (fault) {
@@ -245,14 +245,14 @@ extern "C" int vrc_vcpu_plant(struct vrc_vcpu* handle, enum vrc_plant fault, vrc
 	case VRC_PLANT_SWAP:
 		planted = CacheTestAccess::swap(vcpu.cache, reg, other);
 		break;
-	case VRC_PLANT_SHADOW:
-		auto change = [&]<class Shadow>(const Shadow& shadow) {
-			if (Shadow::kEncoding == number)
-				planted = vregcache::LastWrittenTestAccess::change(const_cast<Shadow&>(shadow), value);
+	case VRC_PLANT_LAST_WRITTEN:
+		auto change = [&]<class Field>(const Field& field) {
+			if (Field::kEncoding == number)
+				planted = vregcache::LastWrittenTestAccess::change(const_cast<Field&>(field), value);
 		};
-		for_each_shadow(vcpu.controls, change);
-		for_each_shadow(vcpu.msr_shadows, change);
-		for_each_shadow(vcpu.host_shadows, change);
+		for_each_last_written(vcpu.controls, change);
+		for_each_last_written(vcpu.msr_fields, change);
+		for_each_last_written(vcpu.host_fields, change);
 		break;
 	}
 	return planted ? 0 : -EINVAL;

@@ -55,7 +55,7 @@ enum vrc_plant {
 	VRC_PLANT_STALE,  /* @reg is in the VMCS only: the old value in memory is made available */
 	VRC_PLANT_LOSE,   /* @reg is dirty: its mark is removed, so it is never written back */
 	VRC_PLANT_SWAP,   /* @reg and @value, a register, are cached and not dirty: their values are exchanged */
-	VRC_PLANT_SHADOW, /* the shadow of the field with encoding @reg is XORed with @value */
+	VRC_PLANT_LAST_WRITTEN, /* the last-written value of the field with encoding @reg is XORed with @value */
 };
 
 int vrc_vcpu_plant(struct vrc_vcpu *vcpu, enum vrc_plant fault, vrc_u32 reg, vrc_u64 value);

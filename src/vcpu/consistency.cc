@@ -15,7 +15,7 @@ inline Result<void> reconcile_flags(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	using namespace interruptibility;
 	constexpr vregcache::RegSet kTied(Reg::kRflags, Reg::kInterruptibility, Reg::kPendingDebugExceptions,
 					  Reg::kDebugctl);
-	if ((vcpu.cache.dirty() & kTied).empty() && !vcpu.event.is_debug_exception())
+	if ((vcpu.cache.dirty() & kTied).empty() && !vcpu.injected.is_debug_exception())
 		return {};
 	u32 blocking = VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs));
 	if (!(blocking & (kBlockingBySti | kBlockingByMovSs)))

@@ -15,7 +15,7 @@ Result<void> reconcile_what_changed(Vcpu& vcpu, const LoadedVmcs& vmcs);
 	constexpr vregcache::RegSet kTied(Reg::kRflags, Reg::kInterruptibility, Reg::kPendingDebugExceptions,
 					  Reg::kEfer, Reg::kDebugctl);
 	bool registers = !(vcpu.cache.dirty() & kTied).empty();
-	bool events = vcpu.event.pending() || vcpu.waiting.any() || userspace_wants_interrupt_window(vcpu) ||
+	bool events = vcpu.injected.valid() || vcpu.pending.any() || userspace_wants_interrupt_window(vcpu) ||
 		      (vcpu.controls.primary.value() & kWindows);
 	if (!registers && !events) [[likely]]
 		return {};

@@ -5,7 +5,7 @@
 #include <vregcache/vmcs_fields.h>
 
 #include "vmx/raw_vmx.h"
-#include "vmx/shadows.h"
+#include "vmx/last_written_fields.h"
 #include "vmx/architecture.h"
 
 namespace {
@@ -52,10 +52,10 @@ struct Event {
 	u32 error_code = 0;
 	u32 instruction_length = 0;
 
-	bool pending() const { return information.valid(); }
+	bool valid() const { return information.valid(); }
 	bool is_debug_exception() const
 	{
-		return pending() && information.type() == InterruptionType::kHardwareException &&
+		return valid() && information.type() == InterruptionType::kHardwareException &&
 		       information.vector() == vector::kDebug;
 	}
 
@@ -80,7 +80,7 @@ struct Event {
 
 	// Hands the event to the next VM-entry.  The vector decides whether an exception has an error code, and in real
 	// mode none has; VM-entry checks this (SDM Vol. 3C, 27.2.1.3).
-	Result<void> inject(const PinnedVmcs& vmcs, ControlShadows& controls, bool protected_mode) const
+	Result<void> inject(const PinnedVmcs& vmcs, ControlFields& controls, bool protected_mode) const
 	{
 		u32 word = information.word;
 		word &= ~InterruptionInformation::kErrorCodeValid;
@@ -104,7 +104,7 @@ struct Event {
 };
 
 // External events, until the guest can take them.
-struct WaitingEvents {
+struct PendingEvents {
 	bool interrupt = false;
 	u8 nmis = 0;
 	u8 vector = 0;  // of the interrupt

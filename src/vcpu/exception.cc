@@ -6,11 +6,11 @@ namespace {
 
 inline void raise(Vcpu& vcpu, Event event)
 {
-	if (vcpu.event.information.is_external_interrupt())
-		vcpu.waiting.add_interrupt(vcpu.event.information.vector());
-	else if (vcpu.event.information.is_nmi())
-		vcpu.waiting.add_nmi();
-	vcpu.event = event;
+	if (vcpu.injected.information.is_external_interrupt())
+		vcpu.pending.add_interrupt(vcpu.injected.information.vector());
+	else if (vcpu.injected.information.is_nmi())
+		vcpu.pending.add_nmi();
+	vcpu.injected = event;
 }
 
 inline Result<void> set_resume_flag(Vcpu& vcpu, const LoadedVmcs& vmcs)

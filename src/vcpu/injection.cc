@@ -22,18 +22,18 @@ inline Result<bool> can_take_nmi(Vcpu& vcpu, const LoadedVmcs& vmcs)
 
 inline PendingInterrupt pending_interrupt(const Vcpu& vcpu)
 {
-	if (vcpu.waiting.interrupt)
-		return {true, vcpu.waiting.vector};
-	if (vcpu.event.information.is_external_interrupt())
-		return {true, vcpu.event.information.vector()};
+	if (vcpu.pending.interrupt)
+		return {true, vcpu.pending.vector};
+	if (vcpu.injected.information.is_external_interrupt())
+		return {true, vcpu.injected.information.vector()};
 	return {};
 }
 
-[[maybe_unused]] VREGCACHE_OUT_OF_LINE Result<bool> waiting_event_is_due(Vcpu& vcpu, const LoadedVmcs& vmcs)
+[[maybe_unused]] VREGCACHE_OUT_OF_LINE Result<bool> pending_event_is_due(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
-	if (vcpu.waiting.nmis && VREGCACHE_TRY(can_take_nmi(vcpu, vmcs)))
+	if (vcpu.pending.nmis && VREGCACHE_TRY(can_take_nmi(vcpu, vmcs)))
 		return true;
-	if (vcpu.waiting.interrupt)
+	if (vcpu.pending.interrupt)
 		return can_take_interrupt(vcpu, vmcs);
 	return false;
 }
@@ -54,13 +54,13 @@ inline Result<u32> nmi_window_control(Vcpu& vcpu, const LoadedVmcs& vmcs)
 // An interrupt or NMI whose delivery began earlier was deliverable then; userspace may have changed the state since.
 inline Result<void> hold_back_event(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
-	const InterruptionInformation what = vcpu.event.information;
+	const InterruptionInformation what = vcpu.injected.information;
 	if (what.is_external_interrupt() && !VREGCACHE_TRY(can_take_interrupt(vcpu, vmcs))) {
-		vcpu.waiting.add_interrupt(what.vector());
-		vcpu.event = {};
+		vcpu.pending.add_interrupt(what.vector());
+		vcpu.injected = {};
 	} else if (what.is_nmi() && !VREGCACHE_TRY(can_take_nmi(vcpu, vmcs))) {
-		vcpu.waiting.add_nmi();
-		vcpu.event = {};
+		vcpu.pending.add_nmi();
+		vcpu.injected = {};
 	}
 	return {};
 }
@@ -68,25 +68,25 @@ inline Result<void> hold_back_event(Vcpu& vcpu, const LoadedVmcs& vmcs)
 inline Result<void> choose_event(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	bool asked = userspace_wants_interrupt_window(vcpu);
-	if (vcpu.event.pending())
+	if (vcpu.injected.valid())
 		VREGCACHE_TRY(hold_back_event(vcpu, vmcs));
-	if (!asked && !vcpu.waiting.any())
+	if (!asked && !vcpu.pending.any())
 		return set_window_exiting(vcpu, vmcs, 0);
 
 	u32 windows = 0;
-	if (vcpu.waiting.nmis) {
-		if (!vcpu.event.pending() && VREGCACHE_TRY(can_take_nmi(vcpu, vmcs))) {
-			vcpu.event = Event::nmi();
-			vcpu.waiting.nmis--;
+	if (vcpu.pending.nmis) {
+		if (!vcpu.injected.valid() && VREGCACHE_TRY(can_take_nmi(vcpu, vmcs))) {
+			vcpu.injected = Event::nmi();
+			vcpu.pending.nmis--;
 		}
-		if (vcpu.waiting.nmis)
+		if (vcpu.pending.nmis)
 			windows |= VREGCACHE_TRY(nmi_window_control(vcpu, vmcs));
 	}
-	if (vcpu.waiting.interrupt && !vcpu.event.pending() && VREGCACHE_TRY(can_take_interrupt(vcpu, vmcs))) {
-		vcpu.event = Event::external_interrupt(vcpu.waiting.vector);
-		vcpu.waiting.interrupt = false;
+	if (vcpu.pending.interrupt && !vcpu.injected.valid() && VREGCACHE_TRY(can_take_interrupt(vcpu, vmcs))) {
+		vcpu.injected = Event::external_interrupt(vcpu.pending.vector);
+		vcpu.pending.interrupt = false;
 	}
-	if (vcpu.waiting.interrupt || asked)
+	if (vcpu.pending.interrupt || asked)
 		windows |= primary::kInterruptWindow;
 	return set_window_exiting(vcpu, vmcs, windows);
 }

@@ -16,7 +16,7 @@ struct PendingInterrupt {
 };
 
 inline PendingInterrupt pending_interrupt(const Vcpu& vcpu);
-Result<bool> waiting_event_is_due(Vcpu& vcpu, const LoadedVmcs& vmcs);
+Result<bool> pending_event_is_due(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
 // Userspace, which has the interrupt controller, asks for an exit; it may change the request at any time.
 inline bool userspace_wants_interrupt_window(const Vcpu& vcpu) { return is_set(vcpu.run->request_interrupt_window); }

@@ -67,11 +67,11 @@ inline Result<MsrValue> read_msr(Vcpu& vcpu, const LoadedVmcs& vmcs, MsrUser use
 	// clang-format off
 	case msr::kTimeStampCounter: return known(rdtsc() + vcpu.controls.tsc_offset.value());
 	case msr::kApicBase: return known(vcpu.apic_base);
-	case msr::kSysenterCs: return known(vcpu.msr_shadows.sysenter_cs.value());
-	case msr::kSysenterEsp: return known(vcpu.msr_shadows.sysenter_esp.value());
-	case msr::kSysenterEip: return known(vcpu.msr_shadows.sysenter_eip.value());
+	case msr::kSysenterCs: return known(vcpu.msr_fields.sysenter_cs.value());
+	case msr::kSysenterEsp: return known(vcpu.msr_fields.sysenter_esp.value());
+	case msr::kSysenterEip: return known(vcpu.msr_fields.sysenter_eip.value());
 	case msr::kDebugctl: return known(VREGCACHE_TRY(guest_debugctl(vcpu, vmcs)));
-	case msr::kPat: return known(vcpu.msr_shadows.pat.value());
+	case msr::kPat: return known(vcpu.msr_fields.pat.value());
 	case msr::kEfer: return known(VREGCACHE_TRY(vcpu.cache.read<Reg::kEfer>(vmcs)));
 	// clang-format on
 	case msr::kFsBase:
@@ -128,13 +128,13 @@ inline Result<bool> write_msr(Vcpu& vcpu, const LoadedVmcs& vmcs, MsrUser user, 
 		return true;
 	}
 	case msr::kSysenterCs:
-		VREGCACHE_TRY(vcpu.msr_shadows.sysenter_cs.set(vmcs, static_cast<u32>(value)));
+		VREGCACHE_TRY(vcpu.msr_fields.sysenter_cs.set(vmcs, static_cast<u32>(value)));
 		return true;
 	case msr::kSysenterEsp:
-		VREGCACHE_TRY(vcpu.msr_shadows.sysenter_esp.set(vmcs, value));
+		VREGCACHE_TRY(vcpu.msr_fields.sysenter_esp.set(vmcs, value));
 		return true;
 	case msr::kSysenterEip:
-		VREGCACHE_TRY(vcpu.msr_shadows.sysenter_eip.set(vmcs, value));
+		VREGCACHE_TRY(vcpu.msr_fields.sysenter_eip.set(vmcs, value));
 		return true;
 	case msr::kDebugctl:
 		if (value & ~(debugctl::kLbr | debugctl::kBtf))
@@ -144,7 +144,7 @@ inline Result<bool> write_msr(Vcpu& vcpu, const LoadedVmcs& vmcs, MsrUser user, 
 	case msr::kPat:
 		if (!is_valid_pat(value))
 			return false;
-		VREGCACHE_TRY(vcpu.msr_shadows.pat.set(vmcs, value));
+		VREGCACHE_TRY(vcpu.msr_fields.pat.set(vmcs, value));
 		return true;
 	case msr::kEfer:
 		return user == MsrUser::kGuest ? load_efer(vcpu, vmcs, value) : set_efer(vcpu, vmcs, value);

@@ -11,18 +11,18 @@
 namespace {
 
 // Fields outside the register cache that VM-exit does not change: the VMCS must have the value last written.
-VREGCACHE_COLD void verify_shadows(Vcpu& vcpu, const PinnedVmcs& vmcs)
+VREGCACHE_COLD void verify_last_written(Vcpu& vcpu, const PinnedVmcs& vmcs)
 {
-	auto verify = [&](const auto& shadow) {
+	auto verify = [&](const auto& field) {
 		auto report = [&](u32 encoding, u64 in_memory, u64 in_vmcs) {
-			vcpu.cache.hooks().verification.shadow_mismatch(encoding, in_memory, in_vmcs);
+			vcpu.cache.hooks().verification.last_written_mismatch(encoding, in_memory, in_vmcs);
 		};
-		if (shadow.verify(vmcs, report))
-			count_verified(VRC_VERIFIED_SHADOWS);
+		if (field.verify(vmcs, report))
+			count_verified(VRC_VERIFIED_LAST_WRITTEN);
 	};
-	for_each_shadow(vcpu.controls, verify);
-	for_each_shadow(vcpu.msr_shadows, verify);
-	for_each_shadow(vcpu.host_shadows, verify);
+	for_each_last_written(vcpu.controls, verify);
+	for_each_last_written(vcpu.msr_fields, verify);
+	for_each_last_written(vcpu.host_fields, verify);
 }
 
 // The host's IA32_DEBUGCTL has changed, perhaps in a bit that must apply in the guest too.
@@ -36,20 +36,20 @@ VREGCACHE_COLD Result<void> follow_host_debugctl(Vcpu& vcpu, const LoadedVmcs& v
 
 inline Result<void> prepare_entry(Vcpu& vcpu, const PinnedVmcs& vmcs, u64 host_cr4)
 {
-	VREGCACHE_TRY(vcpu.host_shadows.cr3.set(vmcs, read_cr3()));
-	VREGCACHE_TRY(vcpu.host_shadows.cr4.set(vmcs, host_cr4));
-	VREGCACHE_TRY(vcpu.resident.to_guest(vmcs, vcpu.host_shadows, vcpu.msrs, vcpu.vmcs.host()));
+	VREGCACHE_TRY(vcpu.host_fields.cr3.set(vmcs, read_cr3()));
+	VREGCACHE_TRY(vcpu.host_fields.cr4.set(vmcs, host_cr4));
+	VREGCACHE_TRY(vcpu.resident.to_guest(vmcs, vcpu.host_fields, vcpu.msrs, vcpu.vmcs.host()));
 	if (vcpu.entry.read_host_debugctl()) [[unlikely]]
 		VREGCACHE_TRY(follow_host_debugctl(vcpu, vmcs));
 	VREGCACHE_TRY(reconcile(vcpu, vmcs));
 	trace_vm_entry(vcpu);
 	VREGCACHE_TRY(vcpu.cache.write_back(vmcs));
-	if (vcpu.event.pending()) {
+	if (vcpu.injected.valid()) {
 		bool protected_mode = VREGCACHE_TRY(host_owned_cr0<cr0::kPe>(vcpu, vmcs));
-		VREGCACHE_TRY(vcpu.event.inject(vmcs, vcpu.controls, protected_mode));
+		VREGCACHE_TRY(vcpu.injected.inject(vmcs, vcpu.controls, protected_mode));
 	}
 	if (verifies()) [[unlikely]]
-		verify_shadows(vcpu, vmcs);
+		verify_last_written(vcpu, vmcs);
 	return {};
 }
 
@@ -63,7 +63,7 @@ inline Result<VmExit> vm_fail(Vcpu& vcpu, const PinnedVmcs& vmcs, VmExit exit)
 		return Error::kVmFailInvalid;
 	u32 error = VREGCACHE_TRY(vmcs.read(vregcache::kVmInstructionError));
 	explain_vm_fail(vcpu.id, error);
-	if (vcpu.event.pending())
+	if (vcpu.injected.valid())
 		VREGCACHE_TRY(Event::take_back(vmcs));
 	return VmExit::vm_fail(error);
 }
@@ -76,7 +76,7 @@ VREGCACHE_COLD Result<VmExit> vm_entry_failure(Vcpu& vcpu, const PinnedVmcs& vmc
 	if (exit.reason() == ExitReason::kMachineCheckDuringEntry)
 		vrc_host_handle_machine_check();
 	explain_entry_failure_exit(vcpu.id, exit.failure(), qualification);
-	if (vcpu.event.pending())
+	if (vcpu.injected.valid())
 		VREGCACHE_TRY(Event::take_back(vmcs));
 	return exit;
 }
@@ -113,7 +113,7 @@ class EntryScope {
 [[gnu::always_inline]] inline void entered(Vcpu& vcpu)
 {
 	vcpu.vmcs.set_launched();
-	vcpu.event.information = {};
+	vcpu.injected.information = {};
 }
 
 // VMfail, an error at the exit, or an exit by an exception or NMI.  Without an exit reason, VM-entry is assumed to have
@@ -244,7 +244,7 @@ inline void reset_exit(kvm_run& run)
 inline Result<void> report_state(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	bool enabled = VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs)) & rflags::kIf;
-	bool ready = enabled && !vcpu.waiting.interrupt && !vcpu.event.pending() &&
+	bool ready = enabled && !vcpu.pending.interrupt && !vcpu.injected.valid() &&
 		     VREGCACHE_TRY(can_take_interrupt(vcpu, vmcs));
 	kvm_run* run = vcpu.run;
 	u64 apic_base = vcpu.apic_base;

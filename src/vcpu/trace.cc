@@ -11,9 +11,9 @@ VREGCACHE_COLD void emit_vm_entry(const Vcpu& vcpu)
 	entry.available = vcpu.cache.available().bits();
 	entry.dirty = vcpu.cache.dirty().bits();
 	entry.rip = vcpu.cache.peek(Reg::kRip);
-	if (vcpu.event.pending()) {
-		entry.event = vcpu.event.information.word;
-		entry.error_code = vcpu.event.error_code;
+	if (vcpu.injected.valid()) {
+		entry.event = vcpu.injected.information.word;
+		entry.error_code = vcpu.injected.error_code;
 	}
 	vrc_trace_vm_entry(&entry);
 }

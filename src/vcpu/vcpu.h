@@ -63,9 +63,9 @@ struct Vcpu {
 	EntrySwitch entry;
 	GuestMsrs msrs;
 
-	ControlShadows controls;
-	MsrShadows msr_shadows;
-	HostShadows host_shadows;
+	ControlFields controls;
+	MsrFields msr_fields;
+	HostFields host_fields;
 	bool breakpoints_armed = false;     // the guest's DR7 enables one
 	u32 hosts_debugctl = 0;             // host bits that are set in the guest's IA32_DEBUGCTL
 	bool exception_unreported = false;  // an exit for which the hooks have not been called yet (transition.h)
@@ -76,8 +76,8 @@ struct Vcpu {
 	static constexpr u8 kPdptesNotLoaded = 1u << 2;  // PAE paging is on, and guest memory had no valid PDPTEs
 	u8 due = 0;
 
-	Event event;            // for the next VM-entry
-	WaitingEvents waiting;  // for a VM-entry at which the guest can take them
+	Event injected;         // for the next VM-entry
+	PendingEvents pending;  // for a VM-entry at which the guest can take them
 	PortIo io;              // unfinished
 	u64 apic_base = 0;
 	u64 cr8 = 0;  // task-priority class

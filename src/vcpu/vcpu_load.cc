@@ -13,7 +13,7 @@ VREGCACHE_COLD int load_vmcs(Vcpu& vcpu)
 	if (!moved.ok())
 		return vrc_cpu_state();
 	trace_vmcs_load(vcpu.id, vcpu.vmcs.id(), from);
-	if (moved.value() && !write_host_cpu_state(LoadedVmcs(vcpu.access(), VmcsKey()), vcpu.host_shadows).ok() &&
+	if (moved.value() && !write_host_cpu_state(LoadedVmcs(vcpu.access(), VmcsKey()), vcpu.host_fields).ok() &&
 	    !vrc_cpu_state())
 		vrc_host_warn("a VMCS that was just loaded refuses VMWRITE");
 	return 0;

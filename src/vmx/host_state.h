@@ -7,7 +7,7 @@
 #pragma once
 
 #include "vmx/ept.h"
-#include "vmx/shadows.h"
+#include "vmx/last_written_fields.h"
 
 namespace {
 
@@ -30,10 +30,10 @@ struct SwitchedMsr {
 class ResidentSwitch {
  public:
 	// Interrupts off, the vCPU's VMCS current.  @host: this CPU.
-	[[gnu::always_inline]] Result<void> to_guest(const PinnedVmcs& vmcs, HostShadows& shadows,
+	[[gnu::always_inline]] Result<void> to_guest(const PinnedVmcs& vmcs, HostFields& fields,
 						     const GuestMsrs& guest, const PerCpu& host)
 	{
-		return guest_is_in_ ? Result<void>() : bring_guest(vmcs, shadows, guest, host);
+		return guest_is_in_ ? Result<void>() : bring_guest(vmcs, fields, guest, host);
 	}
 
 	// Preemption off; also from the scheduler's notifier.  An interrupt may come in between: its handler stays in the
@@ -99,7 +99,7 @@ class ResidentSwitch {
 			wrmsr(msr::kFsBase, fs_base_);
 	}
 
-	Result<void> bring_guest(const PinnedVmcs& vmcs, HostShadows& shadows, const GuestMsrs& guest,
+	Result<void> bring_guest(const PinnedVmcs& vmcs, HostFields& fields, const GuestMsrs& guest,
 				 const PerCpu& host)
 	{
 		selectors_.fs = read_fs();
@@ -110,7 +110,7 @@ class ResidentSwitch {
 		fs_base_ = rdmsr(msr::kFsBase);
 		rdmsr_to_memory(msr::kKernelGsBase, kernel_gs_base_);
 		// VM-exit loads null selectors, with these bases.
-		VREGCACHE_TRY(shadows.fs_base.set(vmcs, fs_base_));
+		VREGCACHE_TRY(fields.fs_base.set(vmcs, fs_base_));
 
 		host_ = &host;
 		load(msr::kStar, host.star, guest.star);

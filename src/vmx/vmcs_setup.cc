@@ -8,7 +8,7 @@ namespace {
 // belongs to the host.
 constexpr u32 kExceptionBitmap = 1u << vector::kDebug | 1u << vector::kAlignmentCheck | 1u << vector::kMachineCheck;
 
-inline Result<void> write_controls(const LoadedVmcs& vmcs, ControlShadows& controls, u64 ept_pointer, u64 tsc_offset)
+inline Result<void> write_controls(const LoadedVmcs& vmcs, ControlFields& controls, u64 ept_pointer, u64 tsc_offset)
 {
 	VREGCACHE_TRY(controls.pin_based.set(vmcs, g_vmx.controls.pin_based));
 	VREGCACHE_TRY(controls.primary.set(vmcs, g_vmx.controls.primary));
@@ -60,7 +60,7 @@ inline u64 system_segment_base(u64 gdt, u16 selector)
 	       u64{descriptor[2]} << 32;
 }
 
-inline Result<void> write_host_cpu_state(const LoadedVmcs& vmcs, HostShadows& host)
+inline Result<void> write_host_cpu_state(const LoadedVmcs& vmcs, HostFields& host)
 {
 	u64 gdt = read_gdtr().base;
 	VREGCACHE_TRY(host.gdtr_base.set(vmcs, gdt));

@@ -17,12 +17,12 @@ constexpr u64 kCr0GuestOwned = cr0::kTs;
 constexpr u64 kCr4GuestOwned = cr4::kPvi | cr4::kTsd | cr4::kDe | cr4::kPge | cr4::kPce | cr4::kOsfxsr |
 			       cr4::kOsxmmexcpt;
 
-inline Result<void> write_controls(const LoadedVmcs& vmcs, ControlShadows& controls, u64 ept_pointer, u64 tsc_offset);
+inline Result<void> write_controls(const LoadedVmcs& vmcs, ControlFields& controls, u64 ept_pointer, u64 tsc_offset);
 
 // Host state that is the same on every CPU.
 inline Result<void> write_host_state(const LoadedVmcs& vmcs, const EntryFrame& frame);
 
 // Per-CPU host state; after each move to another CPU.
-inline Result<void> write_host_cpu_state(const LoadedVmcs& vmcs, HostShadows& host);
+inline Result<void> write_host_cpu_state(const LoadedVmcs& vmcs, HostFields& host);
 
 }  // namespace

@@ -18,7 +18,7 @@ concept PreparesEntry = requires(Vcpu& vcpu, Token& token) { prepare_entry(vcpu,
 static_assert(PreparesEntry<const PinnedVmcs> && !PreparesEntry<const LoadedVmcs>);
 
 template <class Token>
-concept Injects = requires(Vcpu& vcpu, Token& token) { vcpu.event.inject(token, vcpu.controls, true); };
+concept Injects = requires(Vcpu& vcpu, Token& token) { vcpu.injected.inject(token, vcpu.controls, true); };
 static_assert(Injects<const PinnedVmcs> && !Injects<const LoadedVmcs>);
 
 // One VM-entry requires more than a token: the task's other work must have been checked, with interrupts off.

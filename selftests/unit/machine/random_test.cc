@@ -135,7 +135,7 @@ TEST_P(Random, ExitsAndIoctls)
 	machine.host.signal_pending = [&machine] { return machine.guest.script_is_done(); };
 	u32 asked = 0, taken = 0, runs = 0;
 	const u64 verified[] = {vrc_verified[VRC_VERIFIED_HITS], vrc_verified[VRC_VERIFIED_REGISTERS],
-				vrc_verified[VRC_VERIFIED_SHADOWS]};
+				vrc_verified[VRC_VERIFIED_LAST_WRITTEN]};
 	machine.guest.at_each_entry = [&] {
 		u64 information = Fields()[kVmEntryInterruptionInformation];
 		if ((information & kEventValid) && (information & 0x7ff) == 0x31)
@@ -164,7 +164,7 @@ TEST_P(Random, ExitsAndIoctls)
 	EXPECT_GT(taken, 20u);
 	EXPECT_GT(vrc_verified[VRC_VERIFIED_HITS], verified[VRC_VERIFIED_HITS] + 100);
 	EXPECT_GT(vrc_verified[VRC_VERIFIED_REGISTERS], verified[VRC_VERIFIED_REGISTERS] + 100);
-	EXPECT_GT(vrc_verified[VRC_VERIFIED_SHADOWS], verified[VRC_VERIFIED_SHADOWS] + 1000);
+	EXPECT_GT(vrc_verified[VRC_VERIFIED_LAST_WRITTEN], verified[VRC_VERIFIED_LAST_WRITTEN] + 1000);
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, Random, testing::Range(1u, 9u));

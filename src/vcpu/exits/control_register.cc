@@ -60,7 +60,7 @@ VRC_TRACEABLE Result<Next> handle_control_register(Vcpu& vcpu, const LoadedVmcs&
 		break;
 	}
 	case Type::kMovFrom:
-		// Only CR8 exits: CR0 and CR4 are read from their shadows, and CR3 is the guest's.
+		// Only CR8 exits: CR0 and CR4 are read from their read shadows, and CR3 is the guest's.
 		VREGCACHE_TRY(write_gpr(vcpu, vmcs, access.gpr(), vcpu.cr8));
 		break;
 	case Type::kClts: {

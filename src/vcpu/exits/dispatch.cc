@@ -43,7 +43,7 @@ VRC_TRACEABLE Result<Next> handle_exit(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitR
 	case ExitReason::kInterruptWindow:
 		return handle_interrupt_window(vcpu, vmcs);
 	case ExitReason::kNmiWindow:
-		// The next VM-entry delivers the waiting NMI.
+		// The next VM-entry delivers the pending NMI.
 		return Next::kResume;
 	case ExitReason::kInvd:
 	case ExitReason::kWbinvd:

@@ -48,9 +48,9 @@ VRC_TRACEABLE Result<Next> handle_ept_violation(Vcpu& vcpu, const LoadedVmcs& vm
 		return read.error();
 	if (InterruptionInformation{vectoring}.valid()) [[unlikely]]
 		VREGCACHE_TRY(requeue_interrupted_event(vcpu, vmcs, {vectoring}));
-	if ((qualification & kNmiUnblockedByIret) && !vcpu.event.pending())
+	if ((qualification & kNmiUnblockedByIret) && !vcpu.injected.valid())
 		VREGCACHE_TRY(restore_nmi_blocking(vcpu, vmcs));
-	if ((address & vcpu.model.beyond_physical) && !vcpu.event.pending()) [[unlikely]]
+	if ((address & vcpu.model.beyond_physical) && !vcpu.injected.valid()) [[unlikely]]
 		return raise_reserved_address(vcpu, vmcs, qualification);
 
 	GuestMemory::Fault fault;

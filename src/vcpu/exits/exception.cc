@@ -10,12 +10,12 @@ inline Result<void> requeue_interrupted_event(Vcpu& vcpu, const LoadedVmcs& vmcs
 {
 	if (!vectoring.valid())
 		return {};
-	vcpu.event = {};
-	vcpu.event.information.word = vectoring.word;
+	vcpu.injected = {};
+	vcpu.injected.information.word = vectoring.word;
 	if (vectoring.has_error_code())
-		vcpu.event.error_code = VREGCACHE_TRY(vcpu.cache.read<Reg::kIdtVectoringErrorCode>(vmcs));
+		vcpu.injected.error_code = VREGCACHE_TRY(vcpu.cache.read<Reg::kIdtVectoringErrorCode>(vmcs));
 	if (vectoring.is_software())
-		vcpu.event.instruction_length = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitInstructionLength>(vmcs));
+		vcpu.injected.instruction_length = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitInstructionLength>(vmcs));
 	// Delivering the NMI again sets blocking again, and VM-entry requires it to be clear (SDM Vol. 3C, 27.3.1.5).
 	if (vectoring.is_nmi()) {
 		u32 blocking = VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs));
@@ -62,7 +62,7 @@ VRC_TRACEABLE Result<Next> handle_exception_or_nmi(Vcpu& vcpu, const LoadedVmcs&
 	VREGCACHE_TRY(requeue_interrupted_event(vcpu, vmcs, vectoring));
 	if (what.vector() == vector::kMachineCheck)
 		return Next::kResume;
-	if ((what.word & InterruptionInformation::kNmiUnblockedByIret) && !vcpu.event.pending() &&
+	if ((what.word & InterruptionInformation::kNmiUnblockedByIret) && !vcpu.injected.valid() &&
 	    what.vector() != vector::kDoubleFault)
 		VREGCACHE_TRY(restore_nmi_blocking(vcpu, vmcs));
 	if (what.vector() == vector::kAlignmentCheck && !VREGCACHE_TRY(guest_checks_alignment(vcpu, vmcs)))

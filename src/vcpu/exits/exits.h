@@ -47,7 +47,7 @@ Result<Next> handle_split_lock(Vcpu& vcpu, const LoadedVmcs& vmcs);
 // The host handled NMI and #MC before interrupts were on again.
 Result<Next> handle_exception_or_nmi(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
-// The guest can take an interrupt now; the next VM-entry delivers the waiting one.
+// The guest can take an interrupt now; the next VM-entry delivers the pending one.
 Result<Next> handle_interrupt_window(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
 // In a burst, which must not sleep.  A handler that may have to sleep returns Next::kMaySleep, and nothing has changed;

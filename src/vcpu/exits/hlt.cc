@@ -10,9 +10,9 @@ VRC_TRACEABLE Result<Next> handle_hlt(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	VREGCACHE_TRY(skip_instruction_inline(vcpu, vmcs));
 	// An event that can be delivered wakes the CPU at once.
-	if (vcpu.event.pending())
+	if (vcpu.injected.valid())
 		return Next::kResume;
-	if (vcpu.waiting.any() && VREGCACHE_TRY(waiting_event_is_due(vcpu, vmcs))) [[unlikely]]
+	if (vcpu.pending.any() && VREGCACHE_TRY(pending_event_is_due(vcpu, vmcs))) [[unlikely]]
 		return Next::kResume;
 	vcpu.run->exit_reason = KVM_EXIT_HLT;
 	return Next::kUserspace;

@@ -57,10 +57,10 @@ inline Result<bool> stops_after_one(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 flag
 {
 	if ((flags & rflags::kTf) || vcpu.breakpoints_armed)
 		return true;
-	if ((flags & rflags::kIf) && (vcpu.waiting.interrupt || userspace_wants_interrupt_window(vcpu)))
+	if ((flags & rflags::kIf) && (vcpu.pending.interrupt || userspace_wants_interrupt_window(vcpu)))
 		return true;
 	u32 blocking = VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs));
-	return vcpu.waiting.nmis && !(blocking & interruptibility::kBlockingByNmi);
+	return vcpu.pending.nmis && !(blocking & interruptibility::kBlockingByNmi);
 }
 
 // No iteration is left.  With 32-bit addresses the instruction has written ECX.

@@ -362,18 +362,18 @@ class GuestChecks : public EntryRules<Reader> {
 	bool interruptibility()
 	{
 		using namespace vregcache;
-		constexpr u64 kReserved = ~u64{0x1f}, kShadows = kBlockingBySti | kBlockingByMovSs;
+		constexpr u64 kReserved = ~u64{0x1f}, kInterruptShadow = kBlockingBySti | kBlockingByMovSs;
 		u64 state = get(kGuestInterruptibilityState);
 		section("27.3.1.5");
 		if (has(kGuestInterruptibilityState, kReserved, "reserved bits must be 0"))
 			return true;
-		if ((state & kShadows) == kShadows)
+		if ((state & kInterruptShadow) == kInterruptShadow)
 			return breaks(kGuestInterruptibilityState, "STI and MOV SS cannot both block");
 		if ((state & kBlockingBySti) && !(get(kGuestRflags) & rflags::kIf))
 			return conflicts(kGuestInterruptibilityState, "without RFLAGS.IF, STI cannot block",
 					 kGuestRflags);
 		return (injected::is(event(), injected::kExternalInterrupt) &&
-			has(kGuestInterruptibilityState, kShadows,
+			has(kGuestInterruptibilityState, kInterruptShadow,
 			    "an injected external interrupt must not be blocked")) ||
 		       blocked_nmi() ||
 		       has(kGuestInterruptibilityState, kBlockingBySmi, "SMIs are blocked in SMM only") ||
@@ -398,13 +398,13 @@ class GuestChecks : public EntryRules<Reader> {
 	bool pending_debug_exceptions()
 	{
 		using namespace vregcache;
-		constexpr u64 kSingleStep = 1u << 14, kShadows = kBlockingBySti | kBlockingByMovSs, kHlt = 1;
+		constexpr u64 kSingleStep = 1u << 14, kInterruptShadow = kBlockingBySti | kBlockingByMovSs, kHlt = 1;
 		u64 defined = 0xf | 1u << 12 | kSingleStep | (facts().rtm ? 1u << 16 : 0) |
 			      (facts().bus_lock_detection ? 1u << 11 : 0);
 		section("27.3.1.5");
 		if (has(kGuestPendingDebugExceptions, ~defined, "reserved bits must be 0"))
 			return true;
-		if (!(get(kGuestInterruptibilityState) & kShadows) && get(kGuestActivityState) != kHlt)
+		if (!(get(kGuestInterruptibilityState) & kInterruptShadow) && get(kGuestActivityState) != kHlt)
 			return false;
 		bool steps = (get(kGuestRflags) & rflags::kTf) && !(get(kGuestIa32Debugctl) & kBranchTrap);
 		return steps ? lacks(kGuestPendingDebugExceptions, kSingleStep,

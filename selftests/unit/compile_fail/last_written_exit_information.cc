@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// VM-exits change exit information without updating a shadow.
+// VM-exits change exit information without updating the last-written value.
 // expect-error: VM-exits write it
 #include <vregcache/last_written.h>
 
@@ -8,9 +8,9 @@
 namespace vregcache {
 
 #ifdef VRC_MUST_NOT_COMPILE
-LastWritten<kVmInstructionError> shadow;
+LastWritten<kVmInstructionError> field;
 #else
-LastWritten<kExceptionBitmap> shadow;
+LastWritten<kExceptionBitmap> field;
 #endif
 
 }  // namespace vregcache

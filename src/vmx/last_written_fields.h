@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// Shadows of the VMCS's controls, and of other fields that are not registers and rarely change.  The VM-entry interruption
-// information cannot have a shadow, because VM-exit clears its bit 31.
+// The last-written values of the VMCS's controls, and of other fields that are not registers and rarely change.  The VM-entry
+// interruption information is not among them, because VM-exit clears its bit 31.
 #pragma once
 
 #include <vregcache/last_written.h>
@@ -12,7 +12,7 @@ namespace {
 
 using vregcache::LastWritten;
 
-struct ControlShadows {
+struct ControlFields {
 	LastWritten<vregcache::kPinBasedControls> pin_based;
 	LastWritten<vregcache::kPrimaryProcessorBasedControls> primary;
 	LastWritten<vregcache::kSecondaryProcessorBasedControls> secondary;
@@ -27,7 +27,7 @@ struct ControlShadows {
 };
 
 // Guest MSRs that VM-entry loads, and whose WRMSR exits.
-struct MsrShadows {
+struct MsrFields {
 	LastWritten<vregcache::kGuestIa32SysenterCs> sysenter_cs;
 	LastWritten<vregcache::kGuestIa32SysenterEsp> sysenter_esp;
 	LastWritten<vregcache::kGuestIa32SysenterEip> sysenter_eip;
@@ -35,7 +35,7 @@ struct MsrShadows {
 };
 
 // Host state that differs between CPUs, between tasks or over time.
-struct HostShadows {
+struct HostFields {
 	// Reserved bits are clear, and addresses are canonical (SDM Vol. 3C, 27.2.2 and 27.2.3).
 	static constexpr u64 kReservedBits = ~u64{0}, kNotCanonical = u64{1} << 63;
 	LastWritten<vregcache::kHostCr3, kReservedBits> cr3;
@@ -47,25 +47,25 @@ struct HostShadows {
 	LastWritten<vregcache::kHostIa32SysenterEsp> sysenter_esp;
 };
 
-// Calls @visit with each shadow of a group.  The bindings count them: it does not compile if one is missing.
+// Calls @visit with each field of a group.  The bindings count them: it does not compile if one is missing.
 template <class Visit>
-void for_each_shadow(const ControlShadows& shadows, Visit visit)
+void for_each_last_written(const ControlFields& fields, Visit visit)
 {
-	const auto& [a, b, c, d, e, f, g, h, i, j, k] = shadows;
+	const auto& [a, b, c, d, e, f, g, h, i, j, k] = fields;
 	visit(a), visit(b), visit(c), visit(d), visit(e), visit(f), visit(g), visit(h), visit(i), visit(j), visit(k);
 }
 
 template <class Visit>
-void for_each_shadow(const MsrShadows& shadows, Visit visit)
+void for_each_last_written(const MsrFields& fields, Visit visit)
 {
-	const auto& [a, b, c, d] = shadows;
+	const auto& [a, b, c, d] = fields;
 	visit(a), visit(b), visit(c), visit(d);
 }
 
 template <class Visit>
-void for_each_shadow(const HostShadows& shadows, Visit visit)
+void for_each_last_written(const HostFields& fields, Visit visit)
 {
-	const auto& [a, b, c, d, e, f, g] = shadows;
+	const auto& [a, b, c, d, e, f, g] = fields;
 	visit(a), visit(b), visit(c), visit(d), visit(e), visit(f), visit(g);
 }
 
