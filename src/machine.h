@@ -20,7 +20,7 @@ void vrc_exit(void);
 /* On the CPU itself, interrupts off.  Logs the reason for a failure. */
 int vrc_cpu_enable(void);
 void vrc_cpu_disable(void);
-/* Whether a task between vrc_host_vcpu_get() and vrc_host_vcpu_put() might run here, with its VMCS loaded here. */
+/* Whether a task between vrc_host_notify_begin() and its end might run here, with its VMCS loaded here. */
 vrc_bool vrc_cpu_is_busy(void);
 /* Ends VMX operation on this CPU for good: no vCPU runs here any more. */
 void vrc_cpu_give_up(void);
@@ -50,11 +50,10 @@ long vrc_vcpu_ioctl(struct vrc_vcpu *vcpu, unsigned int command, unsigned long a
  */
 int vrc_vcpu_pmi_sample(struct vrc_vcpu *vcpu, vrc_u64 *rip, vrc_bool *user);
 
-/* 0: in VMX operation.  -EAGAIN: this CPU is going down, and the task will leave it.  -EIO: it has left for good. */
-int vrc_cpu_state(void);
 /*
- * From the scheduler's notifiers, and when a task begins and ends its use of the vCPU; preemption off.  They never use
- * the register cache.  The result is that of vrc_cpu_state(): if it is not 0, no VMCS can be used here.
+ * From the scheduler's notifiers, preemption off.  They never use the register cache.  If the result is not 0, no VMCS
+ * can be used here.  -EAGAIN: this CPU is going down, and the task will leave it.  -EIO: it has left VMX operation for
+ * good.
  */
 int vrc_vcpu_sched_in(struct vrc_vcpu *vcpu);
 void vrc_vcpu_sched_out(struct vrc_vcpu *vcpu);

@@ -4,6 +4,15 @@
 
 #include "../../src/instrument/hooks.h"
 
+// What the hooks declare.
+// NOLINTBEGIN(bugprone-suspicious-include)
+#include "../../src/instrument/counters.cc"
+#include "../../src/instrument/verification.cc"
+#include "../../src/vmx/exit_reason.cc"
+#include "../../src/vmx/explain/field_name.cc"
+#include "../../src/vmx/raw_vmx.cc"
+// NOLINTEND(bugprone-suspicious-include)
+
 using RegisterCache = vregcache::Cache<RawVmx, VcpuHooks>;
 using vregcache::Reg;
 

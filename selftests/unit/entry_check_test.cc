@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 // The diagnosis of a failed VM-entry: each check of SDM Vol. 3C, 27.2 and 27.3, finds the one broken field of an
 // otherwise valid state.
-#include <vmx/explain/entry_check.h>
-#include <vmx/explain/vm_instruction_error.h>
+// NOLINTBEGIN(bugprone-suspicious-include)
+#include <vmx/explain/entry_check_controls.cc>
+#include <vmx/explain/entry_check_guest.cc>
+#include <vmx/explain/entry_check_host.cc>
+#include <vmx/explain/entry_check_rules.cc>
+#include <vmx/explain/field_name.cc>
+#include <vmx/explain/vm_instruction_error.cc>
+// NOLINTEND(bugprone-suspicious-include)
 
 #include <gtest/gtest.h>
 
@@ -208,9 +214,10 @@ State restricted(State state)
 	return state.flip(field::kSecondaryProcessorBasedControls, secondary::kUnrestrictedGuest);
 }
 
-State injecting(State state, u32 type, u32 vector, u32 more = 0)
+State injecting(State state, InterruptionType type, u32 vector, u32 more = 0)
 {
-	return state.set(field::kVmEntryInterruptionInformation, injected::kValid | type << 8 | vector | more);
+	return state.set(field::kVmEntryInterruptionInformation,
+			 InterruptionInformation::kValid | static_cast<u32>(type) << 8 | vector | more);
 }
 
 void expect(const EntryFinding& finding, const char* section, AnyField named, const State& state)
@@ -365,31 +372,36 @@ TEST_F(EntryCheck, FindsExitAndEntryControls)
 
 TEST_F(EntryCheck, FindsInjectedEvents)
 {
-	using namespace injected;
+	using enum InterruptionType;
 	AnyField information = field::kVmEntryInterruptionInformation;
 	State state = long_mode();
 	NOTHING_IN(injecting(state, kHardwareException, vector::kInvalidOpcode));
-	NOTHING_IN(injecting(state, kHardwareException, vector::kGeneralProtection, kErrorCode));
+	NOTHING_IN(injecting(state, kHardwareException, vector::kGeneralProtection,
+			     InterruptionInformation::kErrorCodeValid));
 	NOTHING_IN(injecting(real_mode(), kHardwareException, vector::kGeneralProtection));
-	NOTHING_IN(injecting(state, ::injected::kNmi, 2));
+	NOTHING_IN(injecting(state, InterruptionType::kNmi, 2));
 	// Not valid, so not checked.
 	NOTHING_IN(State(state).set(information, 0x7fffffff));
 
-	CONTROL("27.2.1.3", injecting(state, kReservedType, 0), information, 0);
+	CONTROL("27.2.1.3", injecting(state, InterruptionType::kReserved, 0), information, 0);
 	CONTROL("27.2.1.3", injecting(state, kOtherEvent, 1), information, 0);
-	CONTROL("27.2.1.3", injecting(state, ::injected::kNmi, 3), information, 0);
+	CONTROL("27.2.1.3", injecting(state, InterruptionType::kNmi, 3), information, 0);
 	CONTROL("27.2.1.3", injecting(state, kHardwareException, 32), information, 0);
 	CONTROL("27.2.1.3", injecting(state, kHardwareException, 6, bit(12)), information, 0);
 	CONTROL("27.2.1.3", injecting(state, kHardwareException, 6, bit(30)), information, 0);
 	for (u32 number : {8, 10, 11, 12, 13, 14, 17})
 		CONTROL("27.2.1.3", injecting(state, kHardwareException, number), information, 0);
 	for (u32 number : {0, 1, 3, 6, 7, 9, 15, 16, 18, 19, 20})
-		CONTROL("27.2.1.3", injecting(state, kHardwareException, number, kErrorCode), information, 0);
-	CONTROL("27.2.1.3", injecting(real_mode(), kHardwareException, 13, kErrorCode), information, 0);
-	CONTROL("27.2.1.3", injecting(state, kExternalInterrupt, 13, kErrorCode), information, 0);
-	CONTROL("27.2.1.3", injecting(state, kHardwareException, 13, kErrorCode), field::kVmEntryExceptionErrorCode,
-		bit(16));
-	for (u32 type : {4, 5, 6}) {
+		CONTROL("27.2.1.3",
+			injecting(state, kHardwareException, number, InterruptionInformation::kErrorCodeValid),
+			information, 0);
+	CONTROL("27.2.1.3", injecting(real_mode(), kHardwareException, 13, InterruptionInformation::kErrorCodeValid),
+		information, 0);
+	CONTROL("27.2.1.3", injecting(state, kExternalInterrupt, 13, InterruptionInformation::kErrorCodeValid),
+		information, 0);
+	CONTROL("27.2.1.3", injecting(state, kHardwareException, 13, InterruptionInformation::kErrorCodeValid),
+		field::kVmEntryExceptionErrorCode, bit(16));
+	for (InterruptionType type : {kSoftwareInterrupt, kPrivilegedSoftwareException, kSoftwareException}) {
 		CONTROL("27.2.1.3", injecting(state, type, 3), field::kVmEntryInstructionLength, 0);
 		CONTROL("27.2.1.3", injecting(state, type, 3), field::kVmEntryInstructionLength, 16);
 		NOTHING_IN(injecting(state, type, 3).set(field::kVmEntryInstructionLength, 15));
@@ -398,15 +410,16 @@ TEST_F(EntryCheck, FindsInjectedEvents)
 
 TEST_F(EntryCheck, FollowsWhatTheProcessorAllowsForEvents)
 {
-	using namespace injected;
+	using enum InterruptionType;
 	State state = long_mode();
 	AnyField information = field::kVmEntryInterruptionInformation;
 	facts_.misc |= bit(30);
 	NOTHING_IN(injecting(state, kSoftwareInterrupt, 3));
 	facts_.basic |= bit(56);
 	NOTHING_IN(injecting(state, kHardwareException, 13));
-	NOTHING_IN(injecting(state, kHardwareException, 6, kErrorCode));
-	CONTROL("27.2.1.3", injecting(state, kExternalInterrupt, 32, kErrorCode), information, 0);
+	NOTHING_IN(injecting(state, kHardwareException, 6, InterruptionInformation::kErrorCodeValid));
+	CONTROL("27.2.1.3", injecting(state, kExternalInterrupt, 32, InterruptionInformation::kErrorCodeValid),
+		information, 0);
 	NOTHING_IN(injecting(state, kOtherEvent, 0));
 	facts_.primary.may_be_1 &= ~(1u << 27);
 	CONTROL("27.2.1.3", injecting(state, kOtherEvent, 0), information, 0);
@@ -641,13 +654,14 @@ TEST_F(EntryCheck, FindsRipAndRflags)
 	GUEST("27.3.1.4", long_mode(), field::kGuestRflags, rflags::kFixed);
 	GUEST("27.3.1.4", long_mode(), field::kGuestRflags, rflags::kVm);
 	GUEST("27.3.1.4", real_mode(), field::kGuestRflags, rflags::kVm);
-	GUEST("27.3.1.4", injecting(long_mode(), injected::kExternalInterrupt, 0x20), field::kGuestRflags, rflags::kIf);
-	NOTHING_IN(injecting(long_mode(), injected::kNmi, 2).flip(field::kGuestRflags, rflags::kIf));
+	GUEST("27.3.1.4", injecting(long_mode(), InterruptionType::kExternalInterrupt, 0x20), field::kGuestRflags,
+	      rflags::kIf);
+	NOTHING_IN(injecting(long_mode(), InterruptionType::kNmi, 2).flip(field::kGuestRflags, rflags::kIf));
 }
 
 TEST_F(EntryCheck, FindsActivityState)
 {
-	using namespace injected;
+	using enum InterruptionType;
 	AnyField activity = field::kGuestActivityState;
 	for (u64 state : {1, 2, 3})
 		NOTHING_IN(long_mode().set(activity, state));
@@ -660,14 +674,14 @@ TEST_F(EntryCheck, FindsActivityState)
 	NOTHING_IN(injecting(long_mode(), kExternalInterrupt, 0x20).set(activity, 1));
 	NOTHING_IN(injecting(long_mode(), kHardwareException, vector::kDebug).set(activity, 1));
 	NOTHING_IN(injecting(long_mode(), kOtherEvent, 0).set(activity, 1));
-	NOTHING_IN(injecting(long_mode(), ::injected::kNmi, 2).set(activity, 1));
-	NOTHING_IN(injecting(long_mode(), ::injected::kNmi, 2).set(activity, 2));
+	NOTHING_IN(injecting(long_mode(), InterruptionType::kNmi, 2).set(activity, 1));
+	NOTHING_IN(injecting(long_mode(), InterruptionType::kNmi, 2).set(activity, 2));
 	NOTHING_IN(injecting(long_mode(), kHardwareException, vector::kMachineCheck).set(activity, 1));
 	NOTHING_IN(injecting(long_mode(), kHardwareException, vector::kMachineCheck).set(activity, 2));
 	GUEST("27.3.1.5", injecting(long_mode(), kHardwareException, vector::kInvalidOpcode), activity, 1);
 	GUEST("27.3.1.5", injecting(long_mode(), kExternalInterrupt, 0x20), activity, 2);
 	GUEST("27.3.1.5", injecting(long_mode(), kHardwareException, vector::kDebug), activity, 2);
-	GUEST("27.3.1.5", injecting(long_mode(), ::injected::kNmi, 2), activity, 3);
+	GUEST("27.3.1.5", injecting(long_mode(), InterruptionType::kNmi, 2), activity, 3);
 	facts_.misc &= ~(bit(6) | bit(7) | bit(8));
 	for (u64 state : {1, 2, 3})
 		GUEST("27.3.1.5", long_mode(), activity, state);
@@ -681,11 +695,12 @@ TEST_F(EntryCheck, FindsInterruptibility)
 	GUEST("27.3.1.5", long_mode().flip(field::kGuestRflags, rflags::kIf), interruptibility, 1);
 	for (u64 shadow : {1, 2}) {
 		NOTHING_IN(long_mode().set(interruptibility, shadow));
-		GUEST("27.3.1.5", injecting(long_mode(), injected::kExternalInterrupt, 0x20), interruptibility, shadow);
+		GUEST("27.3.1.5", injecting(long_mode(), InterruptionType::kExternalInterrupt, 0x20), interruptibility,
+		      shadow);
 	}
-	GUEST("27.3.1.5", injecting(long_mode(), injected::kNmi, 2), interruptibility, 2);
-	GUEST("27.3.1.5", injecting(long_mode(), injected::kNmi, 2), interruptibility, 8);
-	NOTHING_IN(injecting(long_mode(), injected::kNmi, 2)
+	GUEST("27.3.1.5", injecting(long_mode(), InterruptionType::kNmi, 2), interruptibility, 2);
+	GUEST("27.3.1.5", injecting(long_mode(), InterruptionType::kNmi, 2), interruptibility, 8);
+	NOTHING_IN(injecting(long_mode(), InterruptionType::kNmi, 2)
 			   .flip(field::kPinBasedControls, pin::kVirtualNmis)
 			   .set(interruptibility, 8));
 	NOTHING_IN(long_mode().set(interruptibility, 8));
@@ -742,7 +757,7 @@ TEST_F(EntryCheck, FollowsTheQualification)
 		.set(field::kVmcsLinkPointer, 0)
 		.set(field::kGuestPdpte0, 3)
 		.set(field::kGuestInterruptibilityState, 2);
-	all_wrong = injecting(all_wrong, injected::kNmi, 2);
+	all_wrong = injecting(all_wrong, InterruptionType::kNmi, 2);
 	GUEST("27.3.1.4", all_wrong, field::kGuestRflags, 0, 0);
 	GUEST("27.3.1.6", all_wrong, field::kGuestPdpte0, 0, 2);
 	GUEST("27.3.1.5", all_wrong, field::kGuestInterruptibilityState, 0, 3);

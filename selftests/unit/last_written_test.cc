@@ -18,102 +18,102 @@ class LastWrittenFieldsTest : public testing::Test {
 	LastWrittenFieldsTest() { cpu_.load(kVmcs); }
 
 	std::size_t vmwrites() const { return cpu_.count(AccessKind::kVmwrite, kTscOffsetEncoding); }
-	u64 field() { return memory_.peek(kVmcs, kTscOffsetEncoding); }
+	u64 in_vmcs() { return memory_.peek(kVmcs, kTscOffsetEncoding); }
 
 	ModelMemory memory_;
 	ModelCpu cpu_{memory_};
 	Loaded loaded_{ModelAccess(cpu_), ModelAccess::Key()};
-	LastWritten<kTscOffset> field_;
+	LastWritten<kTscOffset> written_;
 };
 
 TEST_F(LastWrittenFieldsTest, NothingIsKnownAtFirstNotEvenThatItIsZero)
 {
-	EXPECT_FALSE(field_.known());
-	ASSERT_TRUE(field_.set(loaded_, u64{0}).ok());
+	EXPECT_FALSE(written_.known());
+	ASSERT_TRUE(written_.set(loaded_, u64{0}).ok());
 	EXPECT_EQ(vmwrites(), 1u);
-	EXPECT_EQ(field(), 0u);
-	EXPECT_TRUE(field_.known());
+	EXPECT_EQ(in_vmcs(), 0u);
+	EXPECT_TRUE(written_.known());
 }
 
 TEST_F(LastWrittenFieldsTest, TheSameValueIsWrittenOnce)
 {
 	for (int i = 0; i < 5; i++)
-		ASSERT_TRUE(field_.set(loaded_, u64{0x1234}).ok());
+		ASSERT_TRUE(written_.set(loaded_, u64{0x1234}).ok());
 	EXPECT_EQ(vmwrites(), 1u);
-	EXPECT_EQ(field_.value(), 0x1234u);
-	EXPECT_EQ(field(), 0x1234u);
+	EXPECT_EQ(written_.value(), 0x1234u);
+	EXPECT_EQ(in_vmcs(), 0x1234u);
 }
 
 TEST_F(LastWrittenFieldsTest, AnotherValueIsWritten)
 {
-	ASSERT_TRUE(field_.set(loaded_, u64{1}).ok());
-	ASSERT_TRUE(field_.set(loaded_, u64{2}).ok());
-	ASSERT_TRUE(field_.set(loaded_, u64{1}).ok());
+	ASSERT_TRUE(written_.set(loaded_, u64{1}).ok());
+	ASSERT_TRUE(written_.set(loaded_, u64{2}).ok());
+	ASSERT_TRUE(written_.set(loaded_, u64{1}).ok());
 	EXPECT_EQ(vmwrites(), 3u);
-	EXPECT_EQ(field(), 1u);
+	EXPECT_EQ(in_vmcs(), 1u);
 }
 
 TEST_F(LastWrittenFieldsTest, NothingIsEverRead)
 {
-	ASSERT_TRUE(field_.set(loaded_, u64{1}).ok());
-	field_.forget();
-	ASSERT_TRUE(field_.set(loaded_, u64{1}).ok());
+	ASSERT_TRUE(written_.set(loaded_, u64{1}).ok());
+	written_.forget();
+	ASSERT_TRUE(written_.set(loaded_, u64{1}).ok());
 	EXPECT_EQ(cpu_.count(AccessKind::kVmread, kTscOffsetEncoding), 0u);
 }
 
 TEST_F(LastWrittenFieldsTest, AFailedWriteLeavesTheFieldUnknown)
 {
-	ASSERT_TRUE(field_.set(loaded_, u64{1}).ok());
+	ASSERT_TRUE(written_.set(loaded_, u64{1}).ok());
 	cpu_.fail_nth_access(1, Error::kFault);
-	EXPECT_EQ(field_.set(loaded_, u64{2}).error(), Error::kFault);
-	EXPECT_FALSE(field_.known());
-	EXPECT_EQ(field_.value(), 1u);
+	EXPECT_EQ(written_.set(loaded_, u64{2}).error(), Error::kFault);
+	EXPECT_FALSE(written_.known());
+	EXPECT_EQ(written_.value(), 1u);
 	// The previous value is written again, too: it may have been lost.
-	ASSERT_TRUE(field_.set(loaded_, u64{1}).ok());
+	ASSERT_TRUE(written_.set(loaded_, u64{1}).ok());
 	EXPECT_EQ(vmwrites(), 3u);
-	EXPECT_TRUE(field_.known());
+	EXPECT_TRUE(written_.known());
 }
 
 TEST_F(LastWrittenFieldsTest, AWriteWithoutACurrentVmcsIsAnError)
 {
 	cpu_.unload();
-	EXPECT_EQ(field_.set(loaded_, u64{1}).error(), Error::kVmFailInvalid);
-	EXPECT_FALSE(field_.known());
+	EXPECT_EQ(written_.set(loaded_, u64{1}).error(), Error::kVmFailInvalid);
+	EXPECT_FALSE(written_.known());
 }
 
 TEST_F(LastWrittenFieldsTest, WhatIsForgottenIsWrittenAgain)
 {
-	ASSERT_TRUE(field_.set(loaded_, u64{1}).ok());
+	ASSERT_TRUE(written_.set(loaded_, u64{1}).ok());
 	memory_.poke(kVmcs, kTscOffsetEncoding, 7);
-	ASSERT_TRUE(field_.set(loaded_, u64{1}).ok());
-	EXPECT_EQ(field(), 7u);
-	field_.forget();
-	EXPECT_FALSE(field_.known());
-	ASSERT_TRUE(field_.set(loaded_, u64{1}).ok());
-	EXPECT_EQ(field(), 1u);
+	ASSERT_TRUE(written_.set(loaded_, u64{1}).ok());
+	EXPECT_EQ(in_vmcs(), 7u);
+	written_.forget();
+	EXPECT_FALSE(written_.known());
+	ASSERT_TRUE(written_.set(loaded_, u64{1}).ok());
+	EXPECT_EQ(in_vmcs(), 1u);
 }
 
 // The same by one comparison, with a value that the field cannot have.
 TEST_F(LastWrittenFieldsTest, AnImpossibleValueStandsForTheUnknown)
 {
 	constexpr u64 kNever = ~u64{0};
-	LastWritten<kTscOffset, kNever> field;
-	ASSERT_TRUE(field.set(loaded_, u64{0}).ok());
+	LastWritten<kTscOffset, kNever> written;
+	ASSERT_TRUE(written.set(loaded_, u64{0}).ok());
 	EXPECT_EQ(vmwrites(), 1u);
 	for (int i = 0; i < 5; i++)
-		ASSERT_TRUE(field.set(loaded_, u64{1}).ok());
+		ASSERT_TRUE(written.set(loaded_, u64{1}).ok());
 	EXPECT_EQ(vmwrites(), 2u);
-	EXPECT_EQ(field(), 1u);
+	EXPECT_EQ(in_vmcs(), 1u);
 	cpu_.fail_nth_access(1, Error::kFault);
-	EXPECT_EQ(field.set(loaded_, u64{2}).error(), Error::kFault);
-	EXPECT_FALSE(field.known());
-	EXPECT_EQ(field.value(), 1u);
-	ASSERT_TRUE(field.set(loaded_, u64{1}).ok());
+	EXPECT_EQ(written.set(loaded_, u64{2}).error(), Error::kFault);
+	EXPECT_FALSE(written.known());
+	EXPECT_EQ(written.value(), 1u);
+	ASSERT_TRUE(written.set(loaded_, u64{1}).ok());
 	EXPECT_EQ(vmwrites(), 4u);
-	field.forget();
-	ASSERT_TRUE(field.set(loaded_, u64{1}).ok());
+	written.forget();
+	ASSERT_TRUE(written.set(loaded_, u64{1}).ok());
 	EXPECT_EQ(vmwrites(), 5u);
-	EXPECT_TRUE(field.known());
+	EXPECT_TRUE(written.known());
 }
 
 TEST_F(LastWrittenFieldsTest, TheWidthIsTheFields)

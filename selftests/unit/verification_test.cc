@@ -364,23 +364,23 @@ class LastWrittenVerification : public VerificationTest {
 
 	bool verify()
 	{
-		return field_.verify(loaded_, [&](u32 encoding, u64 memory, u64 vmcs) {
+		return written_.verify(loaded_, [&](u32 encoding, u64 memory, u64 vmcs) {
 			lies_.push_back({encoding, memory, vmcs});
 		});
 	}
 
-	LastWritten<kTscOffset> field_;
+	LastWritten<kTscOffset> written_;
 	std::vector<Lie> lies_;
 };
 
 TEST_F(LastWrittenVerification, WhatIsKnownIsCompared)
 {
 	EXPECT_FALSE(verify());
-	ASSERT_TRUE(field_.set(loaded_, u64{5}).ok());
+	ASSERT_TRUE(written_.set(loaded_, u64{5}).ok());
 	cpu_.clear_log();
 	EXPECT_TRUE(verify());
 	EXPECT_TRUE(lies_.empty());
-	field_.forget();
+	written_.forget();
 	EXPECT_FALSE(verify());
 	EXPECT_EQ(cpu_.unseen(), 1u);
 	EXPECT_TRUE(cpu_.log().empty());
@@ -388,16 +388,16 @@ TEST_F(LastWrittenVerification, WhatIsKnownIsCompared)
 
 TEST_F(LastWrittenVerification, ALieIsFound)
 {
-	ASSERT_TRUE(field_.set(loaded_, u64{5}).ok());
-	LastWrittenTestAccess::set_value(field_, u64{6});
+	ASSERT_TRUE(written_.set(loaded_, u64{5}).ok());
+	LastWrittenTestAccess::set_value(written_, u64{6});
 	EXPECT_TRUE(verify());
 	EXPECT_EQ(lies_, (std::vector<Lie>{{kEncoding, 6, 5}}));
-	EXPECT_EQ(field_.value(), 6u);
+	EXPECT_EQ(written_.value(), 6u);
 }
 
 TEST_F(LastWrittenVerification, AFieldThatCannotBeReadIsNotCompared)
 {
-	ASSERT_TRUE(field_.set(loaded_, u64{5}).ok());
+	ASSERT_TRUE(written_.set(loaded_, u64{5}).ok());
 	cpu_.fail_field(kEncoding, Error::kFault);
 	EXPECT_FALSE(verify());
 	EXPECT_TRUE(lies_.empty());

@@ -250,7 +250,7 @@ static void by_tasklet_in_window(struct attempt *attempt)
 		irq_work_sync(&attempt->irq_work);
 }
 
-static void make(void *argument)
+static void run_attempt(void *argument)
 {
 	struct attempt *attempt = argument;
 
@@ -294,8 +294,8 @@ static int start(struct file *vcpu, struct attempt *attempt)
 	attempt->vcpu = vcpu;
 	/* For another task, the VMCS may be current or not. */
 	if (attempt->request.context == VRC_TEST_IN_FOREIGN_TASK)
-		return vrc_test_with_lock(vcpu, make, attempt);
-	return vrc_test_with_vmcs(vcpu, attempt->request.context != VRC_TEST_UNLOCKED, make, attempt);
+		return vrc_test_with_lock(vcpu, run_attempt, attempt);
+	return vrc_test_with_vmcs(vcpu, attempt->request.context != VRC_TEST_UNLOCKED, run_attempt, attempt);
 }
 
 static long use(void __user *argument)

@@ -91,5 +91,5 @@ static void __exit vregcache_test_exit(void)
 module_init(vregcache_test_init);
 module_exit(vregcache_test_exit);
 VRC_IMPORT_FOR_TESTS();
-MODULE_DESCRIPTION("Does to vregcache what only a test may (test only)");
+MODULE_DESCRIPTION("Test hooks for vregcache, for its selftests only");
 MODULE_LICENSE("GPL");

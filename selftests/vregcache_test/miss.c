@@ -82,7 +82,7 @@ static void send_nmi(void)
 
 static int at_instruction(struct kprobe *probe, struct pt_regs *regs)
 {
-	unsigned int patience = 1000000;
+	unsigned int tries = 1000000;
 
 	if (current != now.task)
 		return 0;
@@ -90,7 +90,7 @@ static int at_instruction(struct kprobe *probe, struct pt_regs *regs)
 	now.at = regs->ip;
 	WRITE_ONCE(now.awaited, true);
 	send_nmi();
-	while (READ_ONCE(now.awaited) && patience--)
+	while (READ_ONCE(now.awaited) && tries--)
 		cpu_relax();
 	WRITE_ONCE(now.awaited, false);
 	return 0;
@@ -164,7 +164,7 @@ static int place_probes(void)
 /* ---- ioctls ---- */
 
 /* Without probes, nothing reads the current request. */
-static void forget(void)
+static void clear_request(void)
 {
 	unregister_nmi_handler(NMI_LOCAL, "vregcache_test_miss");
 	fput(now.file);
@@ -197,7 +197,7 @@ static int begin(const void __user *argument)
 		error = place_probes();
 	if (error) {
 		remove_probes();
-		forget();
+		clear_request();
 	}
 	return error;
 }
@@ -212,7 +212,7 @@ static int end(void __user *argument)
 	remove_probes();
 	answer = now.request;
 	answer.instructions = instructions;
-	forget();
+	clear_request();
 	return copy_to_user(argument, &answer, sizeof(answer)) ? -EFAULT : 0;
 }
 
@@ -235,7 +235,7 @@ static void end_miss(void)
 	if (!now.file)
 		return;
 	remove_probes();
-	forget();
+	clear_request();
 }
 
 const struct vrc_test_group vrc_test_miss = {

@@ -82,7 +82,7 @@ static void compare(struct vrc_test_interruptions *to)
 static struct hrtimer aside_timer;
 static bool nmi_is_due, timer_is_due;
 
-static void ask_aside(void)
+static void record_aside(void)
 {
 	now.request.asides++;
 	now.request.false_asides += vrc_test_pmi_in_guest(now.vcpu);
@@ -101,14 +101,14 @@ static void wait_while(bool *due)
 static enum hrtimer_restart on_aside_timer(struct hrtimer *unused)
 {
 	if (READ_ONCE(timer_is_due))
-		ask_aside();
+		record_aside();
 	WRITE_ONCE(timer_is_due, false);
 	return HRTIMER_NORESTART;
 }
 
 static void on_softirq(struct tasklet_struct *unused)
 {
-	ask_aside();
+	record_aside();
 	WRITE_ONCE(timer_is_due, true);
 	hrtimer_start(&aside_timer, ns_to_ktime(20 * NSEC_PER_USEC), HRTIMER_MODE_REL_PINNED_HARD);
 	wait_while(&timer_is_due);
@@ -118,7 +118,7 @@ static DECLARE_TASKLET(aside_tasklet, on_softirq);
 
 static int send_nmi(void);
 
-static void look_aside(void)
+static void start_asides(void)
 {
 	WRITE_ONCE(nmi_is_due, true);
 	send_nmi();
@@ -139,7 +139,7 @@ static void handled(unsigned long ip)
 			to->elsewhere++;
 		compare(to);
 		if (!to->nmi && !(to->in_guest & 63))
-			look_aside();
+			start_asides();
 	} else if (to->in_guest < to->handled * 2 / 3 && now.stretch < 200) {
 		now.stretch++;
 	}
@@ -154,7 +154,7 @@ static int on_nmi(unsigned int type, struct pt_regs *regs)
 	if (!READ_ONCE(now.armed) || raw_smp_processor_id() != now.request.cpu)
 		return NMI_DONE;
 	if (READ_ONCE(nmi_is_due)) {
-		ask_aside();
+		record_aside();
 		WRITE_ONCE(nmi_is_due, false);
 		return NMI_HANDLED;
 	}

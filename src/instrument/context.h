@@ -5,7 +5,6 @@
 #include <vregcache/hooks.h>
 
 #include "linux/host.h"
-#include "instrument/names.h"
 #include "instrument/static_key.h"
 #include "instrument/trace.h"
 

@@ -13,20 +13,8 @@ struct ExitCounters {
 	u64 exits = 0;
 	AccessCounters accesses;
 
-	void add(const ExitCounters& other)
-	{
-		exits += other.exits;
-		accesses.hits += other.accesses.hits;
-		accesses.vmreads += other.accesses.vmreads;
-		accesses.vmwrites += other.accesses.vmwrites;
-	}
-	void subtract(const ExitCounters& other)
-	{
-		exits -= other.exits;
-		accesses.hits -= other.accesses.hits;
-		accesses.vmreads -= other.accesses.vmreads;
-		accesses.vmwrites -= other.accesses.vmwrites;
-	}
+	void add(const ExitCounters& other);
+	void subtract(const ExitCounters& other);
 };
 
 // Accesses before a vCPU's first VM-entry belong to no exit.
@@ -40,7 +28,7 @@ class Counters {
 	void hit() { now_.accesses.hits++; }
 	[[gnu::always_inline]] void vmread(u32 count = 1) { now_.accesses.vmreads += count; }
 	[[gnu::always_inline]] void vmwrite() { now_.accesses.vmwrites++; }
-	AccessCounters& accesses() { return now_.accesses; }
+	[[gnu::always_inline]] AccessCounters& accesses() { return now_.accesses; }
 
 	// A VM-exit.  Later accesses belong to it.  Consecutive exits of one kind are common, and cost one addition each.
 	[[gnu::always_inline]] void begin_exit(u32 basic_reason)
@@ -51,38 +39,13 @@ class Counters {
 	}
 
 	// Adds the counters of row @row to @sum.  On any CPU at any time.
-	void add_row(u32 row, ExitCounters& sum) const
-	{
-		for (;;) {
-			u32 change = __atomic_load_n(&changes_, __ATOMIC_ACQUIRE);
-			ExitCounters counters = rows_[row];
-			if (row == row_)
-				counters.add(now_);
-			__atomic_thread_fence(__ATOMIC_ACQUIRE);
-			if (!(change & 1) && __atomic_load_n(&changes_, __ATOMIC_RELAXED) == change) {
-				sum.add(counters);
-				return;
-			}
-		}
-	}
+	void add_row(u32 row, ExitCounters& sum) const;
 
 	Counters* next = nullptr;  // in g_vcpu_counters
 
  private:
 	// Interrupts off, so that no reader waits long for an even number.
-	VREGCACHE_COLD void change_reason(u32 basic_reason)
-	{
-		reason_ = basic_reason;
-		u32 row = basic_reason < kExitReasonCount ? basic_reason : kExitReasonCount - 1;
-		if (row == row_)
-			return;
-		__atomic_store_n(&changes_, changes_ + 1, __ATOMIC_RELAXED);
-		__atomic_thread_fence(__ATOMIC_RELEASE);
-		rows_[row_].add(now_);
-		now_ = {};
-		row_ = row;
-		__atomic_store_n(&changes_, changes_ + 1, __ATOMIC_RELEASE);
-	}
+	void change_reason(u32 basic_reason);
 
 	ExitCounters now_;  // since row_ last changed; rows_ has the rest
 	u32 row_ = kSetupRow;

@@ -7,7 +7,6 @@
 #include <vregcache/register.h>
 
 #include "linux/host.h"
-#include "instrument/names.h"
 #include "instrument/static_key.h"
 #include "vmx/types.h"
 

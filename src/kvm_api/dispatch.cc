@@ -3,6 +3,8 @@
 #include "kvm_api/ioctls.h"
 #include "machine.h"
 #include "vcpu/run.h"
+#include "vcpu/vcpu_load.h"
+#include "vcpu/vmcs_error.h"
 
 namespace {
 
@@ -83,13 +85,13 @@ inline long run_ioctl(Vcpu& vcpu, unsigned long argument)
 		return -EINVAL;
 	[[gnu::uninitialized]] Result<long> result = 0L;
 	{
-		VcpuResidence residence(vcpu);
-		if (residence.error())
-			return residence.error();
+		LoadedVcpu loaded(vcpu);
+		if (loaded.error())
+			return loaded.error();
 		// Observation of hits may have begun since the last run.
 		if (vcpu.cache.hooks().watches_reads()) [[unlikely]]
-			vcpu.cache.watching_changed(residence.vmcs());
-		result = run_vcpu(vcpu, residence.vmcs());
+			vcpu.cache.watching_changed(loaded.vmcs());
+		result = run_vcpu(vcpu, loaded.vmcs());
 	}
 	return result.ok() ? result.value() : report_vmcs_error(vcpu, result.error());
 }
@@ -103,11 +105,11 @@ VREGCACHE_OUT_OF_LINE long other_ioctl(Vcpu& vcpu, unsigned int command, unsigne
 		return ioctl->plain(vcpu, argument);
 	Result<long> result = 0L;
 	{
-		VcpuResidence residence(vcpu);
-		if (residence.error())
-			return residence.error();
-		vcpu.cache.watching_changed(residence.vmcs());
-		result = ioctl->with_vmcs(vcpu, residence.vmcs(), argument);
+		LoadedVcpu loaded(vcpu);
+		if (loaded.error())
+			return loaded.error();
+		vcpu.cache.watching_changed(loaded.vmcs());
+		result = ioctl->with_vmcs(vcpu, loaded.vmcs(), argument);
 	}
 	return result.ok() ? result.value() : report_vmcs_error(vcpu, result.error());
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// KVM_INTERRUPT, KVM_NMI, KVM_GET_VCPU_EVENTS, KVM_SET_VCPU_EVENTS, KVM_GET_MP_STATE and KVM_SET_MP_STATE.
+// KVM_INTERRUPT, KVM_NMI, KVM_GET_VCPU_EVENTS and KVM_SET_VCPU_EVENTS.
 #include "kvm_api/ioctls.h"
 #include "vcpu/injection.h"
 
@@ -12,7 +12,7 @@ inline long add_interrupt(Vcpu& vcpu, unsigned long argument)
 		return error;
 	if (interrupt.irq > 0xff)
 		return -EINVAL;
-	if (pending_interrupt(vcpu).there)
+	if (pending_interrupt(vcpu).valid)
 		return -EEXIST;
 	vcpu.pending.add_interrupt(static_cast<u8>(interrupt.irq));
 	return 0;
@@ -47,7 +47,7 @@ inline Result<long> get_vcpu_events(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned
 		events.exception.error_code = vcpu.injected.error_code;
 	}
 	const PendingInterrupt interrupt = pending_interrupt(vcpu);
-	events.interrupt.injected = interrupt.there;
+	events.interrupt.injected = interrupt.valid;
 	events.interrupt.nr = interrupt.vector;
 	events.interrupt.shadow = blocking & kBlockingByMovSs ? KVM_X86_SHADOW_INT_MOV_SS
 				  : blocking & kBlockingBySti ? KVM_X86_SHADOW_INT_STI
@@ -111,19 +111,6 @@ inline Result<long> set_vcpu_events(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned
 	for (u32 left = nmis + (events.nmi.injected ? 1 : 0); left; left--)
 		vcpu.pending.add_nmi();
 	return 0L;
-}
-
-inline long get_mp_state(Vcpu&, unsigned long argument)
-{
-	return copy_to_user(argument, kvm_mp_state{KVM_MP_STATE_RUNNABLE});
-}
-
-inline long set_mp_state(Vcpu&, unsigned long argument)
-{
-	kvm_mp_state state;
-	if (int error = copy_from_user(state, argument))
-		return error;
-	return state.mp_state == KVM_MP_STATE_RUNNABLE ? 0 : -EINVAL;
 }
 
 }  // namespace

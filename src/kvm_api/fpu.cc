@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 // KVM_GET_FPU and KVM_SET_FPU.
 #include "kvm_api/ioctls.h"
+#include "kvm_api/register_checks.h"
 
 namespace {
 
@@ -58,7 +59,7 @@ inline long set_fpu(Vcpu& vcpu, unsigned long argument)
 	FxsaveImage& image = *static_cast<FxsaveImage*>(vrc_host_fpu_image(vcpu.host));
 	// A reserved bit of MXCSR would fault when the image is loaded.
 	if (fpu.mxcsr & ~g_vmx.mxcsr_mask)
-		return refuse(vcpu, "KVM_SET_FPU", "MXCSR has reserved bits");
+		return refuse(vcpu, "KVM_SET_FPU", "MXCSR has reserved bits set");
 	copy_x87(image, fpu);
 	__builtin_memcpy(image.xmm, fpu.xmm, sizeof(fpu.xmm));
 	image.mxcsr = fpu.mxcsr;

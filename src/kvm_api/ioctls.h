@@ -4,6 +4,7 @@
 
 #include <initializer_list>
 
+#include "kvm_api/user_memory.h"
 #include "vcpu/vcpu.h"
 #include "vcpu/vm.h"
 
@@ -28,9 +29,6 @@ inline long set_identity_map_addr(Vm& vm, unsigned long argument);
 
 // ---- of a vCPU ----
 
-// An access to the VMCS failed, which is never the client's fault.
-inline long report_vmcs_error(const Vcpu& vcpu, Error error);
-
 // KVM_INTERRUPT.  Unlike KVM, which expects userspace to have checked, the module keeps the interrupt until the guest can
 // take it.  -EEXIST: one is already pending.
 inline long add_interrupt(Vcpu& vcpu, unsigned long argument);
@@ -48,7 +46,6 @@ inline Result<long> set_vcpu_events(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned
 inline Result<long> get_regs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument);
 inline Result<long> set_regs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument);
 inline Result<long> get_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument);
-inline int refuse(const Vcpu& vcpu, const char* ioctl, const char* why);
 inline Result<long> set_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument);
 
 // Both return the number of MSRs transferred; they stop at the first that is unknown or not allowed.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 // KVM_GET_REGS, KVM_SET_REGS, KVM_GET_SREGS and KVM_SET_SREGS.
 #include "kvm_api/ioctls.h"
-#include "kvm_api/sregs_check.h"
+#include "kvm_api/register_checks.h"
 #include "vcpu/control_register.h"
 #include "vcpu/exits/port_io.h"
 #include "vcpu/injection.h"
@@ -59,8 +59,8 @@ inline Result<long> set_regs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long a
 	vcpu.cache.write<Reg::kRsp>(vmcs, u64{regs.rsp});
 	vcpu.cache.write<Reg::kRip>(vmcs, u64{regs.rip});
 	vcpu.cache.write<Reg::kRflags>(vmcs, u64{regs.rflags} | rflags::kFixed);
-	// An exception or INT n belonged to the old state; an interrupt or NMI comes from outside.
-	if (!vcpu.injected.information.is_external_interrupt() && !vcpu.injected.information.is_nmi())
+	// An exception that the module has raised belonged to the old state.
+	if (vcpu.injected.raised)
 		vcpu.injected = {};
 	return 0L;
 }
@@ -144,7 +144,7 @@ inline Result<long> get_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long 
 	sregs.idt.base = VREGCACHE_TRY(cache.read<Reg::kIdtrBase>(vmcs));
 	sregs.idt.limit = static_cast<u16>(VREGCACHE_TRY(cache.read<Reg::kIdtrLimit>(vmcs)));
 	sregs.cr0 = VREGCACHE_TRY(guest_cr0(vcpu, vmcs));
-	sregs.cr2 = vcpu.entry.cr2;
+	sregs.cr2 = vcpu.entry_switch.cr2;
 	sregs.cr3 = VREGCACHE_TRY(cache.read<Reg::kCr3>(vmcs));
 	sregs.cr4 = VREGCACHE_TRY(guest_cr4(vcpu, vmcs));
 	sregs.cr8 = vcpu.cr8;
@@ -156,46 +156,9 @@ inline Result<long> get_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long 
 		VREGCACHE_TRY((cache.read_all<Reg::kPdpte0, Reg::kPdpte1, Reg::kPdpte2, Reg::kPdpte3>(
 			vmcs, entry, entry, entry, entry)));
 	}
-	if (PendingInterrupt interrupt = pending_interrupt(vcpu); interrupt.there)
+	if (PendingInterrupt interrupt = pending_interrupt(vcpu); interrupt.valid)
 		sregs.interrupt_bitmap[interrupt.vector / 64] = u64{1} << interrupt.vector % 64;
 	return long{copy_to_user(argument, sregs)};
-}
-
-// The reason why no CPU can be in this state; null if one can.  Segments are checked elsewhere (sregs_check.h).
-inline const char* find_error(const Vcpu& vcpu, const kvm_sregs& sregs)
-{
-	if (!is_valid_cr0(sregs.cr0))
-		return "CR0 has reserved bits, NW without CD, or PG without PE";
-	if (sregs.cr4 & ~vcpu.model.cr4)
-		return "CR4 has bits that the guest's CPUID does not announce";
-	if (sregs.efer & ~vcpu.model.efer)
-		return "IA32_EFER has bits that the guest's CPUID does not announce";
-	if (sregs.cr3 & ~vcpu.model.cr3)
-		return "CR3 has bits above the guest's physical-address width";
-	if (sregs.cr8 > 15)
-		return "CR8 is above 15";
-	if (sregs.apic_base & (0x6ff | vcpu.model.beyond_physical))
-		return "IA32_APIC_BASE has reserved bits, or x2APIC";
-	bool one = false;
-	for (u64 word : sregs.interrupt_bitmap) {
-		if ((word & (word - 1)) || (word && one))
-			return "interrupt_bitmap has more than one interrupt";
-		one = one || word;
-	}
-	const bool long_mode = (sregs.efer & efer::kLme) && (sregs.cr0 & cr0::kPg);
-	if (long_mode != ((sregs.efer & efer::kLma) != 0))
-		return "EFER.LMA is not EFER.LME and CR0.PG";
-	if (long_mode && !(sregs.cr4 & cr4::kPae))
-		return "EFER.LMA is 1 without CR4.PAE";
-	if (sregs.cs.l && (!long_mode || sregs.cs.db))
-		return "CS.L is 1 outside IA-32e mode, or with CS.D";
-	return nullptr;
-}
-
-inline int refuse(const Vcpu& vcpu, const char* ioctl, const char* why)
-{
-	vrc_host_error("vCPU %u: %s refused: %s", vcpu.id, ioctl, why);
-	return -EINVAL;
 }
 
 // Loads the PDPTEs for this KVM_SET_SREGS.  If it changes nothing that loads them, and memory no longer has valid ones, the
@@ -244,7 +207,7 @@ inline Result<long> set_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long 
 	GuestCr4::write(cache, vmcs, cr4_share(vcpu), u64{sregs.cr4});
 	cache.write<Reg::kEfer>(vmcs, u64{sregs.efer});
 	follow_cr4(vcpu, sregs.cr4);
-	vcpu.entry.cr2 = sregs.cr2;
+	vcpu.entry_switch.cr2 = sregs.cr2;
 	vcpu.cr8 = sregs.cr8;
 	vcpu.apic_base = sregs.apic_base;
 	// As in KVM, KVM_SET_SREGS without an interrupt leaves the pending one.

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// Virtual machines, and their ioctls.
-#include <new>
-
+// Ioctls of the device and of virtual machines.
 #include "kvm_api/ioctls.h"
-#include "machine.h"
 #include "vcpu/vm.h"
 
 namespace {
@@ -18,7 +15,11 @@ inline long set_user_memory_region(Vm& vm, unsigned long argument)
 }
 
 // Where KVM puts a task state segment for real mode on old CPUs.  With unrestricted guest none is needed.
-inline long set_tss_addr(Vm&, unsigned long argument) { return argument >> 32 ? -EINVAL : 0; }
+inline long set_tss_addr(Vm&, unsigned long argument)
+{
+	constexpr unsigned long kBytes = 3 * kPageSize;
+	return argument > (1ul << 32) - kBytes ? -EINVAL : 0;
+}
 
 // Where KVM puts a page table for CPUs without unrestricted guest.  Those are not supported, and the address is ignored.
 inline long set_identity_map_addr(Vm& vm, unsigned long argument)
@@ -69,25 +70,3 @@ inline long check_extension(unsigned long extension)
 }
 
 }  // namespace
-
-extern "C" struct vrc_vm* vrc_vm_create(struct vrc_host_vm* host)
-{
-	void* memory = vrc_host_alloc(sizeof(Vm));
-	if (!memory)
-		return nullptr;
-	Vm* vm = new (memory) Vm;
-	vm->host = host;
-	vm->tsc_offset = -rdtsc();
-	if (vm->memory.create()) {
-		vrc_host_free(memory);
-		return nullptr;
-	}
-	return reinterpret_cast<vrc_vm*>(vm);
-}
-
-extern "C" void vrc_vm_destroy(struct vrc_vm* vm)
-{
-	Vm& machine = vm_of(vm);
-	machine.memory.destroy(machine.host);
-	vrc_host_free(vm);
-}

@@ -28,7 +28,7 @@ DEFINE_STATIC_KEY_FALSE(vrc_check_context_key);
 static struct vrc_watch check_context = { .bit = VRC_WATCH_CONTEXT, .key = &vrc_check_context_key };
 module_param_cb(check_context, &vrc_watch_parameter, &check_context, 0644);
 __MODULE_PARM_TYPE(check_context, "bool");
-MODULE_PARM_DESC(check_context, "check at each use of a vCPU's register cache that the calling context may use it (default: no; always with lockdep); of accesses to registers that are in memory, from the vCPU's next ioctl or VM-exit on");
+MODULE_PARM_DESC(check_context, "check the calling context at each use of a vCPU's register cache (default: no; with lockdep, always); accesses to cached registers are checked from the vCPU's next ioctl or VM-exit on");
 
 #ifndef CONFIG_PREEMPT_COUNT
 DEFINE_PER_CPU(bool, vrc_scheduler_calls);
@@ -92,36 +92,36 @@ static void print_line(const struct violation *it, const char *context, const ch
  * are called only after a violation was found.
  */
 #ifdef CONFIG_LOCKDEP
-#define IN_SERVICE debug_locks
-#define REFUSE(assertion) assertion
+#define REPORTS_ENABLED debug_locks
+#define WARN_VIOLATION(assertion) assertion
 #else
-#define IN_SERVICE true
-#define REFUSE(assertion) WARN_ON_ONCE(1)
+#define REPORTS_ENABLED true
+#define WARN_VIOLATION(assertion) WARN_ON_ONCE(1)
 #endif
 
 /* A function for each kind; the WARN shows its name. */
 #define VIOLATION(name, assertion, context, advice)						\
 	static noinline __noclone void vrc_context_##name(const struct violation *it)		\
 	{											\
-		if (!IN_SERVICE || !VRC_WARN_IS_NEW())						\
+		if (!REPORTS_ENABLED || !VRC_WARN_IS_NEW())						\
 			return;									\
 		print_line(it, context, advice);						\
-		REFUSE(assertion);								\
+		WARN_VIOLATION(assertion);								\
 	}
 
 VIOLATION(nmi, lockdep_assert_once(in_task() || pmi_in_guest(it->vcpu)), "in an NMI",
-	  "only the handler of an NMI that made this vCPU leave the guest may do that; have the vCPU's task do it")
+	  "only the handler of the NMI that caused the VM-exit may use the cache; else use it in the vCPU's task")
 VIOLATION(hardirq, lockdep_assert_once(in_task() || pmi_in_guest(it->vcpu)), "in a hard interrupt",
-	  "only the handler of an interrupt that made this vCPU leave the guest may; have the vCPU's task do it")
+	  "only the handler of the interrupt that ended the guest's run may use it; else use it in the vCPU's task")
 VIOLATION(softirq, lockdep_assert_once(in_task() || pmi_in_guest(it->vcpu)), "in a soft interrupt",
-	  "let the vCPU's task do it, for example from its next ioctl")
-VIOLATION(scheduler, lockdep_assert_once(!it->preempt_count), "in a callback of the scheduler's or with preemption off",
-	  "do it before preemption goes off; what a notifier of the scheduler's needs must be kept elsewhere")
+	  "use the cache in the vCPU's task instead, for example in its next ioctl")
+VIOLATION(scheduler, lockdep_assert_once(!it->preempt_count), "in a scheduler callback or with preemption disabled",
+	  "use the cache before preemption is disabled; keep values that a preempt notifier needs elsewhere")
 VIOLATION(foreign_task, lockdep_assert_held_once(&it->vcpu->lock), "while another task holds the vCPU's mutex",
-	  "take the mutex, or let the other task do it")
+	  "take the mutex first, or use the cache in the task that holds it")
 VIOLATION(unlocked, lockdep_assert_held_once(&it->vcpu->lock), "without the vCPU's mutex", "take the mutex first")
 
-static void tell(const struct violation *it)
+static void report(const struct violation *it)
 {
 	switch (it->kind) {
 	case VRC_FAULT_NMI:
@@ -140,29 +140,29 @@ static void tell(const struct violation *it)
 }
 
 /* A bit for each kind that is being reported: other CPUs, and code that interrupts the report, skip it. */
-static unsigned long telling;
+static unsigned long reporting;
 
 /* Delayed reports, one of each kind; its bit above is its lock. */
-static struct violation late[VRC_FAULTS];
-static unsigned long late_kinds;
+static struct violation delayed[VRC_FAULTS];
+static unsigned long delayed_kinds;
 
-static void tell_late(struct irq_work *work)
+static void report_delayed(struct irq_work *work)
 {
 	unsigned int kind;
 
 	for (kind = 0; kind < VRC_FAULTS; kind++) {
-		if (!test_and_clear_bit(kind, &late_kinds))
+		if (!test_and_clear_bit(kind, &delayed_kinds))
 			continue;
-		tell(&late[kind]);
-		clear_bit_unlock(kind, &telling);
+		report(&delayed[kind]);
+		clear_bit_unlock(kind, &reporting);
 	}
 }
 
-static struct irq_work late_work = IRQ_WORK_INIT_HARD(tell_late);
+static struct irq_work report_work = IRQ_WORK_INIT_HARD(report_delayed);
 
 void vrc_context_end(void)
 {
-	irq_work_sync(&late_work);
+	irq_work_sync(&report_work);
 }
 
 /*
@@ -176,11 +176,11 @@ static bool may_hold_run_queue(enum vrc_fault kind)
 	return kind == VRC_FAULT_SCHEDULER || !(IS_ENABLED(CONFIG_PREEMPT_COUNT) || IS_ENABLED(CONFIG_LOCKDEP));
 }
 
-static noinline void violated(struct violation *it)
+static noinline void handle_violation(struct violation *it)
 {
 	vrc_count_fault(it->kind);
 	vrc_trace_context_violation(it->vcpu->id, it->kind, it->operation, it->reg, it->site);
-	if (test_and_set_bit_lock(it->kind, &telling))
+	if (test_and_set_bit_lock(it->kind, &reporting))
 		return;
 	it->preempt_count = max(preempt_count(), 1);
 	strscpy(it->task, current->comm, sizeof(it->task));
@@ -188,13 +188,13 @@ static noinline void violated(struct violation *it)
 	it->cpu = raw_smp_processor_id();
 	/* From an interrupt, as soon as interrupts are on again. */
 	if (may_hold_run_queue(it->kind)) {
-		late[it->kind] = *it;
-		set_bit(it->kind, &late_kinds);
-		irq_work_queue(&late_work);
+		delayed[it->kind] = *it;
+		set_bit(it->kind, &delayed_kinds);
+		irq_work_queue(&report_work);
 		return;
 	}
-	tell(it);
-	clear_bit_unlock(it->kind, &telling);
+	report(it);
+	clear_bit_unlock(it->kind, &reporting);
 }
 
 void vrc_check_context(const struct vrc_host_vcpu *vcpu, vrc_u32 what, const void *caller)
@@ -210,5 +210,5 @@ void vrc_check_context(const struct vrc_host_vcpu *vcpu, vrc_u32 what, const voi
 	it.reg = VRC_CONTEXT_REGISTER(what);
 	it.site = __builtin_return_address(0);
 	it.caller = caller;
-	violated(&it);
+	handle_violation(&it);
 }

@@ -60,7 +60,7 @@ static const struct file_operations exits_operations = {
 	.release = single_release,
 };
 
-static void look_at_cr4(void *enabled)
+static void read_cr4_vmxe(void *enabled)
 {
 	*(bool *)enabled = __read_cr4() & X86_CR4_VMXE;
 }
@@ -76,7 +76,7 @@ static int cpus_show(struct seq_file *output, void *unused)
 	cpus_read_lock();
 	for_each_online_cpu(cpu) {
 		vrc_cpu_row(cpu, &row);
-		smp_call_function_single(cpu, look_at_cr4, &enabled, true);
+		smp_call_function_single(cpu, read_cr4_vmxe, &enabled, true);
 		seq_printf(output, "%u %s %d %llu %u\n", cpu, row.on ? "on" : "off", enabled, row.vmxons, row.vmcss);
 	}
 	cpus_read_unlock();

@@ -125,7 +125,7 @@ static struct vrc_host_vcpu *vcpu_allocate(struct vrc_host_vm *vm, u32 id)
 	vcpu->vm = vm;
 	vcpu->id = id;
 	mutex_init(&vcpu->lock);
-	vrc_residence_init(vcpu);
+	vrc_notifier_init(vcpu);
 	vcpu->run = vmalloc_user(VRC_RUN_PAGES * PAGE_SIZE);
 	if (!vcpu->run || !vrc_compat_task_work_alloc(&vcpu->work, vcpu->run) ||
 	    !fpu_alloc_guest_fpstate(&vcpu->fpu)) {

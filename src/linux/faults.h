@@ -44,9 +44,9 @@ int vrc_faults_show(struct seq_file *output, void *unused);
 #else
 #define VRC_WARN_IS_NEW()				\
 	({						\
-		static unsigned long told_;		\
+		static unsigned long printed_;		\
 							\
-		!test_and_set_bit(0, &told_);		\
+		!test_and_set_bit(0, &printed_);		\
 	})
 #endif
 

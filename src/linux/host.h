@@ -87,7 +87,7 @@ void vrc_host_irq_restore(unsigned long flags);
 /* Runs @function on @cpu, or on every online CPU, with interrupts off, and waits for it. */
 void vrc_host_on_cpu(unsigned int cpu, void (*function)(void *), void *argument);
 void vrc_host_on_each_cpu(void (*function)(void *), void *argument);
-/* Whether this task might run on this CPU.  Interrupts off, and @task still recorded by vrc_host_vcpu_get(). */
+/* Whether this task might run on this CPU.  Interrupts off, and @task still recorded by vrc_host_notify_begin(). */
 vrc_bool vrc_host_task_may_run_here(const void *task);
 /* Sets or clears CR4.VMXE on this CPU through the kernel's own record of CR4. */
 void vrc_host_set_cr4_vmxe(vrc_bool on);
@@ -148,17 +148,17 @@ vrc_u64 vrc_host_fpu_components(struct vrc_host_vcpu *vcpu, vrc_bool *compacted)
 /* The image was written: its x87 and SSE parts are valid, even if XSTATE_BV had them as initial. */
 void vrc_host_fpu_image_changed(struct vrc_host_vcpu *vcpu);
 
-/* ---- vCPU residency ---- */
+/* ---- a vCPU on a CPU ---- */
 /*
- * From vrc_host_vcpu_get() to vrc_host_vcpu_put() the scheduler calls vrc_vcpu_sched_out() when the calling task leaves
- * a CPU, and vrc_vcpu_sched_in() when it is back on one.
+ * Sets @task to the calling task.  From now until vrc_host_notify_end() the scheduler calls vrc_vcpu_sched_out() when
+ * this task leaves a CPU, and vrc_vcpu_sched_in() when it is back on one.  Returns whether the vCPU's VMCS is the
+ * current one on this CPU; if it is not, preemption is off now, until vrc_host_preempt_enable().
  */
-/*
- * -EIO: the CPUs have left VMX operation for good. -EINTR: the task has been killed. @task: becomes the calling task,
- * even on an error.
- */
-int vrc_host_vcpu_get(struct vrc_host_vcpu *vcpu, const void **task);
-void vrc_host_vcpu_put(struct vrc_host_vcpu *vcpu);
+vrc_bool vrc_host_notify_begin(struct vrc_host_vcpu *vcpu, const void **task);
+void vrc_host_notify_end(struct vrc_host_vcpu *vcpu);
+void vrc_host_preempt_enable(void);
+/* Sleeps for a moment, so that the task moves off a CPU that is going down.  -EINTR: the task has been killed. */
+int vrc_host_leave_cpu(void);
 
 /* ---- the CPU that the module runs on: facts that only kernel headers have ---- */
 struct vrc_cpu_facts {

@@ -53,5 +53,5 @@ void vrc_host_warn(const char *what)
 
 void vrc_host_warn_no_register(unsigned int number)
 {
-	WARN_ONCE(1, KBUILD_MODNAME ": there is no register of number %u\n", number);
+	WARN_ONCE(1, KBUILD_MODNAME ": no register has the number %u\n", number);
 }

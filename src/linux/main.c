@@ -10,12 +10,12 @@
 
 static bool unsafe;
 module_param(unsafe, bool, 0444);
-MODULE_PARM_DESC(unsafe, "run on a CPU with a vulnerability that the module does not mitigate (default: refuse)");
+MODULE_PARM_DESC(unsafe, "load even if the CPU has a vulnerability that the module does not mitigate (default: no)");
 
 static struct vrc_watch count_hits = { .bit = VRC_WATCH_HITS };
 module_param_cb(count_hits, &vrc_watch_parameter, &count_hits, 0644);
 __MODULE_PARM_TYPE(count_hits, "bool");
-MODULE_PARM_DESC(count_hits, "count also the register reads that memory serves, which then take longer (default: no)");
+MODULE_PARM_DESC(count_hits, "also count cache hits, which makes them slower (default: no)");
 
 static int __init vregcache_init(void)
 {
@@ -60,7 +60,7 @@ static void __exit vregcache_exit(void)
 	vrc_context_end();
 	vrc_verify_end();
 	vrc_memory_in_use(&pages, &blocks);
-	WARN(pages || blocks, "vregcache goes without %ld pages and %ld blocks of its memory\n", pages, blocks);
+	WARN(pages || blocks, "vregcache leaked %ld pages and %ld blocks of memory\n", pages, blocks);
 }
 
 module_init(vregcache_init);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The names of registers, exit reasons and others in trace events (C) and tables (C++). Only macros: the format of a
- * trace event needs literals. src/instrument/names.h checks the numbers against those of the C++ enumerations.
+ * trace event needs literals. src/instrument/names.cc checks the numbers against those of the C++ enumerations.
  */
 #ifndef VREGCACHE_LINUX_NAMES_H
 #define VREGCACHE_LINUX_NAMES_H
@@ -10,7 +10,7 @@
 
 /*
  * X(number, mask, name, register) for each register, with commas in between.  The mask is the register's bit in its
- * half of a set: libtraceevent cannot tell bit 63 from a sign, so a set is printed in halves.
+ * half of a set: libtraceevent cannot distinguish bit 63 from a sign, so a set is printed in halves.
  */
 #define VRC_LOWER_REGISTERS(X) VREGCACHE_PLAIN_REGISTERS(VRC_REGISTER, X)
 #define VRC_SEGMENT_REGISTERS(X) VREGCACHE_SEGMENTS(VRC_SEGMENT, X)
@@ -79,7 +79,7 @@
 	X(76, seamcall, kSeamcall),				\
 	X(77, tdcall, kTdcall)
 
-/* X(number, name, constant): what is asked of the cache, in enum class Operation. */
+/* X(number, name, constant): the operations of the cache, in enum class Operation. */
 #define VRC_OPERATIONS(X)				\
 	X(0, bind, kBind),				\
 	X(1, read, kRead),				\

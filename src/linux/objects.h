@@ -39,7 +39,7 @@ struct vrc_host_vcpu *vrc_vcpu_of_file(struct file *file);
 /* Memory that the C++ part has allocated and not freed. */
 void vrc_memory_in_use(long *pages, long *blocks);
 
-void vrc_residence_init(struct vrc_host_vcpu *vcpu);
+void vrc_notifier_init(struct vrc_host_vcpu *vcpu);
 
 int vrc_device_register(void);
 void vrc_device_unregister(void);

@@ -25,7 +25,7 @@ static DEFINE_MUTEX(slot_lock);
 static bool wanted; /* the parameter's value; only recorded until the module is up */
 static bool module_is_up;
 static bool registered;
-static bool kvm_arrives; /* it is between its announcement and the end of its init */
+static bool kvm_is_loading; /* it has been announced, and its init has not returned */
 
 #ifdef CONFIG_GUEST_PERF_EVENTS
 
@@ -66,23 +66,23 @@ static struct perf_guest_info_callbacks callbacks = {
 /* A user who may set the parameter may fill the log, so these messages are not rate-limited. */
 static int take_slot(void)
 {
-	switch (kvm_arrives ? VRC_LOADED : vrc_module_presence(KVM)) {
+	switch (kvm_is_loading ? VRC_LOADED : vrc_module_presence(KVM)) {
 	case VRC_ABSENT:
 		perf_register_guest_info_callbacks(&callbacks);
 		return 0;
 	case VRC_LOADED:
-		pr_err("perf_guest: perf's callbacks are " KVM "'s; unload it (modprobe -r " KVM
+		pr_err("perf_guest: " KVM " has registered perf's guest callbacks; unload it (modprobe -r " KVM
 		       "), then set perf_guest\n");
 		return -EBUSY;
 	default:
-		pr_err("perf_guest: perf's callbacks are those of " KVM
-		       ", which is built into this kernel; use one that has it as a module\n");
+		pr_err("perf_guest: " KVM
+		       " is built into this kernel and uses perf's guest callbacks; use a kernel that has it as a module\n");
 		return -EBUSY;
 	}
 }
 
 /* Waits for callbacks that are running. */
-static void give_slot_back(void)
+static void release_slot(void)
 {
 	perf_unregister_guest_info_callbacks(&callbacks);
 }
@@ -91,24 +91,24 @@ static void give_slot_back(void)
 
 static int take_slot(void)
 {
-	pr_err("perf_guest: this kernel has no guest callbacks of perf (CONFIG_GUEST_PERF_EVENTS)\n");
+	pr_err("perf_guest: this kernel has no perf guest callbacks (CONFIG_GUEST_PERF_EVENTS is not set)\n");
 	return -EOPNOTSUPP;
 }
 
-static void give_slot_back(void)
+static void release_slot(void)
 {
 }
 
 #endif
 
-static int follow(bool on)
+static int set_registered(bool on)
 {
 	int error = 0;
 
 	if (on && !registered)
 		error = take_slot();
 	else if (!on && registered)
-		give_slot_back();
+		release_slot();
 	if (!error)
 		registered = on;
 	return error;
@@ -123,7 +123,7 @@ static int set_perf_guest(const char *text, const struct kernel_param *parameter
 		return error;
 	mutex_lock(&slot_lock);
 	if (module_is_up)
-		error = follow(on);
+		error = set_registered(on);
 	if (!error)
 		wanted = on;
 	mutex_unlock(&slot_lock);
@@ -137,27 +137,27 @@ static const struct kernel_param_ops perf_guest_operations = {
 };
 module_param_cb(perf_guest, &perf_guest_operations, &wanted, 0644);
 __MODULE_PARM_TYPE(perf_guest, "bool");
-MODULE_PARM_DESC(perf_guest, "let perf sample guests: their RIP and privilege level (default: no; kvm_intel must not be loaded)");
+MODULE_PARM_DESC(perf_guest, "let perf sample the RIP and privilege level of guests (default: no); kvm_intel must not be loaded");
 
 /* A module is announced before its init function runs. */
-static int module_comes_or_goes(struct notifier_block *block, unsigned long state, void *data)
+static int module_state_changed(struct notifier_block *block, unsigned long state, void *data)
 {
 	const struct module *module = data;
 
 	if (strcmp(module->name, KVM))
 		return NOTIFY_DONE;
 	mutex_lock(&slot_lock);
-	kvm_arrives = state == MODULE_STATE_COMING;
-	if (kvm_arrives && registered) {
-		follow(false);
+	kvm_is_loading = state == MODULE_STATE_COMING;
+	if (kvm_is_loading && registered) {
+		set_registered(false);
 		wanted = false;
-		pr_info("perf_guest is off: " KVM " is being loaded, and perf's guest callbacks are its own\n");
+		pr_info("perf_guest is off: " KVM " is being loaded and registers perf's guest callbacks\n");
 	}
 	mutex_unlock(&slot_lock);
 	return NOTIFY_OK;
 }
 
-static struct notifier_block module_notifier = { .notifier_call = module_comes_or_goes };
+static struct notifier_block module_notifier = { .notifier_call = module_state_changed };
 
 int vrc_perf_start(void)
 {
@@ -167,10 +167,10 @@ int vrc_perf_start(void)
 		return error;
 	mutex_lock(&slot_lock);
 	module_is_up = true;
-	error = follow(wanted);
+	error = set_registered(wanted);
 	if (error) {
 		module_is_up = false;
-		pr_err("not loaded: load it without perf_guest=1\n");
+		pr_err("the module is not loaded; load it without perf_guest=1\n");
 	}
 	mutex_unlock(&slot_lock);
 	if (error)
@@ -183,7 +183,7 @@ void vrc_perf_stop(void)
 	/* If KVM is loaded just now, it must find the slot free, so the notifier stays registered until then. */
 	mutex_lock(&slot_lock);
 	module_is_up = false;
-	follow(false);
+	set_registered(false);
 	mutex_unlock(&slot_lock);
 	unregister_module_notifier(&module_notifier);
 }

@@ -31,42 +31,41 @@ static struct preempt_ops notifier_operations = {
 	.sched_out = sched_out,
 };
 
-void vrc_residence_init(struct vrc_host_vcpu *vcpu)
+void vrc_notifier_init(struct vrc_host_vcpu *vcpu)
 {
 	preempt_notifier_init(&vcpu->notifier, &notifier_operations);
 }
 
-int vrc_host_vcpu_get(struct vrc_host_vcpu *vcpu, const void **task)
+vrc_bool vrc_host_notify_begin(struct vrc_host_vcpu *vcpu, const void **task)
 {
-	int error;
-
 	WRITE_ONCE(*task, current);
-	for (;;) {
-		preempt_disable();
-		if (likely(this_cpu_read(vrc_current_vmcs) == vcpu->vmcs))
-			break;
-		error = vrc_vcpu_sched_in(vcpu->machine);
-		if (likely(!error))
-			break;
-		preempt_enable();
-		if (error != -EAGAIN)
-			return error;
-		if (fatal_signal_pending(current))
-			return -EINTR;
-		/* The task wakes up on another CPU. */
-		usleep_range(100, 1000);
-	}
+	preempt_disable();
 	preempt_notifier_register(&vcpu->notifier);
+	if (unlikely(this_cpu_read(vrc_current_vmcs) != vcpu->vmcs))
+		return false;
 	preempt_enable();
-	return 0;
+	return true;
 }
 
-void vrc_host_vcpu_put(struct vrc_host_vcpu *vcpu)
+void vrc_host_notify_end(struct vrc_host_vcpu *vcpu)
 {
 	preempt_disable();
-	vrc_vcpu_sched_out(vcpu->machine);
 	preempt_notifier_unregister(&vcpu->notifier);
 	preempt_enable();
+}
+
+void vrc_host_preempt_enable(void)
+{
+	preempt_enable();
+}
+
+int vrc_host_leave_cpu(void)
+{
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	/* The task wakes up on another CPU. */
+	usleep_range(100, 1000);
+	return 0;
 }
 
 void vrc_host_fpu_enter(struct vrc_host_vcpu *vcpu)
@@ -99,7 +98,7 @@ int vrc_host_do_task_work(struct vrc_host_vcpu *vcpu)
 	return vrc_compat_do_task_work(vcpu->work);
 }
 
-static __cold long something_else_first(unsigned long flags)
+static __cold long refuse_entry(unsigned long flags)
 {
 	local_irq_enable();
 	if (flags & SIGNAL_PENDING)
@@ -116,7 +115,7 @@ long vrc_host_entry_begin(void)
 	flags = read_thread_flags();
 	if (unlikely(flags & (SIGNAL_PENDING | NEED_RESCHED | TASK_WORK | _TIF_NEED_FPU_LOAD))) {
 		if (flags & (SIGNAL_PENDING | NEED_RESCHED | TASK_WORK))
-			return something_else_first(flags);
+			return refuse_entry(flags);
 		/* The task has been preempted since vrc_host_fpu_enter(). */
 		switch_fpu_return();
 	}

@@ -54,7 +54,7 @@ static const struct kernel_param_ops verify_parameter = {
 
 module_param_cb(verify, &verify_parameter, &verify, 0644);
 __MODULE_PARM_TYPE(verify, "bool");
-MODULE_PARM_DESC(verify, "compare each vCPU's register cache with the VMCS, at each read that memory serves and at each VM-entry; slow (default: no)");
+MODULE_PARM_DESC(verify, "compare each vCPU's register cache with the VMCS at each cache hit and at each VM-entry; slow (default: no)");
 
 int vrc_verified_show(struct seq_file *output, void *unused)
 {
@@ -85,18 +85,18 @@ void vrc_verify_end(void)
 #define NAME_OF(number, name, constant)			\
 	[number] = #name
 
-static const char *where(const struct vrc_mismatch *mismatch)
+static const char *found_at(const struct vrc_mismatch *mismatch)
 {
 	static const char *const names[] = { VRC_FOUND_AT(NAME_OF) };
 
 	return names[mismatch->at];
 }
 
-static const char *who_has_which(const struct vrc_mismatch *mismatch)
+static const char *consequence(const struct vrc_mismatch *mismatch)
 {
 	if (mismatch->at == VRC_FOUND_AT_ENTRY)
-		return "the guest runs with the VMCS's value, and whoever reads the cache has memory's";
-	return "whoever reads the cache has memory's value";
+		return "the guest runs with the value in the VMCS, but the cache returns the value in memory";
+	return "the cache returns the value in memory";
 }
 
 static const char *unnamed_origin(const struct vrc_mismatch *mismatch)
@@ -121,11 +121,11 @@ static noinline __noclone void vrc_verify_mismatch(const struct vrc_mismatch *mi
 			 (void *)mismatch->caller);
 	else
 		strscpy(origin, unnamed_origin(mismatch), sizeof(origin));
-	pr_warn("vCPU %u: memory has 0x%llx for %s, its VMCS field 0x%x has 0x%llx; found at %s, %s; task %s, pid %d, CPU %u; %s: look for who changed one of the two in its trace events (trace-cmd record -e vregcache) up to the next mismatch\n",
+	pr_warn("vCPU %u: memory has 0x%llx for %s, but VMCS field 0x%x has 0x%llx; found at %s, %s; task %s, pid %d, CPU %u; %s; to find the cause, record the trace events (trace-cmd record -e vregcache) and look at those before the next mismatch\n",
 		mismatch->vcpu, mismatch->memory, is_register ? registers[mismatch->reg] : mismatch->name,
-		mismatch->field, mismatch->vmcs, where(mismatch), origin, current->comm,
+		mismatch->field, mismatch->vmcs, found_at(mismatch), origin, current->comm,
 		task_pid_nr(current), raw_smp_processor_id(),
-		who_has_which(mismatch));
+		consequence(mismatch));
 	WARN_ON_ONCE(1);
 }
 
@@ -133,8 +133,8 @@ static noinline __noclone void vrc_verify_wrong_vmcs(const struct vrc_mismatch *
 {
 	if (!VRC_WARN_IS_NEW())
 		return;
-	pr_warn("vCPU %u: its VMCS 0x%llx should be the current one of CPU %u, which has 0x%llx; found at %s; task %s, pid %d; its fields are not touched: look for who else uses VMX (lsmod)\n",
-		mismatch->vcpu, mismatch->memory, raw_smp_processor_id(), mismatch->vmcs, where(mismatch),
+	pr_warn("vCPU %u: VMCS 0x%llx should be current on CPU %u, but the current VMCS is 0x%llx; found at %s; task %s, pid %d; no VMCS field was accessed; look for another module that uses VMX (lsmod)\n",
+		mismatch->vcpu, mismatch->memory, raw_smp_processor_id(), mismatch->vmcs, found_at(mismatch),
 		current->comm, task_pid_nr(current));
 	WARN_ON_ONCE(1);
 }

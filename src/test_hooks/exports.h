@@ -20,7 +20,7 @@ int vrc_test_vmcs_clear(struct file *vcpu);
 
 /* Corrupts a vCPU's values in memory; see machine_hooks.h. */
 int vrc_test_plant(struct file *vcpu, enum vrc_plant fault, vrc_u32 reg, vrc_u64 value);
-/* VMPTRLD of another vCPU's VMCS, behind the module's back. */
+/* VMPTRLD of another vCPU's VMCS, without the module's knowledge. */
 int vrc_test_vmcs_load(struct file *vcpu, struct file *other);
 
 /*

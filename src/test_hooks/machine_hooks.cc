@@ -81,9 +81,9 @@ inline int errno_of(Error error)
 
 extern "C" int vrc_vcpu_raw_vmread(struct vrc_vcpu* handle, vrc_u32 encoding, vrc_u64* value)
 {
-	VcpuResidence residence(vcpu_of(handle));
-	if (residence.error())
-		return residence.error();
+	LoadedVcpu loaded(vcpu_of(handle));
+	if (loaded.error())
+		return loaded.error();
 	Result<u64> read = vmread(encoding);
 	*value = read.value_or(0);
 	return errno_of(read.error());
@@ -91,18 +91,18 @@ extern "C" int vrc_vcpu_raw_vmread(struct vrc_vcpu* handle, vrc_u32 encoding, vr
 
 extern "C" int vrc_vcpu_raw_vmwrite(struct vrc_vcpu* handle, vrc_u32 encoding, vrc_u64 value)
 {
-	VcpuResidence residence(vcpu_of(handle));
-	if (residence.error())
-		return residence.error();
+	LoadedVcpu loaded(vcpu_of(handle));
+	if (loaded.error())
+		return loaded.error();
 	return errno_of(vmwrite(encoding, value).error());
 }
 
 extern "C" int vrc_vcpu_raw_vmclear(struct vrc_vcpu* handle)
 {
 	Vcpu& vcpu = vcpu_of(handle);
-	VcpuResidence residence(vcpu);
-	if (residence.error())
-		return residence.error();
+	LoadedVcpu loaded(vcpu);
+	if (loaded.error())
+		return loaded.error();
 	return errno_of(vmclear(static_cast<u64>(vcpu.vmcs.id())).error());
 }
 
@@ -133,9 +133,9 @@ extern "C" void vrc_vcpu_pmi_compare(struct vrc_vcpu* handle, struct vrc_pmi_com
 
 extern "C" int vrc_vcpu_with_vmcs(struct vrc_vcpu* handle, void (*function)(void*), void* argument)
 {
-	VcpuResidence residence(vcpu_of(handle));
-	if (residence.error())
-		return residence.error();
+	LoadedVcpu loaded(vcpu_of(handle));
+	if (loaded.error())
+		return loaded.error();
 	function(argument);
 	return 0;
 }
@@ -143,7 +143,7 @@ extern "C" int vrc_vcpu_with_vmcs(struct vrc_vcpu* handle, void (*function)(void
 namespace {
 
 // Makes tokens whose conditions do not hold, as the tests of the context rule need.
-class UnearnedTokens {
+class UncheckedTokens {
  public:
 	static LoadedVmcs loaded(Vcpu& vcpu) { return LoadedVmcs(vcpu.access(), VmcsKey()); }
 	static PinnedVmcs pinned(Vcpu& vcpu) { return PinnedVmcs(vcpu.access(), VmcsKey()); }
@@ -155,10 +155,10 @@ extern "C" void vrc_vcpu_use_cache(struct vrc_vcpu* handle, struct vrc_cache_use
 {
 	Vcpu& vcpu = vcpu_of(handle);
 	RegisterCache& cache = vcpu.cache;
-	const LoadedVmcs loaded = UnearnedTokens::loaded(vcpu);
-	const PinnedVmcs pinned = UnearnedTokens::pinned(vcpu);
+	const LoadedVmcs loaded = UncheckedTokens::loaded(vcpu);
+	const PinnedVmcs pinned = UncheckedTokens::pinned(vcpu);
 	Reg reg = static_cast<Reg>(use->reg);
-	auto tell = [use](auto result) {
+	auto store = [use](auto result) {
 		use->error = errno_of(result.error());
 		if (result.ok())
 			use->value = result.value();
@@ -167,9 +167,9 @@ extern "C" void vrc_vcpu_use_cache(struct vrc_vcpu* handle, struct vrc_cache_use
 	use->error = -EINVAL;
 	switch (use->operation) {
 	case VRC_CACHE_READ:
-		return tell(cache.read(loaded, reg));
+		return store(cache.read(loaded, reg));
 	case VRC_CACHE_READ_TYPED:
-		return tell(cache.read<Reg::kRip>(loaded));
+		return store(cache.read<Reg::kRip>(loaded));
 	case VRC_CACHE_READ_ALL: {
 		u64 rip = 0, flags = 0;
 		use->error = errno_of(cache.read_all<Reg::kRip, Reg::kRflags>(loaded, rip, flags).error());
@@ -260,8 +260,8 @@ extern "C" int vrc_vcpu_plant(struct vrc_vcpu* handle, enum vrc_plant fault, vrc
 
 extern "C" int vrc_vcpu_raw_vmptrld(struct vrc_vcpu* handle, struct vrc_vcpu* other)
 {
-	VcpuResidence residence(vcpu_of(handle));
-	if (residence.error())
-		return residence.error();
+	LoadedVcpu loaded(vcpu_of(handle));
+	if (loaded.error())
+		return loaded.error();
 	return errno_of(vmptrld(static_cast<u64>(vcpu_of(other).vmcs.id())).error());
 }

@@ -14,7 +14,7 @@ extern "C" {
 
 struct vrc_vcpu;
 
-/* Fields of the vCPU's VMCS, below the register cache; and VMCLEAR behind the module's back. */
+/* Fields of the vCPU's VMCS, below the register cache; and VMCLEAR without the module's knowledge. */
 int vrc_vcpu_raw_vmread(struct vrc_vcpu *vcpu, vrc_u32 encoding, vrc_u64 *value);
 int vrc_vcpu_raw_vmwrite(struct vrc_vcpu *vcpu, vrc_u32 encoding, vrc_u64 value);
 int vrc_vcpu_raw_vmclear(struct vrc_vcpu *vcpu);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// MOV to CR0, CR3 and CR4, and WRMSR of IA32_EFER: the values that a guest may load, and the side effects of a change.
+// MOV to CR0, CR3 and CR4, XSETBV, and WRMSR of IA32_EFER: the values that a guest may load, and the side effects of a change.
 #include "vcpu/control_register.h"
 
 namespace {
@@ -13,6 +13,16 @@ inline bool is_valid_cr0(u64 value)
 	return !(value & cr0::kPg) || (value & cr0::kPe);
 }
 
+inline bool is_valid_xcr0(const CpuModel& model, u64 value)
+{
+	if ((value & ~model.xcr0) || !(value & xcr0::kX87))
+		return false;
+	if ((value & xcr0::kAvx) && !(value & xcr0::kSse))
+		return false;
+	u64 avx512 = value & xcr0::kAvx512;
+	return !avx512 || (avx512 == xcr0::kAvx512 && (value & xcr0::kAvx));
+}
+
 // reconcile() updates the VM-entry control for it (consistency.h).
 inline Result<void> set_long_mode(Vcpu& vcpu, const LoadedVmcs& vmcs, bool on)
 {
@@ -23,7 +33,6 @@ inline Result<void> set_long_mode(Vcpu& vcpu, const LoadedVmcs& vmcs, bool on)
 
 inline Result<bool> load_pdptes(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 cr3)
 {
-	constexpr u64 kPresent = 1, kReserved = 0x1e6;
 	vregcache::Pdptes pdptes;
 	MemoryGuard guard(vcpu.vm->host);
 	for (u32 i = 0; i < 4; i++) {
@@ -32,7 +41,7 @@ inline Result<bool> load_pdptes(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 cr3)
 			return false;
 		u64& entry = pdptes.entry[i];
 		__builtin_memcpy(&entry, memory, sizeof(entry));
-		if ((entry & kPresent) && (entry & (kReserved | vcpu.model.beyond_physical)))
+		if ((entry & pdpte::kPresent) && (entry & (pdpte::kReserved | vcpu.model.beyond_physical)))
 			return false;
 	}
 	write_pdptes(vcpu.cache, vmcs, pdptes);
@@ -89,10 +98,11 @@ inline Result<bool> load_cr0(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)
 
 inline void follow_cr4(Vcpu& vcpu, u64 value)
 {
-	vcpu.entry.xcr0_in_use = g_vmx.facts.xsave && (value & cr4::kOsxsave);
+	vcpu.entry_switch.xcr0_in_use = g_vmx.facts.xsave && (value & cr4::kOsxsave);
 	// XRSTOR can access PKRU without CR4.PKE.
-	vcpu.entry.pkru_in_use = g_vmx.facts.pku &&
-				 ((value & cr4::kPke) || (vcpu.entry.xcr0_in_use && (vcpu.entry.xcr0 & xcr0::kPkru)));
+	vcpu.entry_switch.pkru_in_use = g_vmx.facts.pku &&
+					((value & cr4::kPke) ||
+					 (vcpu.entry_switch.xcr0_in_use && (vcpu.entry_switch.xcr0 & xcr0::kPkru)));
 }
 
 inline Result<bool> load_cr4(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// CR0, CR4 and EFER of the guest: the values that it may load, and the side effects of a change.
+// CR0, CR4, EFER and XCR0 of the guest: the values that it may load, and the side effects of a change.
 #pragma once
 
 #include "vcpu/guest_state.h"
@@ -7,6 +7,9 @@
 namespace {
 
 inline bool is_valid_cr0(u64 value);
+
+// XCR0 values that XSETBV accepts (SDM Vol. 1, 13.3).
+inline bool is_valid_xcr0(const CpuModel& model, u64 value);
 
 // PAE paging keeps four PDPTEs in registers, which MOV to CR0, CR3 and CR4 load from memory (SDM Vol. 3A, 4.4.1).
 // False: a PDPTE has a reserved bit set or is not in guest memory; nothing has changed.  Takes the memory lock.

@@ -169,6 +169,20 @@ inline u32 supported_cpuid(kvm_cpuid_entry2* entries, u32 limit)
 	return count;
 }
 
+// The entry that userspace has set, or null.
+inline const kvm_cpuid_entry2* find_cpuid(const Vcpu& vcpu, u32 leaf, u32 subleaf)
+{
+	for (u32 i = 0; i < vcpu.cpuid_count; i++) {
+		const kvm_cpuid_entry2& entry = vcpu.cpuid[i];
+		if (entry.function != leaf)
+			continue;
+		if ((entry.flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX) && entry.index != subleaf)
+			continue;
+		return &entry;
+	}
+	return nullptr;
+}
+
 // The leaf that userspace has set; zero if there is no entry.
 inline CpuidResult set_cpuid_leaf(const Vcpu& vcpu, u32 leaf, u32 subleaf)
 {
@@ -269,21 +283,24 @@ inline const kvm_cpuid_entry2* find_cpuid_out_of_range(const Vcpu& vcpu, u32 lea
 
 inline void follow_state(const Vcpu& vcpu, u64 control, u32 leaf, u32 subleaf, CpuidResult& r)
 {
-	constexpr u64 kApicEnabled = 1u << 11;
 	if (leaf == 1) {
 		r.ecx = (r.ecx & ~cpuid_bit::kOsxsave) | (control & cr4::kOsxsave ? cpuid_bit::kOsxsave : 0);
-		if (!(vcpu.apic_base & kApicEnabled))
+		if (!(vcpu.apic_base & apic_base::kEnabled))
 			r.edx &= ~cpuid_bit::kApic;
 	} else if (leaf == 7 && subleaf == 0) {
 		r.ecx = (r.ecx & ~cpuid_bit::kOspke) | (control & cr4::kPke ? cpuid_bit::kOspke : 0);
 	} else if (leaf == kXsaveLeaf && subleaf == 0) {
-		r.ebx = xsave_size(vcpu.entry.xcr0);
+		r.ebx = xsave_size(vcpu.entry_switch.xcr0);
 	} else if (leaf == kXsaveLeaf && subleaf == 1) {
 		// IA32_XSS is zero.
 		if (r.eax & (cpuid_bit::kXsavec | cpuid_bit::kXsaves))
-			r.ebx = compacted_xsave_size(vcpu.entry.xcr0);
+			r.ebx = compacted_xsave_size(vcpu.entry_switch.xcr0);
 	}
 }
+
+// Processor topology leaves: a subleaf without an entry returns its own number in ECX[7:0] and the x2APIC ID in EDX (SDM
+// Vol. 2A, CPUID).
+inline bool is_topology_leaf(u32 leaf) { return leaf == 0xb || leaf == 0x1f; }
 
 VREGCACHE_COLD CpuidResult cpuid_without_entry(const Vcpu& vcpu, u64 control, u32 leaf, u32 subleaf)
 {

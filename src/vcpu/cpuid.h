@@ -9,19 +9,6 @@ namespace {
 // Fills @entries with the supported leaves, at most @limit of them; returns how many are supported.
 inline u32 supported_cpuid(kvm_cpuid_entry2* entries, u32 limit);
 
-inline const kvm_cpuid_entry2* find_cpuid(const Vcpu& vcpu, u32 leaf, u32 subleaf)
-{
-	for (u32 i = 0; i < vcpu.cpuid_count; i++) {
-		const kvm_cpuid_entry2& entry = vcpu.cpuid[i];
-		if (entry.function != leaf)
-			continue;
-		if ((entry.flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX) && entry.index != subleaf)
-			continue;
-		return &entry;
-	}
-	return nullptr;
-}
-
 inline CpuidResult registers_of(const kvm_cpuid_entry2& entry) { return {entry.eax, entry.ebx, entry.ecx, entry.edx}; }
 
 inline CpuModel model_of_cpuid(const Vcpu& vcpu);
@@ -31,10 +18,6 @@ inline void set_default_cpuid(Vcpu& vcpu);
 
 // Sets the controls that depend on the guest's CPUID, and the CR4 bits that it may own.
 inline Result<void> apply_cpu_model(Vcpu& vcpu, const LoadedVmcs& vmcs);
-
-// Processor topology leaves: a subleaf without an entry returns its own number in ECX[7:0] and the x2APIC ID in EDX (SDM
-// Vol. 2A, CPUID).
-inline bool is_topology_leaf(u32 leaf) { return leaf == 0xb || leaf == 0x1f; }
 
 // Updates the bits of a leaf that depend on the vCPU's state.  @control: CR4.
 inline void follow_state(const Vcpu& vcpu, u64 control, u32 leaf, u32 subleaf, CpuidResult& r);

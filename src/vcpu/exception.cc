@@ -11,6 +11,7 @@ inline void raise(Vcpu& vcpu, Event event)
 	else if (vcpu.injected.information.is_nmi())
 		vcpu.pending.add_nmi();
 	vcpu.injected = event;
+	vcpu.injected.raised = true;
 }
 
 inline Result<void> set_resume_flag(Vcpu& vcpu, const LoadedVmcs& vmcs)
@@ -40,13 +41,12 @@ inline Result<void> raise_invalid_opcode(Vcpu& vcpu, const LoadedVmcs& vmcs)
 inline Result<void> raise_debug(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 dr6_bits)
 {
 	// Delivery clears general detect, so that the handler can access the debug registers (SDM Vol. 3B, 18.2.4).
-	constexpr u64 kGeneralDetect = 1u << 13;
 	u64 dr7 = VREGCACHE_TRY(vcpu.cache.read<Reg::kDr7>(vmcs));
-	vcpu.cache.write<Reg::kDr7>(vmcs, dr7 & ~kGeneralDetect);
+	vcpu.cache.write<Reg::kDr7>(vmcs, dr7 & ~dr7::kGeneralDetect);
 	// It also disables branch traps and branch recording (SDM Vol. 3B, 18.4.1).
 	u64 control = VREGCACHE_TRY(vcpu.cache.read<Reg::kDebugctl>(vmcs));
 	vcpu.cache.write<Reg::kDebugctl>(vmcs, control & ~(debugctl::kLbr | debugctl::kBtf));
-	vcpu.entry.dr6 = (vcpu.entry.dr6 & ~kDr6Breakpoints) | dr6_bits;
+	vcpu.entry_switch.dr6 = (vcpu.entry_switch.dr6 & ~dr6::kBreakpoints) | dr6_bits;
 	raise(vcpu, Event::exception(vector::kDebug));
 	return {};
 }

@@ -19,9 +19,7 @@ inline Result<void> raise_fault(Vcpu& vcpu, const LoadedVmcs& vmcs, Event event)
 inline Result<void> raise_general_protection(Vcpu& vcpu, const LoadedVmcs& vmcs);
 inline Result<void> raise_invalid_opcode(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
-// DR6 bits that a debug exception reports; the others are sticky or constant.
-constexpr u64 kDr6Breakpoints = 0xf, kDr6AccessDetected = 1u << 13, kDr6SingleStep = 1u << 14;
-
+// @dr6_bits: the DR6 bits that report the cause; the others are sticky or constant.
 inline Result<void> raise_debug(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 dr6_bits);
 
 }  // namespace

@@ -58,11 +58,6 @@ inline Result<void> write_gpr(Vcpu& vcpu, const LoadedVmcs& vmcs, Gpr gpr, u64 v
 	return vregcache::write_gpr(vcpu.cache, vmcs, vcpu.gpr(), gpr, value);
 }
 
-// Bits of the interruptibility state (SDM Vol. 3C, table 25-3).
-namespace interruptibility {
-constexpr u32 kBlockingBySti = 1u << 0, kBlockingByMovSs = 1u << 1, kBlockingByNmi = 1u << 3;
-}
-
 // IA32_DEBUGCTL without the host's bits.
 inline Result<u64> guest_debugctl(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {

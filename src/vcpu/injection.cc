@@ -67,10 +67,10 @@ inline Result<void> hold_back_event(Vcpu& vcpu, const LoadedVmcs& vmcs)
 
 inline Result<void> choose_event(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
-	bool asked = userspace_wants_interrupt_window(vcpu);
+	bool requested = userspace_wants_interrupt_window(vcpu);
 	if (vcpu.injected.valid())
 		VREGCACHE_TRY(hold_back_event(vcpu, vmcs));
-	if (!asked && !vcpu.pending.any())
+	if (!requested && !vcpu.pending.any())
 		return set_window_exiting(vcpu, vmcs, 0);
 
 	u32 windows = 0;
@@ -86,7 +86,7 @@ inline Result<void> choose_event(Vcpu& vcpu, const LoadedVmcs& vmcs)
 		vcpu.injected = Event::external_interrupt(vcpu.pending.vector);
 		vcpu.pending.interrupt = false;
 	}
-	if (vcpu.pending.interrupt || asked)
+	if (vcpu.pending.interrupt || requested)
 		windows |= primary::kInterruptWindow;
 	return set_window_exiting(vcpu, vmcs, windows);
 }

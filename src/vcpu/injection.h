@@ -11,7 +11,7 @@ inline Result<bool> can_take_interrupt(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
 // The interrupt that is pending for the guest, or none.
 struct PendingInterrupt {
-	bool there = false;
+	bool valid = false;
 	u8 vector = 0;
 };
 

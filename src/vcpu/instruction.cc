@@ -1,8 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
-// Effects of a completed instruction.
+// Where an instruction is, and the effects of completing it.
 #include "vcpu/instruction.h"
 
 namespace {
+
+inline Result<u64> linear_rip(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 rip)
+{
+	if (VREGCACHE_TRY(in_64bit_mode(vcpu, vmcs)))
+		return rip;
+	u64 base = VREGCACHE_TRY(vcpu.cache.read(vmcs, segment_register(Segment::kCs, SegmentPart::kBase)));
+	return u64{static_cast<u32>(base + rip)};
+}
 
 inline Result<bool> traps_each_instruction(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 flags)
 {
@@ -45,12 +53,11 @@ inline Result<bool> trap_if_due(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 flags, b
 		return false;
 	// A breakpoint that a preceding MOV SS held back is reported now, in one exception with the single step; an event that
 	// VM-entry injects would discard it.
-	constexpr u64 kEnabledBreakpoint = 1u << 12;
 	u64 pending = VREGCACHE_TRY(vcpu.cache.read<Reg::kPendingDebugExceptions>(vmcs));
-	if (pending & kEnabledBreakpoint)
-		causes |= pending & kDr6Breakpoints;
+	if (pending & pending_debug::kEnabledBreakpoint)
+		causes |= pending & dr6::kBreakpoints;
 	if (VREGCACHE_TRY(traps_each_instruction(vcpu, vmcs, flags)))
-		causes |= kDr6SingleStep;
+		causes |= dr6::kSingleStep;
 	if (!causes)
 		return false;
 	vcpu.cache.write<Reg::kPendingDebugExceptions>(vmcs, u64{0});
@@ -66,6 +73,25 @@ VREGCACHE_OUT_OF_LINE Result<void> skip_instruction(Vcpu& vcpu, const LoadedVmcs
 	if (flags & rflags::kRf)
 		vcpu.cache.write<Reg::kRflags>(vmcs, flags & ~rflags::kRf);
 	VREGCACHE_TRY(trap_if_due(vcpu, vmcs, flags, after_mov_ss, breakpoints));
+	return {};
+}
+
+[[gnu::always_inline]] inline Result<void> skip_instruction_inline(Vcpu& vcpu, const LoadedVmcs& vmcs)
+{
+	using namespace interruptibility;
+	[[gnu::uninitialized]] u64 rip, flags;
+	[[gnu::uninitialized]] u32 length, blocking;
+	Result<void> read =
+		vcpu.cache.read_all<Reg::kRip, Reg::kExitInstructionLength, Reg::kInterruptibility, Reg::kRflags>(
+			vmcs, rip, length, blocking, flags);
+	if (!read.ok()) [[unlikely]]
+		return read;
+	// Nearly always only RIP has to move.
+	bool extraordinary = (flags & (rflags::kTf | rflags::kRf)) ||
+			     (blocking & (kBlockingBySti | kBlockingByMovSs)) || (rip ^ (rip + length)) >> 32;
+	if (extraordinary) [[unlikely]]
+		return skip_instruction(vcpu, vmcs, 0);
+	vcpu.cache.write<Reg::kRip>(vmcs, rip + length);
 	return {};
 }
 

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-// Effects of a completed instruction: RIP advances, blocking by STI and MOV SS ends, RF is cleared, and traps are raised.
+// Where an instruction is, and the effects of completing it: RIP advances, blocking by STI and MOV SS ends, RF is cleared, and
+// traps are raised.
 #pragma once
 
 #include "vcpu/exception.h"
 
 namespace {
+
+// The linear address of code at @rip, with the current CS and mode.
+inline Result<u64> linear_rip(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 rip);
 
 // Does each instruction trap?  With BTF, only branches do (SDM Vol. 3B, 18.4.3).
 inline Result<bool> traps_each_instruction(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 flags);
@@ -29,23 +33,6 @@ Result<void> skip_instruction(Vcpu& vcpu, const LoadedVmcs& vmcs);
 Result<void> skip_instruction(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 breakpoints);
 
 // Inline variant, for an exit that userspace waits for.
-[[gnu::always_inline]] inline Result<void> skip_instruction_inline(Vcpu& vcpu, const LoadedVmcs& vmcs)
-{
-	using namespace interruptibility;
-	[[gnu::uninitialized]] u64 rip, flags;
-	[[gnu::uninitialized]] u32 length, blocking;
-	Result<void> read =
-		vcpu.cache.read_all<Reg::kRip, Reg::kExitInstructionLength, Reg::kInterruptibility, Reg::kRflags>(
-			vmcs, rip, length, blocking, flags);
-	if (!read.ok()) [[unlikely]]
-		return read;
-	// Nearly always only RIP has to move.
-	bool extraordinary = (flags & (rflags::kTf | rflags::kRf)) ||
-			     (blocking & (kBlockingBySti | kBlockingByMovSs)) || (rip ^ (rip + length)) >> 32;
-	if (extraordinary) [[unlikely]]
-		return skip_instruction(vcpu, vmcs, 0);
-	vcpu.cache.write<Reg::kRip>(vmcs, rip + length);
-	return {};
-}
+inline Result<void> skip_instruction_inline(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
 }  // namespace

@@ -61,7 +61,7 @@ inline Result<MsrValue> read_msr(Vcpu& vcpu, const LoadedVmcs& vmcs, MsrUser use
 	auto known = [](u64 value) { return MsrValue{true, value}; };
 	if (SwitchedMsr which = switched_msr(index); which.copy) {
 		InterruptsOff interrupts_off;
-		return known(vcpu.resident.read(vcpu.msrs, which));
+		return known(vcpu.load_switch.read(vcpu.msrs, which));
 	}
 	switch (index) {
 	// clang-format off
@@ -83,12 +83,10 @@ inline Result<MsrValue> read_msr(Vcpu& vcpu, const LoadedVmcs& vmcs, MsrUser use
 	}
 }
 
-// Memory types are 0, 1 and 4 to 7 (SDM Vol. 3A, table 12-10).
 inline bool is_valid_pat(u64 value)
 {
 	for (u32 i = 0; i < 8; i++) {
-		u32 type = value >> (8 * i) & 0xff;
-		if (type > 7 || type == 2 || type == 3)
+		if (!is_pat_memory_type(value >> (8 * i) & 0xff))
 			return false;
 	}
 	return true;
@@ -112,7 +110,7 @@ inline Result<bool> write_msr(Vcpu& vcpu, const LoadedVmcs& vmcs, MsrUser user, 
 		if (((index == msr::kSfmask) || (index == msr::kTscAux)) && value >> 32)
 			return false;
 		InterruptsOff interrupts_off;
-		vcpu.resident.write(vcpu.msrs, which, value);
+		vcpu.load_switch.write(vcpu.msrs, which, value);
 		return true;
 	}
 	switch (index) {
@@ -121,8 +119,7 @@ inline Result<bool> write_msr(Vcpu& vcpu, const LoadedVmcs& vmcs, MsrUser user, 
 		return true;
 	case msr::kApicBase: {
 		// The module has no local APIC: it keeps the base and refuses x2APIC.
-		constexpr u64 kReserved = 0x6ff, kX2apic = 1u << 10;
-		if (value & (kReserved | kX2apic | vcpu.model.beyond_physical))
+		if (value & (apic_base::kReserved | apic_base::kX2apic | vcpu.model.beyond_physical))
 			return false;
 		vcpu.apic_base = value;
 		return true;

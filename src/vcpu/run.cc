@@ -1,153 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 // KVM_RUN.
-#include "vcpu/consistency.h"
 #include "vcpu/exits/exits.h"
 #include "vcpu/exits/port_io.h"
+#include "vcpu/injection.h"
 #include "vcpu/run.h"
+#include "vcpu/run_checks.h"
 #include "vcpu/trace.h"
 #include "vcpu/transition.h"
-#include "vmx/explain/entry_failure.h"
 
 namespace {
-
-// Fields outside the register cache that VM-exit does not change: the VMCS must have the value last written.
-VREGCACHE_COLD void verify_last_written(Vcpu& vcpu, const PinnedVmcs& vmcs)
-{
-	auto verify = [&](const auto& field) {
-		auto report = [&](u32 encoding, u64 in_memory, u64 in_vmcs) {
-			vcpu.cache.hooks().verification.last_written_mismatch(encoding, in_memory, in_vmcs);
-		};
-		if (field.verify(vmcs, report))
-			count_verified(VRC_VERIFIED_LAST_WRITTEN);
-	};
-	for_each_last_written(vcpu.controls, verify);
-	for_each_last_written(vcpu.msr_fields, verify);
-	for_each_last_written(vcpu.host_fields, verify);
-}
-
-// The host's IA32_DEBUGCTL has changed, perhaps in a bit that must apply in the guest too.
-VREGCACHE_COLD Result<void> follow_host_debugctl(Vcpu& vcpu, const LoadedVmcs& vmcs)
-{
-	u64 guests = VREGCACHE_TRY(guest_debugctl(vcpu, vmcs));
-	vcpu.hosts_debugctl = vcpu.entry.follow_host_debugctl();
-	set_guest_debugctl(vcpu, vmcs, guests);
-	return {};
-}
-
-inline Result<void> prepare_entry(Vcpu& vcpu, const PinnedVmcs& vmcs, u64 host_cr4)
-{
-	VREGCACHE_TRY(vcpu.host_fields.cr3.set(vmcs, read_cr3()));
-	VREGCACHE_TRY(vcpu.host_fields.cr4.set(vmcs, host_cr4));
-	VREGCACHE_TRY(vcpu.resident.to_guest(vmcs, vcpu.host_fields, vcpu.msrs, vcpu.vmcs.host()));
-	if (vcpu.entry.read_host_debugctl()) [[unlikely]]
-		VREGCACHE_TRY(follow_host_debugctl(vcpu, vmcs));
-	VREGCACHE_TRY(reconcile(vcpu, vmcs));
-	trace_vm_entry(vcpu);
-	VREGCACHE_TRY(vcpu.cache.write_back(vmcs));
-	if (vcpu.injected.valid()) {
-		bool protected_mode = VREGCACHE_TRY(host_owned_cr0<cr0::kPe>(vcpu, vmcs));
-		VREGCACHE_TRY(vcpu.injected.inject(vmcs, vcpu.controls, protected_mode));
-	}
-	if (verifies()) [[unlikely]]
-		verify_last_written(vcpu, vmcs);
-	return {};
-}
-
-// VMLAUNCH or VMRESUME failed, and the VMCS has the reason in its VM-instruction error.
-inline Result<VmExit> vm_fail(Vcpu& vcpu, const PinnedVmcs& vmcs, VmExit exit)
-{
-	vcpu.cache.vm_fail(vmcs);
-	if (exit.entry() == EntryResult::kFault)
-		return Error::kFault;
-	if (exit.entry() == EntryResult::kVmFailInvalid)
-		return Error::kVmFailInvalid;
-	u32 error = VREGCACHE_TRY(vmcs.read(vregcache::kVmInstructionError));
-	explain_vm_fail(vcpu.id, error);
-	if (vcpu.injected.valid())
-		VREGCACHE_TRY(Event::take_back(vmcs));
-	return VmExit::vm_fail(error);
-}
-
-// VM-entry loaded guest state and then failed.
-VREGCACHE_COLD Result<VmExit> vm_entry_failure(Vcpu& vcpu, const PinnedVmcs& vmcs, VmExit exit)
-{
-	vcpu.cache.vm_entry_failure_exit(vmcs);
-	u64 qualification = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs));
-	if (exit.reason() == ExitReason::kMachineCheckDuringEntry)
-		vrc_host_handle_machine_check();
-	explain_entry_failure_exit(vcpu.id, exit.failure(), qualification);
-	if (vcpu.injected.valid())
-		VREGCACHE_TRY(Event::take_back(vmcs));
-	return exit;
-}
-
-// Interrupts off, with a last check for other work of the task; on again when the scope ends.
-class EntryScope {
- public:
-	EntryScope() : host_cr4_(vrc_host_entry_begin()) {}
-	~EntryScope()
-	{
-		if (host_cr4_ >= 0)
-			turn_interrupts_on();
-	}
-	EntryScope(const EntryScope&) = delete;
-	EntryScope& operator=(const EntryScope&) = delete;
-
-	bool may_enter() const { return host_cr4_ >= 0; }
-	bool has_signal() const { return host_cr4_ == -EINTR; }
-	bool has_task_work() const { return host_cr4_ == -EBUSY; }
-	u64 host_cr4() const { return static_cast<u64>(host_cr4_); }
-	// Only if may_enter().
-	const PinnedVmcs& vmcs(Vcpu& vcpu) const { return vcpu.token.vmcs_; }
-	// The vCPU left the guest for an interrupt: the host takes it now, and the scope ends.
-	void take_interrupt(Vcpu& vcpu)
-	{
-		host_cr4_ = -EAGAIN;
-		vrc_host_take_interrupt(vcpu.host);
-	}
-
- private:
-	long host_cr4_;
-};
-
-[[gnu::always_inline]] inline void entered(Vcpu& vcpu)
-{
-	vcpu.vmcs.set_launched();
-	vcpu.injected.information = {};
-}
-
-// VMfail, an error at the exit, or an exit by an exception or NMI.  Without an exit reason, VM-entry is assumed to have
-// succeeded: the event was delivered, and there is no second VMLAUNCH.
-VREGCACHE_COLD Result<VmExit> extraordinary_exit(Vcpu& vcpu, const PinnedVmcs& vmcs, VmExit exit)
-{
-	if (exit.entry() != EntryResult::kExited)
-		return vm_fail(vcpu, vmcs, exit);
-	if (!(vcpu.cache.peek(Reg::kExitReason) & kEntryFailure))
-		entered(vcpu);
-	VREGCACHE_TRY(finish_exception(vcpu, vmcs, exit.error()));
-	return VmExit{};
-}
-
-inline Result<VmExit> enter_once(Vcpu& vcpu, EntryScope& scope)
-{
-	const PinnedVmcs& vmcs = scope.vmcs(vcpu);
-	if (!vmcs.access().is_current(vcpu.vmcs.id()))
-		return Error::kNotCurrent;
-	VREGCACHE_TRY(prepare_entry(vcpu, vmcs, scope.host_cr4()));
-	if (g_vmx.facts.flush_l1d)
-		wrmsr(msr::kFlushCommand, 1);
-
-	const VmExit exit = enter_guest(vcpu, vmcs);
-	if (!exit.is_ordinary()) [[unlikely]]
-		return extraordinary_exit(vcpu, vmcs, exit);
-	report_exit<Reg::kExitReason>(vcpu, vmcs, exit.basic_reason());
-	if (exit.is_entry_failure()) [[unlikely]]
-		return vm_entry_failure(vcpu, vmcs, exit);
-	entered(vcpu);
-	if (exit.reason() == ExitReason::kExternalInterrupt)
-		scope.take_interrupt(vcpu);
-	return exit;
-}
 
 inline ExitEnd exit_end(Result<Next> next)
 {
@@ -282,7 +143,7 @@ VREGCACHE_OUT_OF_LINE Result<Next> do_what_is_due(Vcpu& vcpu, const LoadedVmcs& 
 	// Userspace may clear it at any time, so this read decides.
 	if (is_set(vcpu.run->immediate_exit))
 		return Next::kNotNow;
-	return VREGCACHE_TRY(judge_what_was_set(vcpu, vmcs)) ? Next::kResume : Next::kUserspace;
+	return VREGCACHE_TRY(check_before_run(vcpu, vmcs)) ? Next::kResume : Next::kUserspace;
 }
 
 VREGCACHE_COLD Result<long> end_before_the_guest_runs(Vcpu& vcpu, Result<Next> next)

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "instrument/trace.h"
+#include "linux/names.h"
 #include "vcpu/vcpu.h"
 
 extern tracepoint g_vm_entry asm("__tracepoint_vm_entry");

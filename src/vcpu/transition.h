@@ -17,18 +17,35 @@ struct MayEnter {
 // NOLINTNEXTLINE(readability-redundant-declaration): the other one makes it a friend
 VmExit enter_guest(Vcpu& vcpu, MayEnter);
 
-// Calls the hooks for an exit that enter_guest() returned.
-template <Reg... kRead>
-[[gnu::always_inline]] inline void report_exit(Vcpu& vcpu, const PinnedVmcs& vmcs, u32 basic_reason)
-{
-	vcpu.cache.hooks().counters.begin_exit(basic_reason);
-	vcpu.cache.report_vm_exit<kRead...>(vmcs);
-}
-
-// The same for an exit by an exception or NMI, once: an NMI handler that reads registers makes it earlier.
+// Calls the hooks for an exit by an exception or NMI, once: an NMI handler that reads registers makes it earlier.
 void report_exception(Vcpu& vcpu, const PinnedVmcs& vmcs);
 
-// An exit by an exception or NMI, or one of which a field could not be read (@error).
-Result<void> finish_exception(Vcpu& vcpu, const PinnedVmcs& vmcs, Error error);
+// Interrupts off, with a last check for other work of the task; on again when the scope ends.
+class EntryScope {
+ public:
+	EntryScope() : host_cr4_(vrc_host_entry_begin()) {}
+	~EntryScope()
+	{
+		if (host_cr4_ >= 0)
+			turn_interrupts_on();
+	}
+	EntryScope(const EntryScope&) = delete;
+	EntryScope& operator=(const EntryScope&) = delete;
+
+	bool may_enter() const { return host_cr4_ >= 0; }
+	bool has_signal() const { return host_cr4_ == -EINTR; }
+	bool has_task_work() const { return host_cr4_ == -EBUSY; }
+	u64 host_cr4() const { return static_cast<u64>(host_cr4_); }
+	// Only if may_enter().
+	const PinnedVmcs& vmcs(Vcpu& vcpu) const { return vcpu.token.vmcs_; }
+	// The vCPU left the guest for an interrupt: the host takes it now, and the scope ends.
+	void take_interrupt(Vcpu& vcpu);
+
+ private:
+	long host_cr4_;
+};
+
+// Prepares the VMCS and enters the guest once.  If VM-entry fails, the log says why.
+inline Result<VmExit> enter_once(Vcpu& vcpu, EntryScope& scope);
 
 }  // namespace

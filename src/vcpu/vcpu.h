@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 // A virtual CPU: its VMCS, the register cache in front of it, and state that hardware does not keep for it.
 //
-// Everything but residency (sched_in, sched_out) is called with the vCPU's mutex held.
+// Everything but vrc_vcpu_sched_in() and vrc_vcpu_sched_out() is called with the vCPU's mutex held.
 #pragma once
 
 #include <vregcache/cache.h>
@@ -10,6 +10,7 @@
 #include <vregcache/pdptes.h>
 #include <vregcache/segment.h>
 #include "instrument/hooks.h"
+#include "vmx/vmcs.h"
 #include "vmx/vmcs_setup.h"
 #include "vcpu/cpu_model.h"
 #include "vcpu/event.h"
@@ -59,8 +60,8 @@ struct Vcpu {
 	const VmcsToken token{RawVmx(cache.hooks().counters.accesses())};
 	EntryFrame frame;
 	Vmcs vmcs;
-	ResidentSwitch resident;
-	EntrySwitch entry;
+	LoadSwitch load_switch;
+	EntrySwitch entry_switch;
 	GuestMsrs msrs;
 
 	ControlFields controls;

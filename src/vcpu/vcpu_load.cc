@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// Loads a vCPU's VMCS on a CPU.
+// Loads a vCPU: makes its VMCS the current one, and keeps it so while the scheduler moves the task.
 #include "machine.h"
 #include "vcpu/vcpu_load.h"
 
@@ -11,25 +11,56 @@ VREGCACHE_COLD int load_vmcs(Vcpu& vcpu)
 	Result<bool> moved = vcpu.vmcs.load();
 	// After a reboot has begun no CPU is in VMX operation; every access fails with kNotCurrent.
 	if (!moved.ok())
-		return vrc_cpu_state();
+		return cpu_state();
 	trace_vmcs_load(vcpu.id, vcpu.vmcs.id(), from);
 	if (moved.value() && !write_host_cpu_state(LoadedVmcs(vcpu.access(), VmcsKey()), vcpu.host_fields).ok() &&
-	    !vrc_cpu_state())
+	    !cpu_state())
 		vrc_host_warn("a VMCS that was just loaded refuses VMWRITE");
 	return 0;
+}
+
+// Preemption off.  Errors are those of vrc_vcpu_sched_in().
+inline int make_current(Vcpu& vcpu) { return current_vmcs() == vcpu.vmcs.id() ? 0 : load_vmcs(vcpu); }
+
+inline int LoadedVcpu::load(Vcpu& vcpu)
+{
+	return vrc_host_notify_begin(vcpu.host, vcpu.vmcs.task()) ? 0 : load_here(vcpu);
+}
+
+VREGCACHE_COLD int LoadedVcpu::load_here(Vcpu& vcpu)
+{
+	for (;;) {
+		const int error = load_vmcs(vcpu);
+		vrc_host_preempt_enable();
+		if (!error)
+			return 0;
+		vrc_host_notify_end(vcpu.host);
+		if (error != -EAGAIN)
+			return error;
+		if (int killed = vrc_host_leave_cpu())
+			return killed;
+		if (vrc_host_notify_begin(vcpu.host, vcpu.vmcs.task()))
+			return 0;
+	}
+}
+
+VREGCACHE_OUT_OF_LINE void LoadedVcpu::put(Vcpu& vcpu)
+{
+	{
+		// The task stays on this CPU for so long.
+		RawInterruptsOff interrupts_off;
+		vcpu.load_switch.to_host(vcpu.msrs);
+	}
+	vrc_host_notify_end(vcpu.host);
 }
 
 }  // namespace
 
 // A VMCS is current only on a CPU that is in VMX operation: each VMCS is cleared before that ends.
-extern "C" int vrc_vcpu_sched_in(struct vrc_vcpu* handle)
-{
-	Vcpu& vcpu = vcpu_of(handle);
-	return current_vmcs() == vcpu.vmcs.id() ? 0 : load_vmcs(vcpu);
-}
+extern "C" int vrc_vcpu_sched_in(struct vrc_vcpu* handle) { return make_current(vcpu_of(handle)); }
 
 extern "C" void vrc_vcpu_sched_out(struct vrc_vcpu* handle)
 {
 	Vcpu& vcpu = vcpu_of(handle);
-	vcpu.resident.to_host(vcpu.msrs);
+	vcpu.load_switch.to_host(vcpu.msrs);
 }

@@ -2,7 +2,6 @@
 // A virtual machine: its memory, and the vCPU numbers in use.
 #pragma once
 
-#include <new>
 #include "vcpu/guest_memory.h"
 
 namespace {

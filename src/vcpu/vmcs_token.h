@@ -13,7 +13,7 @@ class VmExit;
 class VmcsKey {
 	VmcsKey() = default;
 
-	// VcpuResidence hands it out after loading the VMCS, and EntryScope with interrupts off.
+	// LoadedVcpu hands it out after loading the VMCS, and EntryScope with interrupts off.
 	friend class VmcsToken;
 	// It has just loaded the VMCS.
 	friend int load_vmcs(Vcpu& vcpu);
@@ -22,7 +22,7 @@ class VmcsKey {
 	// A handler of an interrupt or NMI that ended the guest's run.
 	friend PinnedVmcs begin_pmi_access(Vcpu& vcpu);
 	// For tests only.
-	friend class UnearnedTokens;
+	friend class UncheckedTokens;
 };
 
 // The vCPU's token.  Functions take it by reference, so it is kept here and not on the stack.
@@ -31,7 +31,7 @@ class VmcsToken {
 	explicit VmcsToken(RawVmx access) : vmcs_(access, VmcsKey()) {}
 
  private:
-	friend class VcpuResidence;
+	friend class LoadedVcpu;
 	friend class EntryScope;
 
 	PinnedVmcs vmcs_;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// Architectural constants by their SDM names: MSRs, control register bits, exception vectors.
+// Architectural constants by their SDM names: MSRs, bits of registers and of VMX capabilities, exception vectors.
 #pragma once
 
 #include "vmx/types.h"
@@ -57,11 +57,12 @@ namespace cr4 {
 constexpr u64 kVme = 1u << 0, kPvi = 1u << 1, kTsd = 1u << 2, kDe = 1u << 3, kPse = 1u << 4, kPae = 1u << 5,
 	      kMce = 1u << 6, kPge = 1u << 7, kPce = 1u << 8, kOsfxsr = 1u << 9, kOsxmmexcpt = 1u << 10,
 	      kUmip = 1u << 11, kLa57 = 1u << 12, kVmxe = 1u << 13, kFsgsbase = 1u << 16, kPcide = 1u << 17,
-	      kOsxsave = 1u << 18, kSmep = 1u << 20, kSmap = 1u << 21, kPke = 1u << 22;
+	      kOsxsave = 1u << 18, kSmep = 1u << 20, kSmap = 1u << 21, kPke = 1u << 22, kCet = 1u << 23;
 }  // namespace cr4
 
 namespace efer {
 constexpr u64 kSce = 1u << 0, kLme = 1u << 8, kLma = 1u << 10, kNxe = 1u << 11;
+constexpr u64 kDefined = kSce | kLme | kLma | kNxe;
 }  // namespace efer
 
 namespace rflags {
@@ -74,6 +75,46 @@ constexpr u64 kReserved = ~u64{0x3fffff} | 1u << 15 | 1u << 5 | 1u << 3;
 namespace debugctl {
 constexpr u64 kLbr = 1u << 0, kBtf = 1u << 1, kFreezeWhileSmm = 1u << 14;
 }  // namespace debugctl
+
+// IA32_APIC_BASE (SDM Vol. 3A, 11.4.4)
+namespace apic_base {
+constexpr u64 kBootstrapProcessor = 1u << 8, kX2apic = 1u << 10, kEnabled = 1u << 11;
+constexpr u64 kReserved = 0x2ff;
+constexpr u64 kDefaultAddress = 0xfee00000;
+}  // namespace apic_base
+
+// DR6 and DR7 (SDM Vol. 3B, 18.2)
+namespace dr6 {
+constexpr u64 kBreakpoints = 0xf, kAccessDetected = 1u << 13, kSingleStep = 1u << 14, kRtm = 1u << 16;
+constexpr u64 kFixedOnes = 0xfffe0ff0, kWritable = 0x1e00f;
+constexpr u64 kAfterReset = kFixedOnes | kRtm;  // SDM Vol. 3A, table 10-1
+}  // namespace dr6
+
+namespace dr7 {
+constexpr u64 kEnableAny = 0xff, kFixedOnes = 1u << 10, kGeneralDetect = 1u << 13;
+}
+
+// The interruptibility state (SDM Vol. 3C, table 25-3).
+namespace interruptibility {
+constexpr u32 kBlockingBySti = 1u << 0, kBlockingByMovSs = 1u << 1, kBlockingBySmi = 1u << 2, kBlockingByNmi = 1u << 3,
+	      kEnclave = 1u << 4;
+}
+
+// The guest's pending debug exceptions (SDM Vol. 3C, table 25-4).
+namespace pending_debug {
+constexpr u64 kBreakpoints = 0xf, kBusLock = 1u << 11, kEnabledBreakpoint = 1u << 12, kSingleStep = 1u << 14,
+	      kRtm = 1u << 16;
+}
+
+// The page-directory-pointer-table entries of PAE paging (SDM Vol. 3A, table 4-8), without the physical-address width
+namespace pdpte {
+constexpr u64 kPresent = 1u << 0, kReserved = 0x1e6;
+}
+
+// The error code of a page fault (SDM Vol. 3A, 4.7)
+namespace page_fault {
+constexpr u32 kPresent = 1u << 0, kWrite = 1u << 1, kUser = 1u << 2, kReserved = 1u << 3, kFetch = 1u << 4;
+}
 
 namespace xcr0 {
 constexpr u64 kX87 = 1u << 0, kSse = 1u << 1, kAvx = 1u << 2, kOpmask = 1u << 5, kZmmHigh256 = 1u << 6,
@@ -90,6 +131,27 @@ enum : u8 {
 };
 // clang-format on
 }  // namespace vector
+
+// IA32_VMX_BASIC (SDM Vol. 3D, A.1)
+namespace vmx_basic {
+constexpr u64 kInsOutsInformation = u64{1} << 54, kTrueControls = u64{1} << 55;
+constexpr u64 kErrorCodeWithAnyVector = u64{1} << 56;  // VM-entry may inject a hardware exception with or without one
+}  // namespace vmx_basic
+
+// IA32_VMX_EPT_VPID_CAP (SDM Vol. 3D, A.10)
+namespace ept_capability {
+constexpr u64 kPageWalk4 = 1u << 6, kPageWalk5 = 1u << 7, kUncacheable = 1u << 8, kWriteBack = 1u << 14,
+	      kInvept = 1u << 20, kAccessedAndDirty = 1u << 21, kShadowStack = 1u << 23, kInveptSingle = 1u << 25,
+	      kInveptAll = 1u << 26;
+}
+
+// Memory types (SDM Vol. 3A, table 12-2)
+namespace memory_type {
+constexpr u64 kUncacheable = 0, kWriteBack = 6;
+}
+
+// Each byte of IA32_PAT is one of these (SDM Vol. 3A, 12.12.2).
+constexpr bool is_pat_memory_type(u64 type) { return type <= 7 && type != 2 && type != 3; }
 
 // Exceptions that push an error code (SDM Vol. 3A, table 6-1).
 constexpr bool has_error_code(u8 number)

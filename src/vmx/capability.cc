@@ -4,9 +4,7 @@
 
 namespace {
 
-// EPT capabilities (SDM Vol. 3D, A.10)
-constexpr u64 kEptPageWalk4 = 1u << 6, kEptWriteBack = 1u << 14, kInvept = 1u << 20, kInveptSingle = 1u << 25,
-	      kInveptAll = 1u << 26;
+CpuCapability g_vmx;
 
 // FXSAVE saves the mask, whichever task the registers belong to (SDM Vol. 1, 11.6.6).
 inline u32 read_mxcsr_mask()
@@ -23,20 +21,20 @@ inline int check_cpu_has_vmx()
 {
 	constexpr u32 kCpuidVmx = 1u << 5;
 	if (!(cpuid(1).ecx & kCpuidVmx)) {
-		vrc_host_error("this CPU has no VMX: it is no Intel CPU, or a hypervisor hides VMX (needs nested "
-			       "virtualisation, or vmx_on_svm in a QEMU guest)");
+		vrc_host_error("this CPU has no VMX: it is not an Intel CPU, or a hypervisor hides VMX; enable nested "
+			       "virtualization, or load vmx_on_svm in a QEMU guest");
 		return -ENODEV;
 	}
 	constexpr u64 kLocked = 1u << 0, kVmxOutsideSmx = 1u << 2;
 	u64 feature_control = rdmsr(msr::kFeatureControl);
 	if (!(feature_control & kLocked)) {
 		vrc_host_error(
-			"firmware left IA32_FEATURE_CONTROL unlocked with VMX disabled; enable VMX in its setup");
+			"the firmware has not enabled VMX (IA32_FEATURE_CONTROL is unlocked); enable VMX in the firmware setup");
 		return -EPERM;
 	}
 	if (!(feature_control & kVmxOutsideSmx)) {
 		vrc_host_error(
-			"firmware has disabled VMX and locked IA32_FEATURE_CONTROL (%#llx); enable VMX in its setup",
+			"the firmware has disabled VMX (IA32_FEATURE_CONTROL is locked, %#llx); enable VMX in the firmware setup",
 			feature_control);
 		return -EPERM;
 	}
@@ -45,25 +43,24 @@ inline int check_cpu_has_vmx()
 
 inline int refuse_vmx_in_use()
 {
-	vrc_host_error("VMX is in use on CPU %u (CR4.VMXE is set), most likely by %s; unload it first", vrc_host_cpu(),
-		       g_vmx.likely_owner ? g_vmx.likely_owner : "a hypervisor that is not a module");
+	vrc_host_error("VMX is in use on CPU %u (CR4.VMXE is set), most likely by %s; unload or stop it first",
+		       vrc_host_cpu(), g_vmx.likely_owner ? g_vmx.likely_owner : "a hypervisor that is not a module");
 	return -EBUSY;
 }
 
 inline int check_ept()
 {
 	u64 ept = rdmsr(msr::kVmxEptVpid);
-	// clang-format off
-	const char* absent = !(ept & kEptPageWalk4)			    ? "page walks of length 4"
-			     : !(ept & kEptWriteBack)			    ? "write-back paging structures"
-			     : !(ept & kInvept) || !(ept & kInveptAll) ? "INVEPT of all contexts"
-									    : nullptr;
-	// clang-format on
+	constexpr u64 kInveptOfAll = ept_capability::kInvept | ept_capability::kInveptAll;
+	const char* absent = !(ept & ept_capability::kPageWalk4)    ? "page walks of length 4"
+			     : !(ept & ept_capability::kWriteBack)  ? "write-back paging structures"
+			     : (ept & kInveptOfAll) != kInveptOfAll ? "all-context INVEPT"
+								    : nullptr;
 	if (absent) {
-		vrc_host_error("EPT of this CPU lacks %s; the module cannot run here", absent);
+		vrc_host_error("this CPU's EPT does not support %s, which the module needs", absent);
 		return -EOPNOTSUPP;
 	}
-	g_vmx.invept_single = ept & kInveptSingle;
+	g_vmx.invept_single = ept & ept_capability::kInveptSingle;
 	return 0;
 }
 
@@ -82,7 +79,7 @@ inline int detect_vmx(bool unsafe_allowed)
 	if (g_vmx.facts.open_mitigation) {
 		if (!unsafe_allowed) {
 			vrc_host_error("this CPU is affected by %s, which the module does not mitigate; load it with "
-				       "unsafe=1 if its guests are trusted",
+				       "unsafe=1 if you trust its guests",
 				       g_vmx.facts.open_mitigation);
 			return -EACCES;
 		}
@@ -90,10 +87,9 @@ inline int detect_vmx(bool unsafe_allowed)
 	}
 
 	u64 basic = rdmsr(msr::kVmxBasic);
-	constexpr u64 kInsOutsInformation = u64{1} << 54, kTrueControls = u64{1} << 55;
 	g_vmx.revision = static_cast<u32>(basic) & 0x7fffffff;
-	g_vmx.string_io_information = basic & kInsOutsInformation;
-	if (!choose_all_controls(basic & kTrueControls, g_vmx.facts.rdtscp, g_vmx.controls))
+	g_vmx.string_io_information = basic & vmx_basic::kInsOutsInformation;
+	if (!choose_all_controls(basic & vmx_basic::kTrueControls, g_vmx.facts.rdtscp, g_vmx.controls))
 		return -EOPNOTSUPP;
 	if (int error = check_ept())
 		return error;

@@ -22,7 +22,7 @@ struct XsaveComponent {
 
 constexpr u32 kXsaveLegacyBytes = 512 + 64;  // including the header
 
-struct VmxCapability {
+struct CpuCapability {
 	u32 revision = 0;
 	bool string_io_information = false;  // INS and OUTS exits provide instruction information
 	VmxControls controls;
@@ -42,10 +42,13 @@ struct VmxCapability {
 	const char* likely_owner = nullptr;  // of VMX, if it is in use; looked up while sleeping is allowed
 };
 
-VmxCapability g_vmx;
-inline int refuse_vmx_in_use();
+// Of the CPU that loads the module.  The others are assumed to be alike; VMXON fails on one that is not.
+extern CpuCapability g_vmx;
 
-// Fills g_vmx from the CPU that loads the module.  The others are assumed to be alike; VMXON fails on one that is not.
+// Fills g_vmx.
 inline int detect_vmx(bool unsafe_allowed);
+
+// Logs the likely owner of VMX, and returns -EBUSY.
+inline int refuse_vmx_in_use();
 
 }  // namespace

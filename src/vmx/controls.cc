@@ -25,7 +25,7 @@ bool choose_controls(u32 capability_msr, const char* group, const NamedControl (
 	chosen = must_be_one | (optional & may_be_one);
 	for (const NamedControl& control : required) {
 		if (!(may_be_one & control.bit)) {
-			vrc_host_error("this CPU lacks the %s VM-%s control that the module needs; it cannot run here",
+			vrc_host_error("this CPU does not support the %s VM-%s control, which the module needs",
 				       control.name, group);
 			return false;
 		}

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-// Basic exit reasons (SDM Vol. 3D, Appendix C), with the names of linux/names.h.
+// Basic exit reasons (SDM Vol. 3D, Appendix C).
 #pragma once
 
-#include "linux/names.h"
 #include "vmx/types.h"
 
 namespace {
@@ -52,37 +51,7 @@ constexpr u32 kExitReasonCount = 78;
 constexpr u32 kBasicExitReasonMask = 0xffff;
 constexpr u32 kEntryFailure = 1u << 31;
 
-struct ExitReasonName {
-	u32 number;
-	ExitReason reason;
-	const char* name;
-};
-
-// clang-format off
-#define VRC_ROW(number, name, constant) {number, ExitReason::constant, #name}
-// clang-format on
-constexpr ExitReasonName kExitReasonNames[] = {VRC_EXIT_REASONS(VRC_ROW)};
-#undef VRC_ROW
-
-// One word each, so that the table can be cut into columns.
-constexpr const char* exit_reason_name(u32 reason)
-{
-	for (const ExitReasonName& row : kExitReasonNames) {
-		if (row.number == reason)
-			return row.name;
-	}
-	return "other";
-}
-
-consteval bool every_exit_reason_has_its_own_name()
-{
-	for (const ExitReasonName& row : kExitReasonNames) {
-		if (row.number != static_cast<u32>(row.reason))
-			return false;
-	}
-	return true;
-}
-
-static_assert(every_exit_reason_has_its_own_name(), "linux/names.h and the exit reasons do not agree");
+// The name of linux/names.h, or "other".  One word, so that the table can be cut into columns.
+inline const char* exit_reason_name(u32 reason);
 
 }  // namespace

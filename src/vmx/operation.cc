@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 // VMX operation of each CPU.
-#include "machine.h"
 #include "vmx/operation.h"
 
+#include "machine.h"
+#include "offsets_generated.h"
+#include "vmx/instructions.h"
+#include "vmx/raw_vmx.h"
+#include "vmx/vmcs.h"
+
 namespace {
+
+PerCpu* g_per_cpu;
 
 inline void free_per_cpu()
 {
@@ -45,6 +52,12 @@ inline void remember_host_constants(PerCpu& cpu)
 	cpu.idtr = {VRC_IDT_LIMIT, read_idtr().base};
 }
 
+inline int cpu_state()
+{
+	const PerCpu& cpu = this_cpu();
+	return cpu.on ? 0 : cpu.given_up ? -EIO : -EAGAIN;
+}
+
 }  // namespace
 
 extern "C" int vrc_init(vrc_bool unsafe_allowed)
@@ -68,13 +81,13 @@ extern "C" int vrc_cpu_enable(void)
 	if (!vmxon(vrc_host_physical(cpu.vmxon_region)).ok()) {
 		vrc_host_set_cr4_vmxe(false);
 		vrc_host_error(
-			"VMXON failed on CPU %u: its firmware has disabled VMX, or it differs from the first CPU",
+			"VMXON failed on CPU %u: the firmware has disabled VMX on it, or it differs from the other CPUs",
 			vrc_host_cpu());
 		return -EIO;
 	}
 	// Our guests must not use translations that an earlier user of VMX left in the TLBs under EPT (SDM Vol. 3C, 29.4.3.4).
 	if (!invept(InveptType::kAllContexts, 0).ok())
-		vrc_host_warn("INVEPT of all contexts failed");
+		vrc_host_warn("all-context INVEPT failed");
 	set_current_vmcs(kNoCurrentVmcs);
 	cpu.vmxons++;
 	cpu.on = true;
@@ -107,12 +120,6 @@ extern "C" void vrc_cpu_give_up(void)
 {
 	vrc_cpu_disable();
 	this_cpu().given_up = true;
-}
-
-extern "C" int vrc_cpu_state(void)
-{
-	const PerCpu& cpu = this_cpu();
-	return cpu.on ? 0 : cpu.given_up ? -EIO : -EAGAIN;
 }
 
 extern "C" void vrc_cpu_row(unsigned int number, struct vrc_cpu_row* row)

@@ -41,7 +41,7 @@ class RawVmx {
 	using Key = VmcsKey;
 
 	// @uncached: counts accesses to fields that are not registers; the cache's hooks count those to registers.
-	explicit RawVmx(AccessCounters& uncached) : uncached_(&uncached) {}
+	[[gnu::always_inline]] explicit RawVmx(AccessCounters& uncached) : uncached_(&uncached) {}
 
 	[[gnu::always_inline]] static Result<u64> vmread(u32 encoding) { return ::vmread(encoding); }
 	[[gnu::always_inline]] static Result<void> vmwrite(u32 encoding, u64 value)
@@ -57,15 +57,7 @@ class RawVmx {
 	Result<u64> verify_read(u32 encoding) const { return ::vmread(encoding); }
 
 	// Interrupts off: otherwise the VMCS could be cleared, and the record with it, between the check and VMPTRST.
-	VREGCACHE_COLD VmcsId really_current(VmcsId believed) const
-	{
-		unsigned long flags = vrc_host_irq_save();
-		VmcsId current = believed;
-		if (is_current(believed))
-			current = static_cast<VmcsId>(vmptrst().value_or(static_cast<u64>(believed)));
-		vrc_host_irq_restore(flags);
-		return current;
-	}
+	VmcsId really_current(VmcsId believed) const;
 
  private:
 	AccessCounters* uncached_;

@@ -36,7 +36,7 @@ inline Result<void> write_host_state(const LoadedVmcs& vmcs, const EntryFrame& f
 	VRC_WRITE(vmcs, kHostCr0, read_cr0());
 	VRC_WRITE(vmcs, kHostCsSelector, VRC_KERNEL_CS);
 	VRC_WRITE(vmcs, kHostSsSelector, VRC_KERNEL_DS);
-	// VM-exit cannot load a selector of user privilege, so it loads null ones; ResidentSwitch restores the task's.
+	// VM-exit cannot load a selector of user privilege, so it loads null ones; LoadSwitch restores the task's.
 	VRC_WRITE(vmcs, kHostDsSelector, 0);
 	VRC_WRITE(vmcs, kHostEsSelector, 0);
 	VRC_WRITE(vmcs, kHostFsSelector, 0);

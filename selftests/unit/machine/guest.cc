@@ -4,9 +4,14 @@
 #include <gtest/gtest.h>
 #include <vmx/architecture.h>
 #include <vmx/entry.h>
-#include <vmx/explain/entry_check.h>
-#include <vmx/exit_reason.h>
-#include <vmx/explain/field_name.h>
+// NOLINTBEGIN(bugprone-suspicious-include)
+#include <vmx/exit_reason.cc>
+#include <vmx/explain/entry_check_controls.cc>
+#include <vmx/explain/entry_check_guest.cc>
+#include <vmx/explain/entry_check_host.cc>
+#include <vmx/explain/entry_check_rules.cc>
+#include <vmx/explain/field_name.cc>
+// NOLINTEND(bugprone-suspicious-include)
 
 #include "host.h"
 

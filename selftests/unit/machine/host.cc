@@ -435,22 +435,20 @@ u64 vrc_host_fpu_components(vrc_host_vcpu* vcpu, vrc_bool* compacted)
 }
 void vrc_host_fpu_image_changed(vrc_host_vcpu* vcpu) { vcpu->fpu_components |= xcr0::kX87 | xcr0::kSse; }
 
-// ---- vCPU residency ----
+// ---- a vCPU on a CPU ----
 
-int vrc_host_vcpu_get(vrc_host_vcpu* vcpu, const void** task)
+extern u64 vrc_current_vmcs[];
+
+vrc_bool vrc_host_notify_begin(vrc_host_vcpu* vcpu, const void** task)
 {
 	*task = &host();
-	if (int error = vrc_vcpu_sched_in(vcpu->machine))
-		return error;
-	vcpu->resident = true;
-	return 0;
+	vcpu->loaded = true;
+	return vrc_current_vmcs[vrc_host_cpu()] == vrc_vcpu_vmcs(vcpu->machine);
 }
 
-void vrc_host_vcpu_put(vrc_host_vcpu* vcpu)
-{
-	vrc_vcpu_sched_out(vcpu->machine);
-	vcpu->resident = false;
-}
+void vrc_host_notify_end(vrc_host_vcpu* vcpu) { vcpu->loaded = false; }
+void vrc_host_preempt_enable() {}
+int vrc_host_leave_cpu() { return -EINTR; }
 
 // ---- facts ----
 

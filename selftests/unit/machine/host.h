@@ -20,7 +20,7 @@ struct vrc_host_vm {
 
 struct vrc_host_vcpu {
 	struct vrc_vcpu* machine = nullptr;
-	bool resident = false;
+	bool loaded = false;
 	bool fpu_is_guests = false;
 	alignas(16) unsigned char fpu_image[512] = {};
 	bool fpu_is_compacted = true;

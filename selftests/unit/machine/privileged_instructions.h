@@ -77,6 +77,10 @@ asm(R"(
 	.endm
 .endr
 
+# The process has no interrupts.
+.macro cli
+.endm
+
 .irp name, str, sldt
 	.macro \name to
 		vrc_to_word_register \name, \to

@@ -23,26 +23,25 @@ VRC_TRACEABLE Result<Next> handle_mov_dr(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	if (VREGCACHE_TRY(privilege_level(vcpu, vmcs)) != 0)
 		return handle_general_protection(vcpu, vmcs);
 	u64 dr7 = VREGCACHE_TRY(vcpu.cache.read<Reg::kDr7>(vmcs));
-	constexpr u64 kGeneralDetect = 1u << 13;
-	if (dr7 & kGeneralDetect) {
+	if (dr7 & dr7::kGeneralDetect) {
 		// The only debug exception that is a fault but no breakpoint: it pushes RF set, as faults do.
 		VREGCACHE_TRY(set_resume_flag(vcpu, vmcs));
-		VREGCACHE_TRY(raise_debug(vcpu, vmcs, kDr6AccessDetected));
+		VREGCACHE_TRY(raise_debug(vcpu, vmcs, dr6::kAccessDetected));
 		return Next::kResume;
 	}
 	if (from) {
-		u64 value = number < 4 ? vcpu.entry.dr[number] : number == 6 ? vcpu.entry.dr6 : dr7;
+		u64 value = number < 4 ? vcpu.entry_switch.dr[number] : number == 6 ? vcpu.entry_switch.dr6 : dr7;
 		VREGCACHE_TRY(write_gpr(vcpu, vmcs, gpr, value));
 		return resume_after_instruction(vcpu, vmcs);
 	}
 	u64 value = VREGCACHE_TRY(read_gpr(vcpu, vmcs, gpr));
 	if (number < 4) {
 		// Any value is accepted: an address that is not canonical never matches (SDM Vol. 3B, 18.2.6).
-		vcpu.entry.dr[number] = value;
+		vcpu.entry_switch.dr[number] = value;
 	} else if (value >> 32) {
 		return handle_general_protection(vcpu, vmcs);
 	} else if (number == 6) {
-		vcpu.entry.dr6 = dr6_from(value);
+		vcpu.entry_switch.dr6 = dr6_from(value);
 	} else {
 		set_dr7(vcpu, vmcs, value);
 	}

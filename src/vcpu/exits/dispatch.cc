@@ -20,7 +20,7 @@ VREGCACHE_COLD Result<Next> handle_rare_exit(Vcpu& vcpu, const LoadedVmcs& vmcs,
 		// The VMX instructions have reasons 18 to 27; the guest's CPUID has no VMX.
 		if (reason > ExitReason::kVmcall && reason <= ExitReason::kVmxon)
 			return handle_invalid_opcode(vcpu, vmcs);
-		return give_up(vcpu, vmcs, reason);
+		return report_emulation_failure(vcpu, vmcs, reason);
 	}
 }
 
@@ -74,18 +74,6 @@ VRC_TRACEABLE Result<Next> handle_exit(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitR
 	default:
 		return handle_rare_exit(vcpu, vmcs, reason);
 	}
-}
-
-[[maybe_unused]] VREGCACHE_COLD Result<Next> give_up(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason)
-{
-	vcpu.run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
-	vcpu.run->internal.suberror = KVM_INTERNAL_ERROR_EMULATION;
-	vcpu.run->internal.ndata = 4;
-	vcpu.run->internal.data[0] = 0;  // no flags: no instruction bytes
-	vcpu.run->internal.data[1] = static_cast<u64>(reason);
-	vcpu.run->internal.data[2] = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs));
-	vcpu.run->internal.data[3] = VREGCACHE_TRY(vcpu.cache.read<Reg::kGuestPhysicalAddress>(vmcs));
-	return Next::kUserspace;
 }
 
 inline Result<Next> handle_sleeping_exit(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason)

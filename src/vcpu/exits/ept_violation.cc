@@ -2,7 +2,8 @@
 // EPT violations: guest memory that is not mapped yet or does not exist.
 #include "vcpu/exception.h"
 #include "vcpu/exits/exits.h"
-#include "vcpu/exits/port_io.h"
+#include "vcpu/exits/interrupted_event.h"
+#include "vcpu/instruction.h"
 
 namespace {
 
@@ -12,10 +13,8 @@ namespace {
 VREGCACHE_COLD Result<Next> raise_reserved_address(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 qualification)
 {
 	constexpr u64 kWrite = 1u << 1, kFetch = 1u << 2, kLinearAddressValid = 1u << 7, kTranslated = 1u << 8;
-	constexpr u32 kPresentError = 1u << 0, kWriteError = 1u << 1, kUserError = 1u << 2, kReservedError = 1u << 3,
-		      kFetchError = 1u << 4;
 	if (!(qualification & kLinearAddressValid))
-		return give_up(vcpu, vmcs, ExitReason::kEptViolation);
+		return report_emulation_failure(vcpu, vmcs, ExitReason::kEptViolation);
 	const u64 linear = VREGCACHE_TRY(vcpu.cache.read<Reg::kGuestLinearAddress>(vmcs));
 	bool write = qualification & kWrite, fetch = qualification & kFetch;
 	if (!(qualification & kTranslated)) {
@@ -27,11 +26,11 @@ VREGCACHE_COLD Result<Next> raise_reserved_address(Vcpu& vcpu, const LoadedVmcs&
 	// The error code has a bit for fetches with SMEP, or with PAE and NXE (SDM Vol. 3A, 4.7).
 	const u64 control = VREGCACHE_TRY((host_owned_cr4<cr4::kSmep | cr4::kPae>(vcpu, vmcs)));
 	const bool no_execute = VREGCACHE_TRY(vcpu.cache.read<Reg::kEfer>(vmcs)) & efer::kNxe;
-	const bool tells_fetches = (control & cr4::kSmep) || ((control & cr4::kPae) && no_execute);
+	const bool reports_fetches = (control & cr4::kSmep) || ((control & cr4::kPae) && no_execute);
 	const bool user = VREGCACHE_TRY(privilege_level(vcpu, vmcs)) == 3;
-	u32 error = kPresentError | kReservedError | (write ? kWriteError : 0) | (user ? kUserError : 0) |
-		    (tells_fetches && fetch ? kFetchError : 0);
-	vcpu.entry.cr2 = linear;
+	u32 error = page_fault::kPresent | page_fault::kReserved | (write ? page_fault::kWrite : 0) |
+		    (user ? page_fault::kUser : 0) | (reports_fetches && fetch ? page_fault::kFetch : 0);
+	vcpu.entry_switch.cr2 = linear;
 	VREGCACHE_TRY(raise_fault(vcpu, vmcs, Event::exception(vector::kPageFault, error)));
 	return Next::kResume;
 }
@@ -64,7 +63,7 @@ VRC_TRACEABLE Result<Next> handle_ept_violation(Vcpu& vcpu, const LoadedVmcs& vm
 	case GuestMemory::Fault::kOutOfMemory:
 		return Next::kOutOfMemory;
 	default:
-		return give_up(vcpu, vmcs, ExitReason::kEptViolation);
+		return report_emulation_failure(vcpu, vmcs, ExitReason::kEptViolation);
 	}
 }
 

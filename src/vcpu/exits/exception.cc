@@ -1,35 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-// Exceptions and NMIs that cause VM-exits, events whose delivery an exit interrupted, and split locks.
+// Exceptions and NMIs that cause VM-exits, and split locks.
 #include "vcpu/exception.h"
 #include "vcpu/exits/exits.h"
+#include "vcpu/exits/interrupted_event.h"
 #include "vcpu/instruction.h"
 
 namespace {
-
-inline Result<void> requeue_interrupted_event(Vcpu& vcpu, const LoadedVmcs& vmcs, InterruptionInformation vectoring)
-{
-	if (!vectoring.valid())
-		return {};
-	vcpu.injected = {};
-	vcpu.injected.information.word = vectoring.word;
-	if (vectoring.has_error_code())
-		vcpu.injected.error_code = VREGCACHE_TRY(vcpu.cache.read<Reg::kIdtVectoringErrorCode>(vmcs));
-	if (vectoring.is_software())
-		vcpu.injected.instruction_length = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitInstructionLength>(vmcs));
-	// Delivering the NMI again sets blocking again, and VM-entry requires it to be clear (SDM Vol. 3C, 27.3.1.5).
-	if (vectoring.is_nmi()) {
-		u32 blocking = VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs));
-		vcpu.cache.write<Reg::kInterruptibility>(vmcs, blocking & ~interruptibility::kBlockingByNmi);
-	}
-	return {};
-}
-
-inline Result<void> restore_nmi_blocking(Vcpu& vcpu, const LoadedVmcs& vmcs)
-{
-	u32 blocking = VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs));
-	vcpu.cache.write<Reg::kInterruptibility>(vmcs, blocking | interruptibility::kBlockingByNmi);
-	return {};
-}
 
 // Is an #AC an alignment check that the guest has enabled (SDM Vol. 3A, 6.15)?  If not, the host has detected a split lock.
 inline Result<bool> guest_checks_alignment(Vcpu& vcpu, const LoadedVmcs& vmcs)
@@ -73,8 +49,8 @@ VRC_TRACEABLE Result<Next> handle_exception_or_nmi(Vcpu& vcpu, const LoadedVmcs&
 		// INT1 is a trap: its handler returns to the next instruction.
 		if (what.type() == InterruptionType::kPrivilegedSoftwareException)
 			VREGCACHE_TRY(advance_rip(vcpu, vmcs));
-		VREGCACHE_TRY(
-			raise_debug(vcpu, vmcs, causes & (kDr6Breakpoints | kDr6AccessDetected | kDr6SingleStep)));
+		VREGCACHE_TRY(raise_debug(vcpu, vmcs,
+					  causes & (dr6::kBreakpoints | dr6::kAccessDetected | dr6::kSingleStep)));
 		return Next::kResume;
 	}
 	Event event;

@@ -18,7 +18,16 @@ enum class Next : u8 {
 	kNotNow,     // kvm_run's immediate_exit: KVM_RUN fails with EINTR before the guest runs
 };
 
-// An instruction that the module does not emulate: userspace gets what it needs to identify it.
-Result<Next> give_up(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason);
+// The instruction was emulated: skips it and resumes the guest.
+inline Result<Next> resume_after_instruction(Vcpu& vcpu, const LoadedVmcs& vmcs);
+
+// The guest gets #UD or #GP(0) for the instruction.
+Result<Next> handle_invalid_opcode(Vcpu& vcpu, const LoadedVmcs& vmcs);
+Result<Next> handle_general_protection(Vcpu& vcpu, const LoadedVmcs& vmcs);
+
+// An instruction that the module does not emulate, or an access outside all memory: kvm_run has KVM_EXIT_INTERNAL_ERROR, and
+// what identifies the cause.
+Result<Next> report_emulation_failure(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason);
+inline Next report_emulation_failure(Vcpu& vcpu, ExitReason reason, u64 qualification, u64 guest_physical);
 
 }  // namespace

@@ -10,14 +10,8 @@ namespace {
 Result<Next> handle_cpuid(Vcpu& vcpu, const LoadedVmcs& vmcs);
 Result<Next> handle_hlt(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
-// The instruction was emulated: skips it and resumes the guest.
-inline Result<Next> resume_after_instruction(Vcpu& vcpu, const LoadedVmcs& vmcs);
-
 // INVD and WBINVD: guest memory is write-back, and coherent.
 Result<Next> handle_cache_flush(Vcpu& vcpu, const LoadedVmcs& vmcs);
-
-Result<Next> handle_invalid_opcode(Vcpu& vcpu, const LoadedVmcs& vmcs);
-Result<Next> handle_general_protection(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
 // No hypercall is offered; RAX reports that as in KVM.
 Result<Next> handle_vmcall(Vcpu& vcpu, const LoadedVmcs& vmcs);
@@ -28,16 +22,7 @@ Result<Next> handle_wrmsr(Vcpu& vcpu, const LoadedVmcs& vmcs);
 Result<Next> handle_control_register(Vcpu& vcpu, const LoadedVmcs& vmcs, bool may_sleep);
 Result<Next> handle_mov_dr(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
-// XCR0 values that XSETBV accepts (SDM Vol. 1, 13.3).
-inline bool is_valid_xcr0(const CpuModel& model, u64 value);
-
 Result<Next> handle_xsetbv(Vcpu& vcpu, const LoadedVmcs& vmcs);
-
-// An event whose delivery the exit interrupted must be delivered again (SDM Vol. 3C, 28.2.4).
-inline Result<void> requeue_interrupted_event(Vcpu& vcpu, const LoadedVmcs& vmcs, InterruptionInformation vectoring);
-
-// The exit came after IRET had ended blocking by NMI, but IRET will execute again (SDM Vol. 3C, 28.2.3).
-inline Result<void> restore_nmi_blocking(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
 Result<Next> handle_ept_violation(Vcpu& vcpu, const LoadedVmcs& vmcs);
 

@@ -22,19 +22,6 @@ inline void ask_userspace(Vcpu& vcpu)
 	vcpu.run->io.data_offset = kPageSize;
 }
 
-// A string instruction accesses an address without memory, which ends the run as for any such access.
-inline Next give_up_string_io(Vcpu& vcpu, u64 guest_physical)
-{
-	vcpu.run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
-	vcpu.run->internal.suberror = KVM_INTERNAL_ERROR_EMULATION;
-	vcpu.run->internal.ndata = 4;
-	vcpu.run->internal.data[0] = 0;
-	vcpu.run->internal.data[1] = static_cast<u64>(ExitReason::kIo);
-	vcpu.run->internal.data[2] = vcpu.io.qualification;
-	vcpu.run->internal.data[3] = guest_physical;
-	return Next::kUserspace;
-}
-
 // ---- INS and OUTS: the exit ----
 
 // A register of the string instruction plus @delta, in the instruction's address size: 32-bit operations clear the upper
@@ -105,7 +92,7 @@ inline Result<Next> handle_string_io(Vcpu& vcpu, const LoadedVmcs& vmcs, IoQuali
 		return Next::kResume;
 	}
 	if (!count)
-		return give_up_string_io(vcpu, memory.guest_physical());
+		return report_emulation_failure(vcpu, ExitReason::kIo, vcpu.io.qualification, memory.guest_physical());
 	io.count = count;
 	ask_userspace(vcpu);
 	return Next::kUserspace;
@@ -134,14 +121,6 @@ VRC_TRACEABLE Result<Next> handle_io(Vcpu& vcpu, const LoadedVmcs& vmcs, bool ma
 }
 
 // ---- where the instruction is ----
-
-inline Result<u64> linear_rip(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 rip)
-{
-	if (VREGCACHE_TRY(in_64bit_mode(vcpu, vmcs)))
-		return rip;
-	u64 base = VREGCACHE_TRY(vcpu.cache.read(vmcs, segment_register(Segment::kCs, SegmentPart::kBase)));
-	return u64{static_cast<u32>(base + rip)};
-}
 
 inline Result<void> remember_linear_rip(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
@@ -247,7 +226,8 @@ VREGCACHE_OUT_OF_LINE Result<Next> complete_string_io(Vcpu& vcpu, const LoadedVm
 			vcpu.io.data_offset += static_cast<u32>(bytes);
 			vcpu.io.linear += backwards ? -bytes : bytes;
 			vcpu.io.offset = vcpu.gpr()[index_register(io)] & io.address_mask;
-			return give_up_string_io(vcpu, memory.guest_physical());
+			return report_emulation_failure(vcpu, ExitReason::kIo, vcpu.io.qualification,
+							memory.guest_physical());
 		}
 	}
 	u64 breakpoints = 0;

@@ -23,9 +23,6 @@ inline Gpr index_register(const PortIo& io) { return io.in ? Gpr::kRdi : Gpr::kR
 
 Result<Next> handle_io(Vcpu& vcpu, const LoadedVmcs& vmcs, bool may_sleep);
 
-// The linear address of code at @rip, with the current CS and mode.
-inline Result<u64> linear_rip(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 rip);
-
 // Userspace is about to set segments: from now on RIP alone does not locate an unfinished instruction.
 inline Result<void> remember_linear_rip(Vcpu& vcpu, const LoadedVmcs& vmcs);
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 // Why a VM-entry failed.
+#include "vmx/explain/entry_failure.h"
+
 #include "vmx/capability.h"
 #include "vmx/exit_reason.h"
-#include "vmx/explain/entry_failure.h"
+#include "vmx/explain/field_name.h"
 #include "vmx/explain/vm_instruction_error.h"
 #include "vmx/instructions.h"
 
@@ -21,11 +23,10 @@ inline AllowedSettings allowed_settings(u32 capability_msr)
 
 inline EntryFacts entry_facts()
 {
-	constexpr u64 kTrueControls = u64{1} << 55;
 	constexpr u32 kRtm = 1u << 11, kBusLockDetection = 1u << 24;
 	EntryFacts facts;
 	facts.basic = rdmsr(msr::kVmxBasic);
-	bool exact = facts.basic & kTrueControls;
+	bool exact = facts.basic & vmx_basic::kTrueControls;
 	facts.pin_based = allowed_settings(exact ? msr::kVmxTruePinbased : msr::kVmxPinbased);
 	facts.primary = allowed_settings(exact ? msr::kVmxTrueProcbased : msr::kVmxProcbased);
 	facts.secondary = allowed_settings(msr::kVmxProcbased2);
@@ -62,8 +63,7 @@ inline void log_failed_entry(u32 vcpu, const char* what, const EntryFinding& fin
 	if (finding.found())
 		log_finding(vcpu, what, finding);
 	else
-		vrc_host_error("vCPU %u: %s; an unknown check: the module's own checks find no invalid field", vcpu,
-			       what);
+		vrc_host_error("vCPU %u: %s; the module's own checks found no invalid field", vcpu, what);
 }
 
 VREGCACHE_COLD void explain_vm_fail(u32 vcpu, u32 error)
@@ -87,7 +87,6 @@ VREGCACHE_COLD void explain_vm_fail(u32 vcpu, u32 error)
 
 VREGCACHE_COLD void explain_entry_failure_exit(u32 vcpu, u32 reason, u64 qualification)
 {
-	constexpr u32 kMachineCheck = 41;
 	switch (reason & kBasicExitReasonMask) {
 	case static_cast<u32>(ExitReason::kInvalidGuestState):
 		log_failed_entry(vcpu, "VM-entry failed: the guest's state is invalid (exit reason 33)",
@@ -96,19 +95,18 @@ VREGCACHE_COLD void explain_entry_failure_exit(u32 vcpu, u32 reason, u64 qualifi
 	case static_cast<u32>(ExitReason::kMsrLoading):
 		vrc_host_error(
 			"vCPU %u: VM-entry failed: an MSR could not be loaded (exit reason 34); SDM Vol. 3C, 27.4: entry "
-			"%llu of the VM-entry MSR-load area, which has %llu",
+			"%llu of %llu in the VM-entry MSR-load area",
 			vcpu, qualification,
 			RawFields().vmread(AnyField(vregcache::kVmEntryMsrLoadCount).encoding).value_or(0));
 		return;
-	case kMachineCheck:
+	case static_cast<u32>(ExitReason::kMachineCheckDuringEntry):
 		vrc_host_error(
-			"vCPU %u: VM-entry failed: a machine check came during it (exit reason 41); SDM Vol. 3C, 27.9",
+			"vCPU %u: VM-entry failed: a machine check occurred during it (exit reason 41); SDM Vol. 3C, 27.9",
 			vcpu);
 		return;
 	default:
-		vrc_host_error(
-			"vCPU %u: VM-entry failed: exit reason %#x, which the SDM does not list, qualification %#llx",
-			vcpu, reason, qualification);
+		vrc_host_error("vCPU %u: VM-entry failed: exit reason %#x is not in the SDM (exit qualification %#llx)",
+			       vcpu, reason, qualification);
 		return;
 	}
 }

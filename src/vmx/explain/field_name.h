@@ -6,17 +6,6 @@
 
 namespace {
 
-constexpr const char* field_name(u32 encoding)
-{
-	switch (encoding) {
-#define VREGCACHE_FIELD(encoding, constant, name) \
-	case encoding:                            \
-		return name;
-#include <vregcache/fields.def>
-#undef VREGCACHE_FIELD
-	default:
-		return "a field without a name here";
-	}
-}
+inline const char* field_name(u32 encoding);
 
 }  // namespace

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 // Values of KVM_SET_REGS and KVM_SET_SREGS that no CPU can hold.
-#include "kvm_api/sregs_check.h"
+#include "kvm_api/register_checks.h"
+#include "vcpu/control_register.h"
 #include "vmx/explain/entry_failure.h"
 
 namespace {
@@ -62,10 +63,7 @@ inline EntryFinding find_in_segments(const kvm_sregs& sregs, const SegmentsToSet
 	// The CPU's, not those of the guest's CPUID: LGDT and WRFSBASE accept what the CPU accepts, without an exit.
 	facts.physical_bits = g_vmx.physical_bits;
 	facts.linear_bits = g_vmx.linear_bits;
-	const FieldsToSet fields(sregs, segments, rflags);
-	GuestChecks<FieldsToSet> checks(fields, facts);
-	checks.find_in_segments();
-	return checks.finding();
+	return find_invalid_segment(FieldsToSet(sregs, segments, rflags), facts);
 }
 
 inline bool can_hold_segments(const Vcpu& vcpu, const kvm_sregs& sregs, const SegmentsToSet& segments)
@@ -96,6 +94,42 @@ inline bool can_hold(const Vcpu& vcpu, const kvm_regs& regs)
 		return false;
 	}
 	return true;
+}
+
+inline const char* find_error(const Vcpu& vcpu, const kvm_sregs& sregs)
+{
+	if (!is_valid_cr0(sregs.cr0))
+		return "CR0 has reserved bits set, NW without CD, or PG without PE";
+	if (sregs.cr4 & ~vcpu.model.cr4)
+		return "CR4 has bits set that the guest's CPUID does not announce";
+	if (sregs.efer & ~vcpu.model.efer)
+		return "IA32_EFER has bits set that the guest's CPUID does not announce";
+	if (sregs.cr3 & ~vcpu.model.cr3)
+		return "CR3 has bits set above the guest's physical-address width";
+	if (sregs.cr8 > 15)
+		return "CR8 is above 15";
+	if (sregs.apic_base & (apic_base::kReserved | apic_base::kX2apic | vcpu.model.beyond_physical))
+		return "IA32_APIC_BASE has reserved bits set, or enables x2APIC, which is not offered";
+	bool one = false;
+	for (u64 word : sregs.interrupt_bitmap) {
+		if ((word & (word - 1)) || (word && one))
+			return "interrupt_bitmap has more than one bit set";
+		one = one || word;
+	}
+	const bool long_mode = (sregs.efer & efer::kLme) && (sregs.cr0 & cr0::kPg);
+	if (long_mode != ((sregs.efer & efer::kLma) != 0))
+		return "EFER.LMA must be 1 if EFER.LME and CR0.PG are 1, and 0 otherwise";
+	if (long_mode && !(sregs.cr4 & cr4::kPae))
+		return "EFER.LMA is 1 and CR4.PAE is 0";
+	if (sregs.cs.l && (!long_mode || sregs.cs.db))
+		return "CS.L is 1, but EFER.LMA is 0 or CS.D is 1";
+	return nullptr;
+}
+
+inline int refuse(const Vcpu& vcpu, const char* ioctl, const char* why)
+{
+	vrc_host_error("vCPU %u: %s refused: %s", vcpu.id, ioctl, why);
+	return -EINVAL;
 }
 
 }  // namespace

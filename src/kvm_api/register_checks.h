@@ -19,4 +19,10 @@ inline bool can_hold_segments(const Vcpu& vcpu, const kvm_sregs& sregs, const Se
 
 inline bool can_hold(const Vcpu& vcpu, const kvm_regs& regs);
 
+// The reason why no CPU can be in this state; null if one can.  can_hold_segments() checks the segments.
+inline const char* find_error(const Vcpu& vcpu, const kvm_sregs& sregs);
+
+// Logs why the ioctl is refused; returns -EINVAL.
+inline int refuse(const Vcpu& vcpu, const char* ioctl, const char* why);
+
 }  // namespace

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 // Checks that the names of linux/names.h match the C++ constants.
-#pragma once
-
 #include <vregcache/hooks.h>
 #include <vregcache/vmx_layout.h>
 
@@ -62,6 +60,6 @@ consteval bool every_number_is_the_same()
 	return true;
 }
 
-static_assert(every_number_is_the_same(), "linux/names.h and the cache number something in different ways");
+static_assert(every_number_is_the_same(), "linux/names.h and the cache use different numbers");
 
 }  // namespace

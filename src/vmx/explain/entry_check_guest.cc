@@ -1,29 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 // The checks of the guest's state (SDM Vol. 3C, 27.3.1), in the SDM's order.
-#pragma once
-
 #include <initializer_list>
-
-#include <vregcache/segment.h>
 
 #include "vmx/explain/entry_check_rules.h"
 
 namespace {
-
-// A guest segment register's fields.
-struct SegmentFields {
-	explicit constexpr SegmentFields(vregcache::Segment segment)
-	    : selector(AnyField(vregcache::kGuestEsSelector).encoding + distance(segment)),
-	      base(AnyField(vregcache::kGuestEsBase).encoding + distance(segment)),
-	      limit(AnyField(vregcache::kGuestEsLimit).encoding + distance(segment)),
-	      access_rights(AnyField(vregcache::kGuestEsAccessRights).encoding + distance(segment))
-	{}
-
-	AnyField selector, base, limit, access_rights;
-
- private:
-	static constexpr u32 distance(vregcache::Segment segment) { return 2 * static_cast<u32>(segment); }
-};
 
 // Why VM-entry failed on the guest's state, if the exit qualification reports it (SDM Vol. 3C, 27.8).
 enum class GuestStateQualification : u64 { kOther = 0, kPdptes = 2, kNmi = 3, kLinkPointer = 4 };
@@ -54,9 +35,6 @@ class GuestChecks : public EntryRules<Reader> {
  private:
 	using Segment = vregcache::Segment;
 	static constexpr u64 kHighHalf = 0xffffffff00000000;
-	static constexpr u32 kBlockingBySti = 1u << 0, kBlockingByMovSs = 1u << 1, kBlockingBySmi = 1u << 2,
-			     kBlockingByNmi = 1u << 3, kEnclave = 1u << 4;
-	static constexpr u64 kBranchTrap = 1u << 1;  // IA32_DEBUGCTL.BTF
 
 	u64 execution(u32 control) const
 	{
@@ -73,7 +51,10 @@ class GuestChecks : public EntryRules<Reader> {
 	{
 		return (get(vregcache::kGuestRflags) & rflags::kVm) && protected_mode() && !ia32e();
 	}
-	u64 event() const { return get(vregcache::kVmEntryInterruptionInformation); }
+	InterruptionInformation event() const
+	{
+		return {static_cast<u32>(get(vregcache::kVmEntryInterruptionInformation))};
+	}
 	u64 rights(Segment segment) const { return get(SegmentFields(segment).access_rights); }
 	bool usable(Segment segment) const { return !(rights(segment) & vregcache::access_rights::kUnusable); }
 	u64 type(Segment segment) const { return rights(segment) & vregcache::access_rights::kTypeMask; }
@@ -87,7 +68,6 @@ class GuestChecks : public EntryRules<Reader> {
 	bool control_registers()
 	{
 		using namespace vregcache;
-		constexpr u64 kCet = 1u << 23;
 		u64 unchecked = kCr0Unchecked | (unrestricted() ? cr0::kPe | cr0::kPg : 0);
 		section("27.3.1.1");
 		return lacks(kGuestCr0, facts().cr0_fixed0 & ~unchecked, "some bits must be 1 in VMX operation") ||
@@ -95,7 +75,7 @@ class GuestChecks : public EntryRules<Reader> {
 		       (paging() && lacks(kGuestCr0, cr0::kPe, "CR0.PG needs CR0.PE")) ||
 		       lacks(kGuestCr4, facts().cr4_fixed0, "some bits must be 1 in VMX operation") ||
 		       has(kGuestCr4, ~facts().cr4_fixed1, "some bits must be 0 in VMX operation") ||
-		       ((get(kGuestCr4) & kCet) && lacks(kGuestCr0, cr0::kWp, "CR4.CET needs CR0.WP")) ||
+		       ((get(kGuestCr4) & cr4::kCet) && lacks(kGuestCr0, cr0::kWp, "CR4.CET needs CR0.WP")) ||
 		       (ia32e() ? lacks(kGuestCr0, cr0::kPg, "\"IA-32e mode guest\" needs CR0.PG") ||
 					  lacks(kGuestCr4, cr4::kPae, "\"IA-32e mode guest\" needs CR4.PAE")
 				: has(kGuestCr4, cr4::kPcide, "CR4.PCIDE needs \"IA-32e mode guest\"")) ||
@@ -120,11 +100,11 @@ class GuestChecks : public EntryRules<Reader> {
 	bool extended_features()
 	{
 		using namespace vregcache;
-		return has(kGuestIa32Efer, ~kEferDefined, "reserved bits must be 0") ||
+		return has(kGuestIa32Efer, ~efer::kDefined, "reserved bits must be 0") ||
 		       (ia32e() ? lacks(kGuestIa32Efer, efer::kLma, "LMA must be 1, as \"IA-32e mode guest\" is")
 				: has(kGuestIa32Efer, efer::kLma, "LMA must be 0, as \"IA-32e mode guest\" is")) ||
-		       (paging() && (ia32e() ? lacks(kGuestIa32Efer, efer::kLme, "with CR0.PG, LME must be as LMA is")
-					     : has(kGuestIa32Efer, efer::kLme, "with CR0.PG, LME must be as LMA is")));
+		       (paging() && (ia32e() ? lacks(kGuestIa32Efer, efer::kLme, "with CR0.PG, LME must equal LMA")
+					     : has(kGuestIa32Efer, efer::kLme, "with CR0.PG, LME must equal LMA")));
 	}
 
 	// SDM Vol. 3C, 27.3.1.2
@@ -142,7 +122,7 @@ class GuestChecks : public EntryRules<Reader> {
 		return has(kGuestTrSelector, kTi, "its TI must be 0") ||
 		       (usable(Segment::kLdtr) && has(kGuestLdtrSelector, kTi, "its TI must be 0")) ||
 		       (!virtual_8086() && !unrestricted() && rpl(Segment::kSs) != rpl(Segment::kCs) &&
-			conflicts(kGuestSsSelector, "its RPL must be that of CS", kGuestCsSelector));
+			conflicts(kGuestSsSelector, "its RPL must equal that of CS", kGuestCsSelector));
 	}
 
 	bool bases()
@@ -171,9 +151,9 @@ class GuestChecks : public EntryRules<Reader> {
 		for (Segment segment : kOrdinarySegments) {
 			SegmentFields fields(segment);
 			if (differs(fields.base, get(fields.selector) << 4,
-				    "in virtual-8086 mode it follows the selector") ||
-			    differs(fields.limit, 0xffff, "virtual-8086 mode has one limit") ||
-			    differs(fields.access_rights, 0xf3, "virtual-8086 mode has one kind of segments"))
+				    "in virtual-8086 mode it must be the selector times 16") ||
+			    differs(fields.limit, 0xffff, "virtual-8086 mode allows one limit only") ||
+			    differs(fields.access_rights, 0xf3, "virtual-8086 mode allows one value only"))
 				return true;
 		}
 		return false;
@@ -204,13 +184,13 @@ class GuestChecks : public EntryRules<Reader> {
 		if (type == kRealMode && dpl != 0)
 			return breaks(kGuestCsAccessRights, "the DPL of a data segment in CS must be 0");
 		if (code && !conforming && dpl != this->dpl(Segment::kSs))
-			return conflicts(kGuestCsAccessRights, "its DPL must be that of SS", kGuestSsAccessRights);
+			return conflicts(kGuestCsAccessRights, "its DPL must equal that of SS", kGuestSsAccessRights);
 		if (conforming && dpl > this->dpl(Segment::kSs))
 			return conflicts(kGuestCsAccessRights, "its DPL must not exceed that of SS",
 					 kGuestSsAccessRights);
 		return present_and_in_form(Segment::kCs) ||
 		       (ia32e() && (get(kGuestCsAccessRights) & access_rights::kLong) &&
-			has(kGuestCsAccessRights, access_rights::kDefaultBig, "with L, D must be 0")) ||
+			has(kGuestCsAccessRights, access_rights::kDefaultBig, "D must be 0 if L is 1")) ||
 		       granularity(Segment::kCs);
 	}
 
@@ -221,9 +201,11 @@ class GuestChecks : public EntryRules<Reader> {
 		if (usable(Segment::kSs) && type != 3 && type != 7)
 			return breaks(kGuestSsAccessRights, "its type must be accessed writable data");
 		if (!unrestricted() && dpl(Segment::kSs) != rpl(Segment::kSs))
-			return conflicts(kGuestSsAccessRights, "its DPL must be the selector's RPL", kGuestSsSelector);
+			return conflicts(kGuestSsAccessRights, "its DPL must equal the selector's RPL",
+					 kGuestSsSelector);
 		if (dpl(Segment::kSs) != 0 && (this->type(Segment::kCs) == 3 || !protected_mode()))
-			return breaks(kGuestSsAccessRights, "its DPL must be 0 in real mode and with data in CS");
+			return breaks(kGuestSsAccessRights,
+				      "its DPL must be 0 in real mode, and if CS is a data segment");
 		return usable(Segment::kSs) &&
 		       (lacks(kGuestSsAccessRights, access_rights::kCodeOrData, "S must be 1") ||
 			present_and_in_form(Segment::kSs) || granularity(Segment::kSs));
@@ -257,9 +239,9 @@ class GuestChecks : public EntryRules<Reader> {
 		bool pages = get(fields.access_rights) & vregcache::access_rights::kGranularity;
 		u64 limit = get(fields.limit);
 		if (pages && (limit & 0xfff) != 0xfff)
-			return conflicts(fields.access_rights, "with this limit G must be 0", fields.limit);
+			return conflicts(fields.access_rights, "G must be 0 with this limit", fields.limit);
 		return !pages && limit >> 20 &&
-		       conflicts(fields.access_rights, "with this limit G must be 1", fields.limit);
+		       conflicts(fields.access_rights, "G must be 1 with this limit", fields.limit);
 	}
 
 	bool task_register()
@@ -310,8 +292,8 @@ class GuestChecks : public EntryRules<Reader> {
 		       lacks(kGuestRflags, rflags::kFixed, "bit 1 must be 1") ||
 		       ((ia32e() || !protected_mode()) &&
 			has(kGuestRflags, rflags::kVm, "VM must be 0 in IA-32e mode and in real mode")) ||
-		       (injected::is(event(), injected::kExternalInterrupt) &&
-			lacks(kGuestRflags, rflags::kIf, "IF must be 1 where an external interrupt is injected"));
+		       (event().is(InterruptionType::kExternalInterrupt) &&
+			lacks(kGuestRflags, rflags::kIf, "IF must be 1 if an external interrupt is injected"));
 	}
 
 	// SDM Vol. 3C, 27.3.1.5
@@ -325,72 +307,73 @@ class GuestChecks : public EntryRules<Reader> {
 			return false;
 		// Bits 8:6 of IA32_VMX_MISC: the states that the processor supports.
 		if (state > kWaitForSipi || !(facts().misc >> (5 + state) & 1))
-			return breaks(kGuestActivityState, "the processor has no such state");
+			return breaks(kGuestActivityState, "the processor does not support this state");
 		if (state == kHlt && dpl(Segment::kSs) != 0)
-			return conflicts(kGuestActivityState, "HLT is for DPL 0 of SS", kGuestSsAccessRights);
-		if (get(kGuestInterruptibilityState) & (kBlockingBySti | kBlockingByMovSs))
+			return conflicts(kGuestActivityState, "the HLT state needs a DPL of 0 in SS",
+					 kGuestSsAccessRights);
+		if (get(kGuestInterruptibilityState) &
+		    (interruptibility::kBlockingBySti | interruptibility::kBlockingByMovSs))
 			return conflicts(kGuestActivityState, "blocking by STI or MOV SS needs the active state",
 					 kGuestInterruptibilityState);
-		if (!(event() & injected::kValid))
+		if (!event().valid())
 			return false;
 		if ((state == kHlt && !wakes_from_hlt()) || (state == kShutdown && !wakes_from_shutdown()) ||
 		    state == kWaitForSipi)
-			return conflicts(kGuestActivityState, "the injected event does not end this state",
+			return conflicts(kGuestActivityState, "this state does not allow the injected event",
 					 kVmEntryInterruptionInformation);
 		return false;
 	}
 
 	bool is_exception(u32 number) const
 	{
-		return injected::is(event(), injected::kHardwareException) && injected::vector(event()) == number;
+		return event().is(InterruptionType::kHardwareException) && event().vector() == number;
 	}
-	bool is_monitor_trap() const
-	{
-		return injected::is(event(), injected::kOtherEvent) && injected::vector(event()) == 0;
-	}
+	bool is_monitor_trap() const { return event().is(InterruptionType::kOtherEvent) && event().vector() == 0; }
 	bool wakes_from_hlt() const
 	{
-		return injected::is(event(), injected::kExternalInterrupt) || injected::is(event(), injected::kNmi) ||
+		return event().is(InterruptionType::kExternalInterrupt) || event().is(InterruptionType::kNmi) ||
 		       is_exception(vector::kDebug) || is_exception(vector::kMachineCheck) || is_monitor_trap();
 	}
 	bool wakes_from_shutdown() const
 	{
-		return injected::is(event(), injected::kNmi) || is_exception(vector::kMachineCheck);
+		return event().is(InterruptionType::kNmi) || is_exception(vector::kMachineCheck);
 	}
 
 	// SDM Vol. 3C, 27.3.1.5
 	bool interruptibility()
 	{
 		using namespace vregcache;
-		constexpr u64 kReserved = ~u64{0x1f}, kInterruptShadow = kBlockingBySti | kBlockingByMovSs;
+		constexpr u64 kReserved = ~u64{0x1f},
+			      kInterruptShadow = interruptibility::kBlockingBySti | interruptibility::kBlockingByMovSs;
 		u64 state = get(kGuestInterruptibilityState);
 		section("27.3.1.5");
 		if (has(kGuestInterruptibilityState, kReserved, "reserved bits must be 0"))
 			return true;
 		if ((state & kInterruptShadow) == kInterruptShadow)
-			return breaks(kGuestInterruptibilityState, "STI and MOV SS cannot both block");
-		if ((state & kBlockingBySti) && !(get(kGuestRflags) & rflags::kIf))
-			return conflicts(kGuestInterruptibilityState, "without RFLAGS.IF, STI cannot block",
-					 kGuestRflags);
-		return (injected::is(event(), injected::kExternalInterrupt) &&
+			return breaks(kGuestInterruptibilityState, "STI and MOV SS must not both block");
+		if ((state & interruptibility::kBlockingBySti) && !(get(kGuestRflags) & rflags::kIf))
+			return conflicts(kGuestInterruptibilityState, "blocking by STI needs RFLAGS.IF", kGuestRflags);
+		return (event().is(InterruptionType::kExternalInterrupt) &&
 			has(kGuestInterruptibilityState, kInterruptShadow,
 			    "an injected external interrupt must not be blocked")) ||
 		       blocked_nmi() ||
-		       has(kGuestInterruptibilityState, kBlockingBySmi, "SMIs are blocked in SMM only") ||
-		       ((state & kEnclave) &&
-			has(kGuestInterruptibilityState, kBlockingByMovSs, "in an enclave MOV SS does not block"));
+		       has(kGuestInterruptibilityState, interruptibility::kBlockingBySmi,
+			   "blocking by SMI must be 0 outside SMM") ||
+		       ((state & interruptibility::kEnclave) &&
+			has(kGuestInterruptibilityState, interruptibility::kBlockingByMovSs,
+			    "blocking by MOV SS must be 0 after an enclave interruption"));
 	}
 
 	bool blocked_nmi()
 	{
 		using namespace vregcache;
 		section("27.3.1.5");
-		if (!injected::is(event(), injected::kNmi))
+		if (!event().is(InterruptionType::kNmi))
 			return false;
-		return has(kGuestInterruptibilityState, kBlockingByMovSs,
+		return has(kGuestInterruptibilityState, interruptibility::kBlockingByMovSs,
 			   "an injected NMI must not be blocked by MOV SS") ||
 		       ((get(kPinBasedControls) & pin::kVirtualNmis) &&
-			has(kGuestInterruptibilityState, kBlockingByNmi,
+			has(kGuestInterruptibilityState, interruptibility::kBlockingByNmi,
 			    "an injected virtual NMI must not be blocked by an NMI"));
 	}
 
@@ -398,44 +381,63 @@ class GuestChecks : public EntryRules<Reader> {
 	bool pending_debug_exceptions()
 	{
 		using namespace vregcache;
-		constexpr u64 kSingleStep = 1u << 14, kInterruptShadow = kBlockingBySti | kBlockingByMovSs, kHlt = 1;
-		u64 defined = 0xf | 1u << 12 | kSingleStep | (facts().rtm ? 1u << 16 : 0) |
-			      (facts().bus_lock_detection ? 1u << 11 : 0);
+		constexpr u64 kInterruptShadow = interruptibility::kBlockingBySti | interruptibility::kBlockingByMovSs,
+			      kHlt = 1;
+		u64 defined = pending_debug::kBreakpoints | pending_debug::kEnabledBreakpoint |
+			      pending_debug::kSingleStep | (facts().rtm ? pending_debug::kRtm : 0) |
+			      (facts().bus_lock_detection ? pending_debug::kBusLock : 0);
 		section("27.3.1.5");
 		if (has(kGuestPendingDebugExceptions, ~defined, "reserved bits must be 0"))
 			return true;
 		if (!(get(kGuestInterruptibilityState) & kInterruptShadow) && get(kGuestActivityState) != kHlt)
 			return false;
-		bool steps = (get(kGuestRflags) & rflags::kTf) && !(get(kGuestIa32Debugctl) & kBranchTrap);
-		return steps ? lacks(kGuestPendingDebugExceptions, kSingleStep,
-				     "with a blocked instruction boundary BS must be 1 where RFLAGS.TF steps instructions")
-			     : has(kGuestPendingDebugExceptions, kSingleStep,
-				   "with a blocked instruction boundary BS must be 0 where RFLAGS.TF steps no instructions");
+		bool steps = (get(kGuestRflags) & rflags::kTf) && !(get(kGuestIa32Debugctl) & debugctl::kBtf);
+		return steps ? lacks(kGuestPendingDebugExceptions, pending_debug::kSingleStep,
+				     "BS must be 1 in an interrupt shadow or HLT if TF is 1 and BTF is 0")
+			     : has(kGuestPendingDebugExceptions, pending_debug::kSingleStep,
+				   "BS must be 0 in an interrupt shadow or HLT if TF is 0 or BTF is 1");
 	}
 
 	// SDM Vol. 3C, 27.3.1.5.  It could only point to a shadow VMCS, and there is none.
 	bool link_pointer()
 	{
 		section("27.3.1.5");
-		return differs(vregcache::kVmcsLinkPointer, ~u64{0}, "there is no VMCS to link to");
+		return differs(vregcache::kVmcsLinkPointer, ~u64{0},
+			       "it must be all ones, because there is no shadow VMCS");
 	}
 
 	// SDM Vol. 3C, 27.3.1.6
 	bool pdptes()
 	{
 		using namespace vregcache;
-		constexpr u64 kPresent = 1, kReserved = 0x1e6;
 		section("27.3.1.6");
 		if (!paging() || !(get(kGuestCr4) & cr4::kPae) || ia32e() || !execution(secondary::kEpt))
 			return false;
 		for (AnyField entry :
 		     {AnyField(kGuestPdpte0), AnyField(kGuestPdpte1), AnyField(kGuestPdpte2), AnyField(kGuestPdpte3)}) {
-			if ((get(entry) & kPresent) &&
-			    has(entry, kReserved | beyond_physical(), "where it is present, reserved bits must be 0"))
+			if ((get(entry) & pdpte::kPresent) && has(entry, pdpte::kReserved | beyond_physical(),
+								  "reserved bits of a present entry must be 0"))
 				return true;
 		}
 		return false;
 	}
 };
+
+template <class Reader>
+EntryFinding find_invalid_guest_state(const Reader& vmcs, const EntryFacts& facts, u64 qualification)
+{
+	GuestChecks<Reader> checks(vmcs, facts);
+	if (!checks.find(qualification))
+		checks.find(static_cast<u64>(GuestStateQualification::kOther));
+	return checks.finding();
+}
+
+template <class Reader>
+EntryFinding find_invalid_segment(const Reader& vmcs, const EntryFacts& facts)
+{
+	GuestChecks<Reader> checks(vmcs, facts);
+	checks.find_in_segments();
+	return checks.finding();
+}
 
 }  // namespace

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 // The checks of the host's state (SDM Vol. 3C, 27.2.2 to 27.2.4), for a host that is in IA-32e mode.
-#pragma once
-
 #include <initializer_list>
 
 #include "vmx/explain/entry_check_rules.h"
@@ -22,7 +20,7 @@ class HostChecks : public EntryRules<Reader> {
 	{
 		section("27.2.4");
 		return lacks(vregcache::kVmExitControls, exit_control::kHostAddressSpaceSize,
-			     "a host in IA-32e mode must stay there") ||
+			     "\"host address-space size\" must be 1, because the host is in IA-32e mode") ||
 		       lacks(vregcache::kHostCr4, cr4::kPae, "IA-32e mode needs CR4.PAE") ||
 		       not_canonical(vregcache::kHostRip);
 	}
@@ -31,19 +29,19 @@ class HostChecks : public EntryRules<Reader> {
 	bool control_registers_and_msrs()
 	{
 		using namespace vregcache;
-		constexpr u64 kCet = 1u << 23, kLong = efer::kLme | efer::kLma;
+		constexpr u64 kLong = efer::kLme | efer::kLma;
 		u64 controls = get(kVmExitControls);
 		section("27.2.2");
 		return lacks(kHostCr0, facts().cr0_fixed0 & ~kCr0Unchecked, "some bits must be 1 in VMX operation") ||
 		       has(kHostCr0, ~facts().cr0_fixed1 & ~kCr0Unchecked, "some bits must be 0 in VMX operation") ||
 		       lacks(kHostCr4, facts().cr4_fixed0, "some bits must be 1 in VMX operation") ||
 		       has(kHostCr4, ~facts().cr4_fixed1, "some bits must be 0 in VMX operation") ||
-		       ((get(kHostCr4) & kCet) && lacks(kHostCr0, cr0::kWp, "CR4.CET needs CR0.WP")) ||
+		       ((get(kHostCr4) & cr4::kCet) && lacks(kHostCr0, cr0::kWp, "CR4.CET needs CR0.WP")) ||
 		       beyond_physical(kHostCr3) || not_canonical(kHostIa32SysenterEsp) ||
 		       not_canonical(kHostIa32SysenterEip) ||
 		       ((controls & exit_control::kLoadPat) && not_a_pat(kHostIa32Pat)) ||
 		       ((controls & exit_control::kLoadEfer) &&
-			(has(kHostIa32Efer, ~kEferDefined, "reserved bits must be 0") ||
+			(has(kHostIa32Efer, ~efer::kDefined, "reserved bits must be 0") ||
 			 lacks(kHostIa32Efer, kLong, "LMA and LME must be 1, as \"host address-space size\" is")));
 	}
 
@@ -72,5 +70,13 @@ class HostChecks : public EntryRules<Reader> {
 		return false;
 	}
 };
+
+template <class Reader>
+EntryFinding find_invalid_host_state(const Reader& vmcs, const EntryFacts& facts)
+{
+	HostChecks<Reader> checks(vmcs, facts);
+	checks.find();
+	return checks.finding();
+}
 
 }  // namespace

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// The checks of the VMX controls (SDM Vol. 3C, 27.2.1), in the SDM's order.  A control that is neither in a list of controls.h
-// nor here is never set, so the checks that it would add are not made.
-#pragma once
-
+// The checks of the VMX controls (SDM Vol. 3C, 27.2.1), in the SDM's order.  The module never sets a control that is neither in
+// control_bits.h nor here, so the checks that it would add are not made.
 #include "vmx/explain/entry_check_rules.h"
 
 namespace {
@@ -29,7 +27,8 @@ class ControlChecks : public EntryRules<Reader> {
 		       not_allowed(vregcache::kPrimaryProcessorBasedControls, facts().primary) ||
 		       (has_secondary() &&
 			not_allowed(vregcache::kSecondaryProcessorBasedControls, facts().secondary)) ||
-		       exceeds(vregcache::kCr3TargetCount, facts().misc >> 16 & 0x1ff, "the processor has fewer") ||
+		       exceeds(vregcache::kCr3TargetCount, facts().misc >> 16 & 0x1ff,
+			       "the processor supports fewer") ||
 		       bitmaps() || nmi_controls() ||
 		       ((secondary() & kVpid) && !get(vregcache::kVirtualProcessorId) &&
 			breaks(vregcache::kVirtualProcessorId, "with \"enable VPID\" it must not be 0")) ||
@@ -59,27 +58,27 @@ class ControlChecks : public EntryRules<Reader> {
 	// Format: SDM Vol. 3C, 25.6.11; the features that the processor supports: Vol. 3D, A.10.
 	bool ept_pointer()
 	{
-		constexpr u64 kMemoryType = 7, kUncacheable = 0, kWriteBack = 6;
+		constexpr u64 kMemoryType = 7;
 		constexpr u64 kAccessedAndDirty = 1u << 6, kShadowStack = 1u << 7, kReserved = 0xf00;
-		constexpr u64 kHasWalk4 = 1u << 6, kHasWalk5 = 1u << 7, kHasUncacheable = 1u << 8,
-			      kHasWriteBack = 1u << 14, kHasAccessedAndDirty = 1u << 21, kHasShadowStack = 1u << 23;
 		auto offers = [this](u64 bit) { return (facts().ept_vpid & bit) != 0; };
 		u64 pointer = get(vregcache::kEptPointer);
 		u64 type = pointer & kMemoryType;
 		u64 levels = (pointer >> 3 & 7) + 1;
 
-		if (!(type == kUncacheable && offers(kHasUncacheable)) &&
-		    !(type == kWriteBack && offers(kHasWriteBack)))
+		if (!(type == memory_type::kUncacheable && offers(ept_capability::kUncacheable)) &&
+		    !(type == memory_type::kWriteBack && offers(ept_capability::kWriteBack)))
 			return breaks(vregcache::kEptPointer,
-				      "its bits 2:0 must be a memory type that the processor offers");
-		if (!(levels == 4 && offers(kHasWalk4)) && !(levels == 5 && offers(kHasWalk5)))
+				      "bits 2:0 must be a memory type that the processor supports");
+		if (!(levels == 4 && offers(ept_capability::kPageWalk4)) &&
+		    !(levels == 5 && offers(ept_capability::kPageWalk5)))
 			return breaks(vregcache::kEptPointer,
-				      "its bits 5:3 must be a page-walk length that the processor offers");
-		return (!offers(kHasAccessedAndDirty) &&
+				      "bits 5:3 must be a page-walk length that the processor supports");
+		return (!offers(ept_capability::kAccessedAndDirty) &&
 			has(vregcache::kEptPointer, kAccessedAndDirty,
 			    "the processor has no accessed and dirty flags for EPT")) ||
-		       (!offers(kHasShadowStack) && has(vregcache::kEptPointer, kShadowStack,
-							"the processor has no supervisor shadow-stack control")) ||
+		       (!offers(ept_capability::kShadowStack) &&
+			has(vregcache::kEptPointer, kShadowStack,
+			    "the processor has no supervisor shadow-stack control")) ||
 		       has(vregcache::kEptPointer, kReserved, "reserved bits must be 0") ||
 		       beyond_physical(vregcache::kEptPointer);
 	}
@@ -90,7 +89,8 @@ class ControlChecks : public EntryRules<Reader> {
 		section("27.2.1.2");
 		return not_allowed(vregcache::kVmExitControls, facts().vm_exit) ||
 		       (!(get(vregcache::kPinBasedControls) & kPreemptionTimer) &&
-			has(vregcache::kVmExitControls, kSavePreemptionTimer, "the preemption timer is not active")) ||
+			has(vregcache::kVmExitControls, kSavePreemptionTimer,
+			    "saving the preemption timer needs an active preemption timer")) ||
 		       msr_area(vregcache::kVmExitMsrStoreCount, vregcache::kVmExitMsrStoreAddress) ||
 		       msr_area(vregcache::kVmExitMsrLoadCount, vregcache::kVmExitMsrLoadAddress);
 	}
@@ -102,57 +102,59 @@ class ControlChecks : public EntryRules<Reader> {
 		return not_allowed(vregcache::kVmEntryControls, facts().vm_entry) || injected_event() ||
 		       msr_area(vregcache::kVmEntryMsrLoadCount, vregcache::kVmEntryMsrLoadAddress) ||
 		       has(vregcache::kVmEntryControls, kEntryToSmm | kEndDualMonitor,
-			   "only an SMM monitor may set these");
+			   "these bits must be 0 outside SMM");
 	}
 
 	bool injected_event()
 	{
 		using namespace vregcache;
-		u64 word = get(kVmEntryInterruptionInformation);
-		if (!(word & injected::kValid))
+		const InterruptionInformation event{static_cast<u32>(get(kVmEntryInterruptionInformation))};
+		if (!event.valid())
 			return false;
-		u32 type = injected::type(word), vector = injected::vector(word);
-		if (type == injected::kReservedType)
-			return breaks(kVmEntryInterruptionInformation, "its bits 10:8 are a reserved type");
-		if (type == injected::kOtherEvent && (vector != 0 || !offers_monitor_trap_flag()))
-			return breaks(kVmEntryInterruptionInformation, "the processor has no such \"other event\"");
-		if (type == injected::kNmi && vector != vector::kNmi)
+		const InterruptionType type = event.type();
+		const u8 vector = event.vector();
+		if (type == InterruptionType::kReserved)
+			return breaks(kVmEntryInterruptionInformation, "its type, bits 10:8, is reserved");
+		if (type == InterruptionType::kOtherEvent && (vector != 0 || !offers_monitor_trap_flag()))
+			return breaks(kVmEntryInterruptionInformation,
+				      "the processor does not support this \"other event\"");
+		if (type == InterruptionType::kNmi && vector != vector::kNmi)
 			return breaks(kVmEntryInterruptionInformation, "the vector of an NMI must be 2");
-		if (type == injected::kHardwareException && vector > 31)
+		if (type == InterruptionType::kHardwareException && vector > 31)
 			return breaks(kVmEntryInterruptionInformation,
 				      "the vector of a hardware exception must be 31 or less");
-		return error_code(word) ||
-		       has(kVmEntryInterruptionInformation, injected::kReserved, "reserved bits must be 0") ||
-		       instruction_length(word);
+		return error_code(event) ||
+		       has(kVmEntryInterruptionInformation, InterruptionInformation::kReservedAtEntry,
+			   "reserved bits must be 0") ||
+		       instruction_length(event);
 	}
 
-	bool error_code(u64 word)
+	bool error_code(InterruptionInformation event)
 	{
 		using namespace vregcache;
-		// With IA32_VMX_BASIC bit 56 a hardware exception may have an error code or not, regardless of its vector.
-		constexpr u64 kAnyVector = u64{1} << 56;
-		bool given = word & injected::kErrorCode;
-		bool can_have = injected::type(word) == injected::kHardwareException && protected_mode();
-		bool must_have = can_have && ::has_error_code(static_cast<u8>(injected::vector(word)));
-		bool any = facts().basic & kAnyVector;
+		bool given = event.has_error_code();
+		bool can_have = event.type() == InterruptionType::kHardwareException && protected_mode();
+		bool must_have = can_have && ::has_error_code(event.vector());
+		bool any = facts().basic & vmx_basic::kErrorCodeWithAnyVector;
 		if (given && !(any ? can_have : must_have))
 			return breaks(kVmEntryInterruptionInformation,
-				      "this event has no error code, so its bit 11 must be 0");
+				      "this event has no error code, so bit 11 must be 0");
 		if (!given && must_have && !any)
 			return breaks(kVmEntryInterruptionInformation,
-				      "this event has an error code, so its bit 11 must be 1");
-		return given && has(kVmEntryExceptionErrorCode, 0xffff0000, "its upper half must be 0");
+				      "this event has an error code, so bit 11 must be 1");
+		return given && has(kVmEntryExceptionErrorCode, 0xffff0000, "bits 31:16 must be 0");
 	}
 
-	bool instruction_length(u64 word)
+	bool instruction_length(InterruptionInformation event)
 	{
 		// Bit 30 of IA32_VMX_MISC: the length may be 0.
 		constexpr u64 kLength0 = 1u << 30;
-		if (!injected::is_software(word))
+		if (!event.is_software() || event.type() == InterruptionType::kOtherEvent)
 			return false;
 		if (!get(vregcache::kVmEntryInstructionLength) && !(facts().misc & kLength0))
-			return breaks(vregcache::kVmEntryInstructionLength, "a software event must have a length");
-		return exceeds(vregcache::kVmEntryInstructionLength, 15, "instructions are not that long");
+			return breaks(vregcache::kVmEntryInstructionLength,
+				      "a software event must have an instruction length");
+		return exceeds(vregcache::kVmEntryInstructionLength, 15, "no instruction is longer");
 	}
 
 	// A list of MSRs to store or to load, 16 bytes each.
@@ -164,7 +166,7 @@ class ControlChecks : public EntryRules<Reader> {
 		u64 last = get(address) + entries * 16 - 1;
 		return has(address, 0xf, "it must be a multiple of 16") || beyond_physical(address) ||
 		       ((last & beyond_physical()) &&
-			conflicts(address, "the area must end within physical addresses", count));
+			conflicts(address, "the area must end within the physical-address width", count));
 	}
 
 	bool has_primary(u32 control) const { return get(vregcache::kPrimaryProcessorBasedControls) & control; }
@@ -177,5 +179,13 @@ class ControlChecks : public EntryRules<Reader> {
 		return !(secondary() & secondary::kUnrestrictedGuest) || (get(vregcache::kGuestCr0) & cr0::kPe);
 	}
 };
+
+template <class Reader>
+EntryFinding find_invalid_control(const Reader& vmcs, const EntryFacts& facts)
+{
+	ControlChecks<Reader> checks(vmcs, facts);
+	checks.find();
+	return checks.finding();
+}
 
 }  // namespace
