@@ -78,7 +78,7 @@ FIXTURE(accesses) {
 FIXTURE_SETUP(accesses)
 {
 	if (!device_is_vregcache())
-		SKIP(return, "%s keeps no such table", device_path());
+		SKIP(return, "%s has no such table", device_path());
 	/* On another CPU the host state would have to be written. */
 	pin_here();
 	vm_create(&self->vm, GUEST_MEM_SIZE);
@@ -198,7 +198,7 @@ static void run_from_second_exit(struct vcpu *vcpu)
 {
 	start(vcpu, &(struct kvm_regs) { .rcx = 0 }, EXITS + 1);
 	if (vcpu_run(vcpu) != KVM_EXIT_IO)
-		die("the guest's first exit is no I/O");
+		die("the guest's first exit is not I/O");
 	counters_reset();
 	if (!run_to_end(vcpu))
 		die("the guest did not end");
@@ -390,7 +390,7 @@ TEST_F_TIMEOUT(accesses, interrupt_window, SLOW)
 
 /* ---- ioctls ---- */
 
-TEST_F(accesses, gets_again)
+TEST_F(accesses, second_get_reads_nothing)
 {
 	struct kvm_regs regs;
 	struct kvm_sregs sregs;
@@ -448,7 +448,7 @@ static const struct mode modes[] = {
 	EXPECT_EQ(0, memcmp(&sregs, &again, sizeof(sregs))) TH_LOG("%s", mode_);	\
 } while (0)
 
-TEST_F(accesses, set_sregs_of_what_was_got)
+TEST_F(accesses, set_sregs_of_unchanged_registers)
 {
 	struct kvm_sregs reset;
 
@@ -496,7 +496,7 @@ TEST_F(accesses, set_sregs_with_segments_that_the_guest_made_unusable)
 }
 
 /* CD and NW, which VM-entry does not load, and TS, which the guest sets by itself. */
-TEST_F(accesses, set_sregs_with_bits_of_cr0_that_are_not_the_vmcs_s)
+TEST_F(accesses, set_sregs_with_cr0_bits_outside_the_vmcs)
 {
 	struct kvm_sregs sregs;
 

@@ -60,7 +60,7 @@ static void move_code_segment(struct vcpu *vcpu, uint64_t base)
 	vcpu_set_sregs(vcpu, &sregs);
 }
 
-TEST_F(completion, out_is_over_when_the_code_segment_has_moved)
+TEST_F(completion, out_completes_after_userspace_moves_the_code_segment)
 {
 	struct kvm_regs regs;
 
@@ -74,7 +74,7 @@ TEST_F(completion, out_is_over_when_the_code_segment_has_moved)
 	EXPECT_EQ(3U, regs.rip);
 }
 
-TEST_F(completion, in_is_over_when_the_code_segment_has_moved)
+TEST_F(completion, in_completes_after_userspace_moves_the_code_segment)
 {
 	struct kvm_regs regs;
 
@@ -89,7 +89,7 @@ TEST_F(completion, in_is_over_when_the_code_segment_has_moved)
 	EXPECT_EQ(0x77U, regs.rbx);
 }
 
-TEST_F(completion, in_goes_on_at_the_same_linear_address)
+TEST_F(completion, in_continues_at_the_same_linear_address)
 {
 	struct kvm_regs regs;
 
@@ -106,7 +106,7 @@ TEST_F(completion, in_goes_on_at_the_same_linear_address)
 }
 
 /* The segment is moved away and back, so the vCPU is at the IN again. */
-TEST_F(completion, in_goes_on_when_the_code_segment_has_come_back)
+TEST_F(completion, in_continues_after_the_code_segment_is_restored)
 {
 	struct kvm_regs regs;
 
@@ -121,7 +121,7 @@ TEST_F(completion, in_goes_on_when_the_code_segment_has_come_back)
 	EXPECT_EQ(0x11aaU, regs.rax);
 }
 
-TEST_F(completion, instruction_is_over_when_rip_has_moved)
+TEST_F(completion, new_rip_completes_the_instruction)
 {
 	struct kvm_regs regs;
 
@@ -140,7 +140,7 @@ TEST_F(completion, instruction_is_over_when_rip_has_moved)
 
 GUEST_ASM(sti_out, 64, "sti\n	out %al, $" GUEST_STRING(PORT_TEST) "\n	hlt\n");
 
-TEST_F(completion, kvm_run_says_how_things_are_after_completion)
+TEST_F(completion, kvm_run_has_the_state_after_completion)
 {
 	struct kvm_run *run = self->vcpu.run;
 
@@ -159,7 +159,7 @@ TEST_F(completion, kvm_run_says_how_things_are_after_completion)
 	EXPECT_EQ(UNTOUCHED, run->exit_reason);
 }
 
-TEST_F(completion, kvm_run_says_what_ioctls_have_changed)
+TEST_F(completion, kvm_run_has_the_values_set_by_ioctls)
 {
 	struct kvm_run *run = self->vcpu.run;
 	struct kvm_sregs sregs;
@@ -239,7 +239,7 @@ TEST_F(completion, lower_task_priority_is_reported)
 
 /* ---- changes by userspace during an exit ---- */
 
-TEST_F(completion, single_step_that_userspace_asks_for_comes_behind_the_instruction)
+TEST_F(completion, single_step_set_by_userspace_follows_the_instruction)
 {
 	struct kvm_regs regs;
 
@@ -261,7 +261,7 @@ TEST_F(completion, single_step_that_userspace_asks_for_comes_behind_the_instruct
 GUEST_ASM(rep_ins, 64, "cld\n	rep insb\n	hlt\n");
 
 /* The bytes are stored according to RDI and RCX at completion. */
-TEST_F(completion, ins_follows_registers_that_userspace_has_changed)
+TEST_F(completion, ins_uses_registers_changed_by_userspace)
 {
 	uint8_t *there = vm_at(&self->vm, GUEST_FREE + 0x100), *elsewhere = vm_at(&self->vm, GUEST_FREE + 0x200);
 	struct kvm_regs regs;
@@ -290,7 +290,7 @@ TEST_F(completion, ins_follows_registers_that_userspace_has_changed)
 
 GUEST_ASM(ins16, 16, "cld\n	insb\n	hlt\n");
 
-TEST_F(completion, ins_follows_a_segment_that_userspace_has_changed)
+TEST_F(completion, ins_uses_a_segment_changed_by_userspace)
 {
 	struct kvm_sregs sregs;
 	struct kvm_regs regs;
@@ -317,7 +317,7 @@ TEST_F(completion, ins_follows_a_segment_that_userspace_has_changed)
 #define MSR_STAR		0xc0000081
 
 /* The second entry is beyond the end of the mapping. */
-TEST_F(completion, set_msrs_with_a_bad_address_sets_none)
+TEST_F(completion, set_msrs_with_a_bad_pointer_sets_none)
 {
 	uint8_t *pages = host_alloc(2 * PAGE_BYTES);
 	struct kvm_msrs *msrs = (void *)(pages + PAGE_BYTES - sizeof(*msrs) - sizeof(struct kvm_msr_entry));
@@ -333,12 +333,12 @@ TEST_F(completion, set_msrs_with_a_bad_address_sets_none)
 	munmap(pages, PAGE_BYTES);
 }
 
-TEST_F(completion, set_xcrs_with_one_bad_value_sets_none)
+TEST_F(completion, set_xcrs_with_one_invalid_value_sets_none)
 {
 	struct kvm_xcrs xcrs, attempt;
 
 	if (!vcpu_has_xsave(&self->vcpu))
-		SKIP(return, "no XSAVE");
+		SKIP(return, "the CPU has no XSAVE");
 	ASSERT_EQ(0, ioctl_ptr(self->vcpu.fd, KVM_GET_XCRS, &xcrs));
 	ASSERT_EQ(1U, xcrs.xcrs[0].value);
 	attempt = xcrs;
@@ -353,7 +353,7 @@ TEST_F(completion, set_xcrs_with_one_bad_value_sets_none)
 	}
 }
 
-TEST_F(completion, identity_map_comes_before_the_first_vcpu)
+TEST_F(completion, identity_map_must_be_set_before_the_first_vcpu)
 {
 	uint64_t address = 0xfffbc000;
 	struct vm bare;

@@ -83,9 +83,9 @@ ALLOWED(nmi_in_its_window, VRC_TEST_NMI_IN_NMI_WINDOW);
 VIOLATION(hard_interrupt, "hardirq", VRC_TEST_IN_HARDIRQ, "in a hard interrupt", SELF);
 VIOLATION(soft_interrupt, "softirq", VRC_TEST_IN_SOFTIRQ, "in a soft interrupt", SELF);
 VIOLATION(nmi, "nmi", VRC_TEST_IN_NMI, "in an NMI", SELF);
-VIOLATION(scheduler_takes_the_cpu, "scheduler", VRC_TEST_IN_SCHED_OUT, "in a callback of the scheduler's", SELF);
-VIOLATION(scheduler_gives_the_cpu, "scheduler", VRC_TEST_IN_SCHED_IN, "in a callback of the scheduler's", SELF);
-VIOLATION(preemption_off, "scheduler", VRC_TEST_PREEMPTION_OFF, "with preemption off", SELF);
+VIOLATION(scheduler_takes_the_cpu, "scheduler", VRC_TEST_IN_SCHED_OUT, "in a scheduler callback", SELF);
+VIOLATION(scheduler_gives_the_cpu, "scheduler", VRC_TEST_IN_SCHED_IN, "in a scheduler callback", SELF);
+VIOLATION(preemption_off, "scheduler", VRC_TEST_PREEMPTION_OFF, "with preemption disabled", SELF);
 VIOLATION(foreign_task, "foreign_task", VRC_TEST_IN_FOREIGN_TASK, "while another task holds the vCPU's mutex",
 	  "vrc_test_foreig");
 VIOLATION(without_the_mutex, "unlocked", VRC_TEST_UNLOCKED, "without the vCPU's mutex", SELF);
@@ -146,7 +146,7 @@ FIXTURE_TEARDOWN(context)
 	vm_destroy(&self->vm);
 	trace_close(&self->trace);
 	parameter_set("check_context", self->was_on);
-	test_module_unload();
+	test_module_close();
 }
 
 /* The register's value, which is also the value that writes set. */
@@ -216,7 +216,8 @@ static void expect_line(struct __test_metadata *_metadata, const char *line, con
 	char part[256];
 
 	snprintf(part, sizeof(part), "vCPU 0: %s%s%s %s", operation->name, operation->reg ? " of " : "",
-		 operation->reg ? operation->reg : "", strcmp(says, "with preemption off") ? says : "in a callback");
+		 operation->reg ? operation->reg : "",
+		 strcmp(says, "with preemption disabled") ? says : "in a scheduler callback");
 	expect_has(_metadata, line, part);
 	expect_has(_metadata, line, says);
 	snprintf(part, sizeof(part), "task %s, pid ", task);
@@ -256,7 +257,7 @@ static void try_operation(struct __test_metadata *_metadata, struct _test_data_c
 	if (!expected)
 		return;
 	/* Nothing may be printed under the lock of a run queue. */
-	EXPECT_EQ(variant->where == VRC_TEST_IN_SCHED_OUT, self->log.told_late != 0) TH_LOG("%s", operation->name);
+	EXPECT_EQ(variant->where == VRC_TEST_IN_SCHED_OUT, self->log.delayed != 0) TH_LOG("%s", operation->name);
 	expect_line(_metadata, self->log.line, variant->says, variant->task, operation);
 	snprintf(counter, sizeof(counter), " vrc_context_%s", variant->kind);
 	expect_has(_metadata, self->log.report, counter);
@@ -295,11 +296,11 @@ static const struct operation *find(enum vrc_test_operation number)
 		if (operations[i].number == number)
 			return &operations[i];
 	}
-	die("no such operation");
+	die("unknown operation");
 }
 
 /* It is a check, not a lock: the operation continues, and an error is still returned. */
-TEST_F(context, error_stays_an_error)
+TEST_F(context, operations_still_return_errors)
 {
 	const struct operation *write = find(VRC_TEST_WRITE), *vm_exit = find(VRC_TEST_VM_EXIT);
 	struct vrc_test_context request;
@@ -324,7 +325,7 @@ TEST_F(context, error_stays_an_error)
 }
 
 /* No line in the log, no counter and no event. */
-TEST_F(context, nothing_is_said_while_the_check_is_off)
+TEST_F(context, nothing_is_reported_while_the_check_is_off)
 {
 	struct vrc_test_context request;
 	uint64_t before;
@@ -332,7 +333,7 @@ TEST_F(context, nothing_is_said_while_the_check_is_off)
 	RETURN_IF_SKIPPED();
 	before = sum_of_counters();
 	if (lockdep_is_there())
-		SKIP(return, "with lockdep it is never off");
+		SKIP(return, "with lockdep the check is always on");
 	parameter_set("check_context", 0);
 	warn_again();
 	fault_log_skip(&self->log);

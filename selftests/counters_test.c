@@ -34,13 +34,13 @@ GUEST_ASM(count, 64,
 FIXTURE_SETUP(counters)
 {
 	if (!device_is_vregcache())
-		SKIP(return, "%s keeps no such table", device_path());
+		SKIP(return, "%s has no such table", device_path());
 	vm_create(&self->vm, GUEST_MEM_SIZE);
 	vcpu_create(&self->vcpu, &self->vm, 0);
 	vcpu_enter_long(&self->vcpu);
 	vm_load(&self->vm, GUEST_CODE, count);
 	if (!counters_read(&self->before))
-		SKIP(return, "%s is not there", counters_path());
+		SKIP(return, "%s does not exist", counters_path());
 	self->hits_were_counted = counters_count_hits(1);
 }
 
@@ -90,7 +90,7 @@ TEST_F(counters, exits_are_counted_exactly)
 	EXPECT_EQ(0U, exits_since(&self->before, &self->after, "triple_fault"));
 }
 
-TEST_F(counters, accesses_are_far_below_reading_every_register)
+TEST_F(counters, cache_avoids_most_vmreads)
 {
 	struct counter cpuid;
 
@@ -140,7 +140,7 @@ TEST_F(counters, hits_are_counted_only_on_request)
 	EXPECT_GE(counters_find(&self->after, "cpuid").hits, (uint64_t)CPUID_EXITS);
 }
 
-TEST_F(counters, what_a_vcpu_counted_outlives_it)
+TEST_F(counters, counts_outlive_their_vcpu)
 {
 	struct vcpu second;
 
@@ -182,7 +182,7 @@ TEST_F(counters, reset_clears_every_line)
 	}
 }
 
-TEST_F(counters, gets_of_available_registers_are_hits_and_read_nothing)
+TEST_F(counters, gets_of_available_registers_are_hits)
 {
 	struct kvm_regs regs;
 	struct counter first, then;

@@ -5,6 +5,7 @@
  */
 #include "lib/harness.h"
 
+#include <cpuid.h>
 #include <sys/ioctl.h>
 
 #include "lib/cpuid.h"
@@ -27,6 +28,7 @@
 #define LEAF1_EDX_PGE		(1U << 13)
 #define LEAF1_EDX_SEP		(1U << 11)
 #define LEAF1_EDX_PAT		(1U << 16)
+#define LEAF7_ECX_RDPID		(1U << 22)
 #define EXTENDED_EDX_NX		(1U << 20)
 #define EXTENDED_EDX_RDTSCP	(1U << 27)
 #define EXTENDED_EDX_LM		(1U << 29)
@@ -70,7 +72,7 @@ static void set_cpuid(struct vcpu *vcpu, struct kvm_cpuid2 *cpuid)
 
 #define TRY_BYTES	16
 #define TRY(op)		(GUEST_CODE + TRY_BYTES * (op))
-enum op { WRMSR, RDMSR, MOV_CR3, MOV_CR4, RDTSCP, LOAD, OUTS, CPUID, XSETBV, OPS };
+enum op { WRMSR, RDMSR, MOV_CR3, MOV_CR4, RDTSCP, LOAD, OUTS, CPUID, XSETBV, RDPID, OPS };
 #define HALT		(GUEST_CODE + 0x100)
 
 /* RAX and RCX are the operands; MOV to a control register takes RAX. */
@@ -84,6 +86,7 @@ GUEST_ASM(try64, 64,
 	"	.org 0b + 0x60\n	outsl\n	hlt\n"
 	"	.org 0b + 0x70\n	cpuid\n	hlt\n"
 	"	.org 0b + 0x80\n	xsetbv\n	hlt\n"
+	"	.org 0b + 0x90\n	rdpid %rax\n	hlt\n"
 	"	.org 0b + 0x100\n	hlt\n");
 
 GUEST_ASM(try32, 32,
@@ -136,7 +139,7 @@ static uint64_t error_code(struct vm *vm)
 
 /* ---- EFER and other MSRs ---- */
 
-TEST_F(model, efer_without_nx_and_long_mode)
+TEST_F(model, efer_refuses_nxe_and_lme_without_their_features)
 {
 	struct kvm_sregs sregs;
 	struct kvm_regs regs;
@@ -150,7 +153,7 @@ TEST_F(model, efer_without_nx_and_long_mode)
 	ASSERT_TRUE(vcpu_get_msr(&self->vcpu, MSR_EFER, &efer));
 	EXPECT_EQ(0U, efer);
 	if (!device_is_vregcache())
-		SKIP(return, "%s takes what userspace sets", device_path());
+		SKIP(return, "%s accepts any value from userspace", device_path());
 	EXPECT_FALSE(vcpu_set_msr(&self->vcpu, MSR_EFER, EFER_NX));
 	EXPECT_TRUE(vcpu_set_msr(&self->vcpu, MSR_EFER, 0));
 	vcpu_get_sregs(&self->vcpu, &sregs);
@@ -158,7 +161,7 @@ TEST_F(model, efer_without_nx_and_long_mode)
 	EXPECT_EQ(-EINVAL, ioctl_ptr(self->vcpu.fd, KVM_SET_SREGS, &sregs));
 }
 
-TEST_F(model, efer_with_nx_alone)
+TEST_F(model, efer_accepts_nxe_without_long_mode)
 {
 	struct kvm_regs regs;
 
@@ -183,12 +186,12 @@ TEST_F(model, efer_with_nx_alone)
 		EXPECT_TRUE(vcpu_set_msr(&self->vcpu, (index), msr_value));			\
 	} while (0)
 
-TEST_F(model, msrs_that_come_with_a_feature)
+TEST_F(model, msrs_need_their_features)
 {
 	uint32_t msr;
 
 	if (!device_is_vregcache())
-		SKIP(return, "%s has some of them anyway", device_path());
+		SKIP(return, "%s always has some of them", device_path());
 	leaf(self->cpuid, 0x80000001, 0)->edx &= ~EXTENDED_EDX_LM;
 	leaf(self->cpuid, 1, 0)->edx &= ~(LEAF1_EDX_SEP | LEAF1_EDX_PAT);
 	set_cpuid(&self->vcpu, self->cpuid);
@@ -202,13 +205,13 @@ TEST_F(model, msrs_that_come_with_a_feature)
 		EXPECT_NO_MSR(msr);
 }
 
-TEST_F(model, rdtscp_and_its_msr)
+TEST_F(model, rdtscp_and_tsc_aux_need_their_feature)
 {
 	struct kvm_cpuid_entry2 *extended = leaf(self->cpuid, 0x80000001, 0);
 	struct kvm_regs regs;
 
 	if (!(extended->edx & EXTENDED_EDX_RDTSCP))
-		SKIP(return, "no RDTSCP");
+		SKIP(return, "the CPU has no RDTSCP");
 	extended->edx &= ~EXTENDED_EDX_RDTSCP;
 	set_cpuid(&self->vcpu, self->cpuid);
 	start64(&self->vcpu);
@@ -217,22 +220,44 @@ TEST_F(model, rdtscp_and_its_msr)
 	/* The MSR exists again once its CPUID bit is set. */
 	extended->edx |= EXTENDED_EDX_RDTSCP;
 	if (ioctl_ptr(self->vcpu.fd, KVM_SET_CPUID2, self->cpuid))
-		SKIP(return, "%s takes no other CPUID now", device_path());
+		SKIP(return, "%s refuses another CPUID now", device_path());
 	EXPECT_EQ(-1, try(&self->vcpu, WRMSR, 0x1234, MSR_TSC_AUX, &regs));
 	EXPECT_EQ(-1, try(&self->vcpu, RDTSCP, 0, 0, &regs));
 	EXPECT_EQ(0x1234U, regs.rcx);
 }
 
+/* RDPID comes with the MSR, too. */
+TEST_F(model, rdpid_without_rdtscp_reads_tsc_aux)
+{
+	struct kvm_cpuid_entry2 *structured = cpuid_find(self->cpuid, 7, 0);
+	struct kvm_cpuid_entry2 *extended = leaf(self->cpuid, 0x80000001, 0);
+	unsigned int eax, ebx, ecx = 0, edx;
+	struct kvm_regs regs;
+
+	if (!(extended->edx & EXTENDED_EDX_RDTSCP) || !structured || !__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) ||
+	    !(ecx & LEAF7_ECX_RDPID))
+		SKIP(return, "the CPU has no RDPID, or no RDTSCP");
+	extended->edx &= ~EXTENDED_EDX_RDTSCP;
+	structured->ecx |= LEAF7_ECX_RDPID;
+	set_cpuid(&self->vcpu, self->cpuid);
+	start64(&self->vcpu);
+	ASSERT_EQ(-1, try(&self->vcpu, WRMSR, 0x600dcafe, MSR_TSC_AUX, &regs));
+	ASSERT_EQ(-1, try(&self->vcpu, RDPID, 0, 0, &regs));
+	EXPECT_EQ(0x600dcafeU, regs.rax);
+	ASSERT_EQ(-1, try(&self->vcpu, RDMSR, 0, MSR_TSC_AUX, &regs));
+	EXPECT_EQ(0x600dcafeU, regs.rax);
+}
+
 /* ---- CR4 ---- */
 
 /* PGE is a bit that a guest changes without an exit, as long as its CPU has it. */
-TEST_F(model, cr4_without_global_pages)
+TEST_F(model, cr4_pge_needs_its_feature)
 {
 	struct kvm_sregs sregs;
 	struct kvm_regs regs;
 
 	if (!device_is_vregcache())
-		SKIP(return, "%s does not look", device_path());
+		SKIP(return, "%s does not check", device_path());
 	leaf(self->cpuid, 1, 0)->edx &= ~LEAF1_EDX_PGE;
 	set_cpuid(&self->vcpu, self->cpuid);
 	start64(&self->vcpu);
@@ -255,12 +280,12 @@ static int has_avx(struct kvm_cpuid2 *cpuid)
 	return entry && entry->eax & 4;
 }
 
-TEST_F(model, xcr0_without_avx)
+TEST_F(model, set_xcrs_refuses_avx_without_its_feature)
 {
 	struct kvm_xcrs xcrs = { .nr_xcrs = 1 };
 
 	if (!has_avx(self->cpuid))
-		SKIP(return, "no AVX");
+		SKIP(return, "the CPU has no AVX");
 	leaf(self->cpuid, 0xd, 0)->eax = 3;
 	set_cpuid(&self->vcpu, self->cpuid);
 	xcrs.xcrs[0].value = 7;
@@ -269,15 +294,15 @@ TEST_F(model, xcr0_without_avx)
 	EXPECT_EQ(0, ioctl_ptr(self->vcpu.fd, KVM_SET_XCRS, &xcrs));
 }
 
-TEST_F(model, xsetbv_without_avx)
+TEST_F(model, xsetbv_refuses_avx_without_its_feature)
 {
 	struct kvm_sregs sregs;
 	struct kvm_regs regs;
 
 	if (machine_is_tcg())
-		SKIP(return, "QEMU runs XSETBV without asking");
+		SKIP(return, "QEMU executes XSETBV without an exit");
 	if (!has_avx(self->cpuid))
-		SKIP(return, "no AVX");
+		SKIP(return, "the CPU has no AVX");
 	leaf(self->cpuid, 0xd, 0)->eax = 3;
 	set_cpuid(&self->vcpu, self->cpuid);
 	start64(&self->vcpu);
@@ -293,7 +318,7 @@ static uint32_t end_of_component(struct kvm_cpuid2 *cpuid, uint32_t component)
 	return leaf(cpuid, 0xd, component)->ebx + leaf(cpuid, 0xd, component)->eax;
 }
 
-TEST_F(model, sizes_of_the_xsave_area)
+TEST_F(model, cpuid_reports_the_size_of_the_xsave_area)
 {
 	struct kvm_xcrs xcrs = { .nr_xcrs = 1, .xcrs[0].value = 7 };
 	struct kvm_cpuid_entry2 *supported;
@@ -301,7 +326,7 @@ TEST_F(model, sizes_of_the_xsave_area)
 	struct kvm_regs regs;
 
 	if (!has_avx(self->cpuid))
-		SKIP(return, "no AVX");
+		SKIP(return, "the CPU has no AVX");
 	/* The device's own entries are consistent. */
 	supported = leaf(self->cpuid, 0xd, 0);
 	for (uint32_t i = 2; i < 32; i++) {
@@ -323,13 +348,13 @@ TEST_F(model, sizes_of_the_xsave_area)
 }
 
 /* It has AVX directly after the header. */
-TEST_F(model, sizes_of_the_compacted_xsave_area)
+TEST_F(model, cpuid_reports_the_size_of_the_compacted_xsave_area)
 {
 	struct kvm_xcrs xcrs = { .nr_xcrs = 1, .xcrs[0].value = 7 };
 	struct kvm_regs regs;
 
 	if (!has_avx(self->cpuid) || !(leaf(self->cpuid, 0xd, 1)->eax & 2))
-		SKIP(return, "no AVX, or no XSAVEC");
+		SKIP(return, "the CPU has no AVX or no XSAVEC");
 	set_cpuid(&self->vcpu, self->cpuid);
 	start64(&self->vcpu);
 	ASSERT_EQ(-1, try(&self->vcpu, CPUID, 0xd, 1, &regs));
@@ -341,7 +366,7 @@ TEST_F(model, sizes_of_the_compacted_xsave_area)
 
 /* ---- leaves ---- */
 
-TEST_F(model, get_cpuid_says_what_the_guest_reads)
+TEST_F(model, get_cpuid_returns_the_values_the_guest_reads)
 {
 	struct kvm_xcrs xcrs = { .nr_xcrs = 1, .xcrs[0].value = 3 };
 	struct kvm_cpuid2 *got;
@@ -375,6 +400,27 @@ TEST_F(model, get_cpuid_says_what_the_guest_reads)
 	free(got);
 }
 
+/* Without KVM_SET_CPUID2. Leaf 0xb may be absent: EBX is then 0, and software takes the ID of leaf 1. */
+TEST_F(model, default_apic_id_is_the_vcpus_id)
+{
+	struct kvm_cpuid2 *got;
+	struct kvm_regs regs;
+	struct vcpu vcpu;
+
+	if (!device_is_vregcache())
+		SKIP(return, "the default CPUID of %s is empty", device_path());
+	vcpu_create_without_cpuid(&vcpu, &self->vm, 3);
+	got = cpuid_of_vcpu(&vcpu);
+	EXPECT_EQ(3U, leaf(got, 1, 0)->ebx >> 24);
+	free(got);
+	start64(&vcpu);
+	ASSERT_EQ(-1, try(&vcpu, CPUID, 1, 0, &regs));
+	EXPECT_EQ(3U, regs.rbx >> 24);
+	ASSERT_EQ(-1, try(&vcpu, CPUID, 0xb, 0, &regs));
+	EXPECT_TRUE(!regs.rbx || regs.rdx == 3);
+	vcpu_destroy(&vcpu);
+}
+
 static void set_vendor(struct kvm_cpuid2 *cpuid, const char *vendor)
 {
 	struct kvm_cpuid_entry2 *entry = leaf(cpuid, 0, 0);
@@ -387,7 +433,7 @@ static void set_vendor(struct kvm_cpuid2 *cpuid, const char *vendor)
 /* Numbers above the highest of each range. */
 static const uint32_t out_of_range[] = { 0x20, 0x3fffffff, 0x40000050, 0x4fffffff, 0x50000000, 0x80000100, 0xc0000000, ~0U };
 
-TEST_F(model, leaves_out_of_range_of_an_intel_cpu)
+TEST_F(model, intel_leaf_out_of_range_reads_as_the_highest_basic_leaf)
 {
 	struct kvm_cpuid_entry2 highest;
 	struct kvm_regs regs;
@@ -412,7 +458,7 @@ TEST_F(model, leaves_out_of_range_of_an_intel_cpu)
 	EXPECT_EQ(0U, regs.rax | regs.rbx | regs.rcx | regs.rdx);
 }
 
-TEST_F(model, leaves_out_of_range_of_an_amd_cpu)
+TEST_F(model, amd_leaf_out_of_range_reads_as_zero)
 {
 	struct kvm_regs regs;
 
@@ -426,7 +472,7 @@ TEST_F(model, leaves_out_of_range_of_an_amd_cpu)
 	}
 }
 
-TEST_F(model, subleaves_of_the_topology_that_are_not_there)
+TEST_F(model, topology_subleaf_out_of_range_has_the_apic_id)
 {
 	struct kvm_regs regs;
 
@@ -448,7 +494,7 @@ TEST_F(model, subleaves_of_the_topology_that_are_not_there)
 	EXPECT_EQ(0x5aU, regs.rdx);
 }
 
-TEST_F(model, apic_bit_goes_when_the_apic_is_off)
+TEST_F(model, cpuid_apic_bit_follows_apic_base)
 {
 	struct kvm_sregs sregs;
 	struct kvm_regs regs;
@@ -481,14 +527,14 @@ static void set_width(struct vcpu *vcpu, struct kvm_cpuid2 *cpuid, uint32_t widt
 	set_cpuid(vcpu, cpuid);
 }
 
-TEST_F(model, registers_with_an_address_beyond_the_width)
+TEST_F(model, registers_refuse_addresses_beyond_the_width)
 {
 	struct kvm_sregs sregs, attempt;
 	struct kvm_regs regs;
 	uint64_t base;
 
 	if (!device_is_vregcache())
-		SKIP(return, "%s lets the CPU itself look", device_path());
+		SKIP(return, "%s leaves the check to the CPU", device_path());
 	set_width(&self->vcpu, self->cpuid, NARROW);
 	start64(&self->vcpu);
 	vcpu_get_sregs(&self->vcpu, &sregs);
@@ -505,6 +551,35 @@ TEST_F(model, registers_with_an_address_beyond_the_width)
 	attempt = sregs;
 	attempt.apic_base |= TOO_HIGH;
 	EXPECT_EQ(-EINVAL, ioctl_ptr(self->vcpu.fd, KVM_SET_SREGS, &attempt));
+}
+
+/* 1 if the vCPU accepts a CR3 with this bit. */
+static int cr3_accepts(struct vcpu *vcpu, int bit)
+{
+	struct kvm_sregs sregs;
+
+	vcpu_get_sregs(vcpu, &sregs);
+	sregs.cr3 |= 1UL << bit;
+	return !ioctl_ptr(vcpu->fd, KVM_SET_SREGS, &sregs);
+}
+
+/* SDM Vol. 3A, 4.1.4: 36 bits without the leaf if CPUID has PAE, and no CPU has fewer than 32. */
+TEST_F(model, width_is_36_without_its_leaf_and_at_least_32)
+{
+	struct kvm_cpuid_entry2 *sizes = leaf(self->cpuid, 0x80000008, 0);
+	const uint32_t supported = sizes->eax & 0xff;
+
+	if (!device_is_vregcache())
+		SKIP(return, "%s leaves the check to the CPU", device_path());
+	set_width(&self->vcpu, self->cpuid, 20);
+	EXPECT_TRUE(cr3_accepts(&self->vcpu, 31));
+	EXPECT_FALSE(cr3_accepts(&self->vcpu, 32));
+	/* Out of the range of the extended leaves. */
+	sizes->function = 0x80000100;
+	set_cpuid(&self->vcpu, self->cpuid);
+	EXPECT_TRUE(cr3_accepts(&self->vcpu, 35));
+	if (supported > 36)
+		EXPECT_FALSE(cr3_accepts(&self->vcpu, 36));
 }
 
 /* An access at LINEAR when the page, or the table above it, is at an address beyond the width. */
@@ -527,33 +602,33 @@ static void expect_reserved(struct __test_metadata *_metadata, struct vcpu *vcpu
 	}
 }
 
-TEST_F(model, page_tables_beyond_the_width_for_outs)
+TEST_F(model, outs_faults_on_page_tables_beyond_the_width)
 {
 	if (!device_is_vregcache())
-		SKIP(return, "%s lets the CPU itself look", device_path());
+		SKIP(return, "%s leaves the check to the CPU", device_path());
 	set_width(&self->vcpu, self->cpuid, NARROW);
 	start64(&self->vcpu);
 	expect_reserved(_metadata, &self->vcpu, OUTS);
 }
 
 /* The CPU's own width is greater, so it accesses absent memory and exits. */
-TEST_F(model, page_tables_beyond_the_width_for_the_cpu)
+TEST_F(model, cpu_access_faults_on_page_tables_beyond_the_width)
 {
 	if (!device_is_vregcache())
-		SKIP(return, "%s lets the CPU itself look", device_path());
+		SKIP(return, "%s leaves the check to the CPU", device_path());
 	if (machine_is_tcg())
-		SKIP(return, "QEMU does not say at which linear address an access was");
+		SKIP(return, "QEMU does not report the linear address of an access");
 	set_width(&self->vcpu, self->cpuid, NARROW);
 	start64(&self->vcpu);
 	expect_reserved(_metadata, &self->vcpu, LOAD);
 }
 
-TEST_F(model, pdptes_with_an_address_beyond_the_width)
+TEST_F(model, mov_to_cr3_refuses_pdptes_beyond_the_width)
 {
 	struct kvm_regs regs;
 
 	if (!device_is_vregcache())
-		SKIP(return, "%s lets the CPU itself look", device_path());
+		SKIP(return, "%s leaves the check to the CPU", device_path());
 	set_width(&self->vcpu, self->cpuid, NARROW);
 	vcpu_enter_pae(&self->vcpu);
 	vcpu_install_idt32(&self->vcpu);
@@ -565,13 +640,13 @@ TEST_F(model, pdptes_with_an_address_beyond_the_width)
 
 /* ---- a table that is set after state that it forbids ---- */
 
-TEST_F(model, table_that_does_not_fit_to_the_registers_is_judged_at_the_run)
+TEST_F(model, run_refuses_registers_that_new_cpuid_forbids)
 {
 	struct kvm_cpuid_entry2 *extended = leaf(self->cpuid, 0x80000001, 0);
 	struct kvm_regs regs;
 
 	if (!device_is_vregcache())
-		SKIP(return, "%s does not look", device_path());
+		SKIP(return, "%s does not check", device_path());
 	start64(&self->vcpu);
 	extended->edx &= ~EXTENDED_EDX_LM;
 	set_cpuid(&self->vcpu, self->cpuid);

@@ -47,7 +47,24 @@ TEST_F(cpuid, supported_leaves_describe_a_64_bit_cpu)
 	EXPECT_EQ(0U, leaf1->ecx >> 5 & 1);
 }
 
-TEST_F(cpuid, supported_leaves_are_all_different)
+TEST_F(cpuid, supported_leaves_announce_a_hypervisor)
+{
+	struct kvm_cpuid_entry2 *leaf1 = cpuid_find(self->supported, 1, 0);
+	struct kvm_cpuid_entry2 *hypervisor = cpuid_find(self->supported, 0x40000000, 0);
+	char name[13] = { 0 };
+
+	ASSERT_NE(NULL, leaf1);
+	EXPECT_EQ(1U, leaf1->ecx >> 31);
+	ASSERT_NE(NULL, hypervisor);
+	EXPECT_LE(0x40000000U, hypervisor->eax);
+	EXPECT_GT(0x40010000U, hypervisor->eax);
+	memcpy(name, &hypervisor->ebx, 4);
+	memcpy(name + 4, &hypervisor->ecx, 4);
+	memcpy(name + 8, &hypervisor->edx, 4);
+	EXPECT_STREQ(device_is_vregcache() ? "vregcache" : "KVMKVMKVM", name);
+}
+
+TEST_F(cpuid, supported_leaves_are_unique)
 {
 	struct kvm_cpuid_entry2 *entries = self->supported->entries;
 
@@ -98,7 +115,7 @@ static int same_answer(const struct kvm_cpuid_entry2 *one, const struct kvm_cpui
 	return one->eax == other->eax && one->ebx == other->ebx && one->ecx == other->ecx && one->edx == other->edx;
 }
 
-TEST_F(cpuid, get_gives_back_what_was_set)
+TEST_F(cpuid, get_returns_the_entries_that_were_set)
 {
 	struct kvm_cpuid2 *got;
 
@@ -175,7 +192,7 @@ static void ask_guest(struct vcpu *vcpu, uint32_t leaf, uint32_t index, struct k
 	answer->edx = result[3];
 }
 
-TEST_F(cpuid, guest_sees_what_was_set)
+TEST_F(cpuid, guest_reads_the_entries_that_were_set)
 {
 	struct kvm_cpuid_entry2 answer;
 	uint32_t compared = 0;
@@ -196,7 +213,7 @@ TEST_F(cpuid, guest_sees_what_was_set)
 	EXPECT_GE(compared, 4U);
 }
 
-TEST_F(cpuid, index_chooses_among_entries_only_where_it_counts)
+TEST_F(cpuid, index_selects_only_among_indexed_entries)
 {
 	struct kvm_cpuid_entry2 answer;
 	struct kvm_cpuid_entry2 *leaf0 = cpuid_find(self->supported, 0, 0);
@@ -220,7 +237,7 @@ TEST_F(cpuid, osxsave_follows_cr4)
 
 	set_with_ours(&self->vcpu, self->supported);
 	if (!vcpu_has_xsave(&self->vcpu))
-		SKIP(return, "no XSAVE");
+		SKIP(return, "the CPU has no XSAVE");
 	vcpu_enter_long(&self->vcpu);
 	vm_load(&self->vm, GUEST_CODE, ask);
 	vcpu_get_sregs(&self->vcpu, &sregs);
@@ -232,7 +249,7 @@ TEST_F(cpuid, osxsave_follows_cr4)
 	}
 }
 
-TEST_F(cpuid, two_vcpus_have_their_own)
+TEST_F(cpuid, each_vcpu_has_its_own_entries)
 {
 	struct kvm_cpuid2 *other_entries = cpuid_supported(self->vm.dev);
 	struct kvm_cpuid2 *got;

@@ -97,15 +97,6 @@ static void set_debug(struct vcpu *vcpu, struct kvm_debugregs *debug)
 		die("KVM_SET_DEBUGREGS");
 }
 
-static uint64_t get_dr6(struct vcpu *vcpu)
-{
-	struct kvm_debugregs debug;
-
-	if (ioctl_ptr(vcpu->fd, KVM_GET_DEBUGREGS, &debug))
-		die("KVM_GET_DEBUGREGS");
-	return debug.dr6;
-}
-
 /* Runs through all port exits. Returns the number of elements that they carried. */
 static unsigned int run_to_hlt(struct vcpu *vcpu)
 {
@@ -129,7 +120,7 @@ static unsigned int run_to_hlt(struct vcpu *vcpu)
 
 /* ---- I/O breakpoints ---- */
 
-TEST_F(debug, io_breakpoint_comes_behind_the_instruction)
+TEST_F(debug, io_breakpoint_traps_after_the_instruction)
 {
 	set_cr4(&self->vcpu, CR4_DE);
 	self->debug.db[0] = PORT_TEST_DX;
@@ -161,7 +152,7 @@ TEST_F(debug, io_breakpoint_has_a_length)
 	EXPECT_DEBUG(0, GUEST_CODE + 2, 1UL << 2);
 }
 
-TEST_F(debug, io_breakpoint_needs_cr4_de_and_to_be_enabled)
+TEST_F(debug, io_breakpoint_needs_cr4_de_and_its_enable_bit)
 {
 	self->debug.db[0] = self->debug.db[1] = PORT_TEST_DX;
 	self->debug.dr7 |= ENABLE(0) | KIND(0, IO) | KIND(1, IO);
@@ -181,7 +172,7 @@ TEST_F(debug, io_breakpoint_needs_cr4_de_and_to_be_enabled)
 }
 
 /* One exception for both. */
-TEST_F(debug, io_breakpoint_and_single_step_come_together)
+TEST_F(debug, io_breakpoint_and_single_step_are_one_exception)
 {
 	set_cr4(&self->vcpu, CR4_DE);
 	self->debug.db[1] = PORT_TEST_DX;
@@ -196,7 +187,7 @@ TEST_F(debug, io_breakpoint_and_single_step_come_together)
 	EXPECT_DEBUG(0, GUEST_CODE + 1, 1UL << 1 | DR6_BS);
 }
 
-TEST_F(debug, io_breakpoint_comes_behind_each_iteration)
+TEST_F(debug, io_breakpoint_traps_after_each_iteration)
 {
 	set_cr4(&self->vcpu, CR4_DE);
 	self->debug.db[0] = PORT_TEST_DX;
@@ -248,7 +239,7 @@ TEST_F(debug, data_breakpoint_of_ins)
 }
 
 /* The third iteration of five. */
-TEST_F(debug, data_breakpoint_comes_behind_its_iteration)
+TEST_F(debug, data_breakpoint_traps_after_its_iteration)
 {
 	struct kvm_regs regs;
 
@@ -290,7 +281,7 @@ TEST_F(debug, code_breakpoint_on_a_repeated_instruction_does_not_fire_again)
 	const uint8_t *const code[] = { guest_rep_outs, guest_rep_ins };
 
 	if (machine_is_tcg())
-		SKIP(return, "this machine arms no breakpoints for guests");
+		SKIP(return, "QEMU does not arm breakpoints at VM-entry");
 	self->debug.db[0] = GUEST_CODE;
 	self->debug.dr7 |= ENABLE(0) | KIND(0, CODE);
 	set_debug(&self->vcpu, &self->debug);
@@ -309,7 +300,7 @@ TEST_F(debug, code_breakpoint_on_a_repeated_instruction_does_not_fire_again)
 
 /* ---- single steps ---- */
 
-TEST_F(debug, single_step_comes_behind_each_iteration)
+TEST_F(debug, single_step_traps_after_each_iteration)
 {
 	unsigned int elements;
 
@@ -361,7 +352,7 @@ TEST_F(debug, general_detect)
 }
 
 /* A value that DR7 does not accept would cause #GP, but general detect comes first. */
-TEST_F(debug, general_detect_comes_before_the_value)
+TEST_F(debug, general_detect_precedes_the_value_check)
 {
 	struct kvm_regs regs;
 
@@ -377,7 +368,7 @@ TEST_F(debug, general_detect_comes_before_the_value)
 }
 
 /* DR4 does not exist with CR4.DE, so general detect does not apply. */
-TEST_F(debug, general_detect_comes_behind_an_undefined_register)
+TEST_F(debug, undefined_register_precedes_general_detect)
 {
 	struct kvm_regs regs;
 
@@ -434,16 +425,6 @@ TEST_F(debug, breakpoint_addresses_need_not_be_canonical)
 	start(&self->vcpu, 0, 0, 0);
 	run_to_hlt(&self->vcpu);
 	EXPECT_EQ(0U, event_count(&self->vm));
-}
-
-TEST_F(debug, dr6_and_dr7_have_32_bits)
-{
-	self->debug.dr6 |= 1UL << 32;
-	EXPECT_EQ(-EINVAL, ioctl_ptr(self->vcpu.fd, KVM_SET_DEBUGREGS, &self->debug));
-	self->debug.dr6 = DR6_INITIAL;
-	self->debug.dr7 |= 1UL << 63;
-	EXPECT_EQ(-EINVAL, ioctl_ptr(self->vcpu.fd, KVM_SET_DEBUGREGS, &self->debug));
-	EXPECT_EQ(DR6_INITIAL, get_dr6(&self->vcpu));
 }
 
 TEST_HARNESS_MAIN

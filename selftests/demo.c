@@ -84,7 +84,7 @@ static int wrong(const char *what, uint64_t expected, uint64_t seen)
 {
 	if (expected == seen)
 		return 0;
-	printf("WRONG: %s is %" PRIu64 ", not %" PRIu64 "\n", what, seen, expected);
+	printf("WRONG: %s is %" PRIu64 ", expected %" PRIu64 "\n", what, seen, expected);
 	return 1;
 }
 
@@ -113,7 +113,7 @@ static int run_guest(struct vcpu *vcpu, struct tally *tally)
 			memcpy(vcpu_io_data(vcpu), &data, sizeof(data));
 			continue;
 		}
-		printf("WRONG: the guest left with exit reason %d\n", reason);
+		printf("WRONG: unexpected KVM exit reason %d\n", reason);
 		return 1;
 	}
 }
@@ -126,16 +126,17 @@ static int check_results(struct vm *vm, struct vcpu *vcpu, const struct tally *t
 	unsigned int i;
 
 	failures += wrong("the number of OUTs", ROUNDS, tally->outs);
-	failures += wrong("the sum of what OUT gave", sum, tally->out_sum);
+	failures += wrong("the sum of the OUT values", sum, tally->out_sum);
 	failures += wrong("the number of INs", ROUNDS, tally->ins);
 	failures += wrong("the number of HLTs", ROUNDS / (HLT_MASK + 1), tally->hlts);
-	failures += wrong("the sum of what IN gave", 3 * sum, vm_read64(vm, RESULT_IN));
-	failures += wrong("the sum of the MSR's values", sum, vm_read64(vm, RESULT_MSR));
-	failures += wrong("how often CR0.TS was seen", ROUNDS, vm_read64(vm, RESULT_CR));
+	failures += wrong("the sum of the IN values", 3 * sum, vm_read64(vm, RESULT_IN));
+	failures += wrong("the sum of the MSR values", sum, vm_read64(vm, RESULT_MSR));
+	failures += wrong("the number of times CR0.TS was set", ROUNDS, vm_read64(vm, RESULT_CR));
 	failures += wrong("the sum of CPUID's EBX", (uint64_t)ROUNDS * cpuid_find(cpuid, 0, 0)->ebx,
 			  vm_read64(vm, RESULT_CPUID));
 	for (i = 0; i < ROUNDS; i++)
-		failures += wrong("a page that the guest wrote", ROUNDS - i, pages[i * PAGE_BYTES / sizeof(*pages)]);
+		failures += wrong("the value in a page that the guest wrote", ROUNDS - i,
+				  pages[i * PAGE_BYTES / sizeof(*pages)]);
 	free(cpuid);
 	return failures;
 }
@@ -190,9 +191,9 @@ static void print_summary(const struct counter *total)
 {
 	uint64_t reads = total->hits + total->vmreads;
 
-	printf("\nIn %" PRIu64 " exits, %.1f%% of the %" PRIu64 " register reads were served from memory; the other %" PRIu64
-	       " VMREADs are %.1f an exit,\nwhere reading every register at each exit would have taken %" PRIu64
-	       " (%.1f an exit), %.1f times as many.\n",
+	printf("\nIn %" PRIu64 " exits, %.1f%% of the %" PRIu64 " register reads were served from memory.  The others took %"
+	       PRIu64 " VMREADs (%.1f per exit).\nReading every register at each exit would have taken %" PRIu64
+	       " (%.1f per exit), %.1f times as many.\n",
 	       total->exits, reads ? 100.0 * total->hits / reads : 0, reads, total->vmreads,
 	       per_exit(total, total->vmreads), total->eager, per_exit(total, total->eager),
 	       total->vmreads ? (double)total->eager / total->vmreads : 0);
@@ -206,7 +207,7 @@ static int show_counters(const struct tally *tally)
 	int failures = 0;
 
 	if (!counters_read(&counters)) {
-		printf("No table of exits: %s is not there.\n", counters_path());
+		printf("No exit counters: %s does not exist.\n", counters_path());
 		return device_is_vregcache();
 	}
 	print_table(&counters);
@@ -253,7 +254,7 @@ int main(void)
 
 	printf("A 64-bit guest runs on %s: %d rounds of CPUID, OUT, IN, WRMSR, RDMSR, MOV CR0, CLTS,\n", device_path(),
 	       ROUNDS);
-	printf("a first touch of a page, and now and then HLT.\n\n");
+	printf("a first access to a page, and HLT in every fourth round.\n\n");
 	counted = start_counting();
 	if (counted)
 		hits_were_counted = counters_count_hits(1);
@@ -265,6 +266,6 @@ int main(void)
 	vcpu_destroy(&vcpu);
 	vm_destroy(&vm);
 
-	printf("%s\n", failures ? "FAILED." : "\nThe guest computed what it should, and so did the exits.");
+	printf("%s\n", failures ? "FAILED." : "\nThe guest's results and the exit counts are correct.");
 	return failures ? 1 : 0;
 }

@@ -1,28 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * VM-entry fails on one broken VMCS field after the other. Each time userspace
- * gets KVM_EXIT_FAIL_ENTRY, the kernel's log names the check and the field, and
- * the guest runs on as if nothing had happened once the field is fixed.
+ * VM-entry fails: on one invalid VMCS field after the other, and on a VMCS that is not current or not launched.
+ * Userspace gets KVM_EXIT_FAIL_ENTRY, the kernel's log names the check and the field, pending events are kept, and the
+ * guest continues once the field is fixed.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
+#include "lib/harness.h"
 
-#include "kselftest.h"
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+
 #include "lib/cpus.h"
+#include "lib/faults.h"
 #include "lib/machine.h"
 #include "lib/modes.h"
 #include "lib/test_module.h"
-#include "lib/faults.h"
-#include "lib/vm.h"
+#include "vregcache_test/vregcache_test.h"
 
-#define CONTROL_ERROR		7
-#define HOST_ERROR		8
+#define NOT_LAUNCHED		5ULL
+#define CONTROL_ERROR		7ULL
+#define HOST_ERROR		8ULL
 #define GUEST_STATE		0x80000021ULL
+#define DEBUG_EXCEPTION		1
 
 #define BIT(n)			(1ULL << (n))
 #define EVERYTHING		(~0ULL)
@@ -34,6 +33,53 @@
 
 #define MSR_VMX_BASIC		0x480
 #define MSR_VMX_PROCBASED2	0x48b
+#define MSR_EFER		0xc0000080
+
+FIXTURE(entry) {
+	struct vm vm;
+	struct vcpu vcpu;
+	struct kernel_log log;
+	int verified;
+	/* The CPU that the test is bound to. */
+	int cpu;
+};
+
+/* Reports by OUT, then once more by HLT. */
+GUEST_ASM(say, 64,
+	"1:	out %al, $" GUEST_STRING(PORT_TEST) "\n"
+	"	hlt\n"
+	"	inc %rax\n"
+	"	jmp 1b\n");
+/* OUT is two bytes long. */
+#define AFTER_OUT (GUEST_CODE + 2)
+
+FIXTURE_SETUP(entry)
+{
+	const char *reason = test_module_load();
+
+	if (reason)
+		SKIP(return, "%s", reason);
+	/* Verification would report the changes that are made to the VMCS here. */
+	self->verified = parameter_set("verify", 0);
+	/* Host state belongs to a CPU, and must not change between being invalid and being fixed. */
+	self->cpu = pin_here();
+	vm_create(&self->vm, GUEST_MEM_SIZE);
+	vcpu_create(&self->vcpu, &self->vm, 0);
+	vcpu_enter_long(&self->vcpu);
+	vm_load(&self->vm, GUEST_CODE, say);
+	kernel_log_open(&self->log);
+}
+
+FIXTURE_TEARDOWN(entry)
+{
+	kernel_log_close(&self->log);
+	vcpu_destroy(&self->vcpu);
+	vm_destroy(&self->vm);
+	parameter_set("verify", self->verified);
+	test_module_close();
+}
+
+/* ---- one invalid field ---- */
 
 enum mode { LONG, PAE, PROTECTED, REAL, VIRTUAL_8086 };
 
@@ -93,11 +139,11 @@ static const struct broken broken[] = {
 	CONTROL("27.2.1.1", SECONDARY, MAYBE(RESERVED_SECONDARY), .name = "a bit that must be 0"),
 	CONTROL("27.2.1.1", "CR3-target count", MAYBE(VALUE(VMCS_CR3_TARGET_COUNT, 0x200)), .name = "too many"),
 	CONTROL("27.2.1.1", "address of I/O bitmap A", MAYBE(VALUE(VMCS_IO_BITMAP_A, 0x10)),
-		.before = { SET(VMCS_PRIMARY, BIT(25)) }, .name = "not a page"),
+		.before = { SET(VMCS_PRIMARY, BIT(25)) }, .name = "not page-aligned"),
 	CONTROL("27.2.1.1", "address of I/O bitmap B", MAYBE(VALUE(VMCS_IO_BITMAP_B, NOT_PHYSICAL)),
-		.before = { SET(VMCS_PRIMARY, BIT(25)), VALUE(VMCS_IO_BITMAP_A, 0) }, .name = "not physical"),
+		.before = { SET(VMCS_PRIMARY, BIT(25)), VALUE(VMCS_IO_BITMAP_A, 0) }, .name = "beyond the physical-address width"),
 	CONTROL("27.2.1.1", "address of MSR bitmaps", MAYBE(VALUE(VMCS_MSR_BITMAPS, 0x20)),
-		.before = { SET(VMCS_PRIMARY, BIT(28)) }, .name = "not a page"),
+		.before = { SET(VMCS_PRIMARY, BIT(28)) }, .name = "not page-aligned"),
 	CONTROL("27.2.1.1", PIN_BASED, MAYBE(CLEAR(VMCS_PIN_BASED, BIT(3))), .name = "virtual NMIs without NMI exiting"),
 	CONTROL("27.2.1.1", PRIMARY, MAYBE(SET(VMCS_PRIMARY, BIT(22))), .before = { CLEAR(VMCS_PIN_BASED, BIT(5)) },
 		.name = "NMI-window exiting without virtual NMIs"),
@@ -106,7 +152,7 @@ static const struct broken broken[] = {
 	CONTROL("27.2.1.1", "EPT pointer", MAYBE(BOTH(VMCS_EPT_POINTER, 7, 1)), .name = "memory type"),
 	CONTROL("27.2.1.1", "EPT pointer", MAYBE(BOTH(VMCS_EPT_POINTER, 0x38, 0x10)), .name = "page-walk length"),
 	CONTROL("27.2.1.1", "EPT pointer", MAYBE(SET(VMCS_EPT_POINTER, BIT(8))), .name = "reserved bit"),
-	CONTROL("27.2.1.1", "EPT pointer", MAYBE(SET(VMCS_EPT_POINTER, NOT_PHYSICAL)), .name = "not physical"),
+	CONTROL("27.2.1.1", "EPT pointer", MAYBE(SET(VMCS_EPT_POINTER, NOT_PHYSICAL)), .name = "beyond the physical-address width"),
 	CONTROL("27.2.1.1", SECONDARY, MAYBE(CLEAR(VMCS_SECONDARY, BIT(1))), .name = "unrestricted guest without EPT"),
 
 	/* SDM Vol. 3C, 27.2.1.2 */
@@ -116,7 +162,7 @@ static const struct broken broken[] = {
 	CONTROL("27.2.1.2", "VM-exit MSR-store address", MAYBE(VALUE(VMCS_EXIT_MSR_STORE_ADDRESS, 8)),
 		.before = { VALUE(VMCS_EXIT_MSR_STORE_COUNT, 1) }, .name = "misaligned"),
 	CONTROL("27.2.1.2", "VM-exit MSR-load address", MAYBE(VALUE(VMCS_EXIT_MSR_LOAD_ADDRESS, NOT_PHYSICAL)),
-		.before = { VALUE(VMCS_EXIT_MSR_LOAD_COUNT, 1) }, .name = "not physical"),
+		.before = { VALUE(VMCS_EXIT_MSR_LOAD_COUNT, 1) }, .name = "beyond the physical-address width"),
 
 	/* SDM Vol. 3C, 27.2.1.3 */
 	CONTROL("27.2.1.3", "VM-entry controls", MAYBE(CLEAR(VMCS_ENTRY_CONTROLS, BIT(0))), .name = "a bit that must be 1"),
@@ -146,26 +192,26 @@ static const struct broken broken[] = {
 	 * missing because the module writes it for each run.
 	 */
 	HOST("27.2.4", "VM-exit controls", MAYBE(CLEAR(VMCS_EXIT_CONTROLS, BIT(9))), .name = "host not in IA-32e mode"),
-	HOST("27.2.4", "host CR4", MAYBE(CLEAR(VMCS_HOST_CR4, CR4_PAE)), .name = "no PAE"),
+	HOST("27.2.4", "host CR4", MAYBE(CLEAR(VMCS_HOST_CR4, CR4_PAE)), .name = "PAE is 0"),
 	HOST("27.2.4", "host RIP", MAYBE(CLEAR(VMCS_HOST_RIP, NOT_CANONICAL)), .name = "not canonical"),
 	HOST("27.2.2", "host CR0", MAYBE(CLEAR(VMCS_HOST_CR0, CR0_PG)), .name = "a bit that must be 1"),
 	HOST("27.2.2", "host CR0", MAYBE(SET(VMCS_HOST_CR0, BIT(40))), .name = "a bit that must be 0"),
 	HOST("27.2.2", "host CR4", MAYBE(CLEAR(VMCS_HOST_CR4, CR4_VMXE)), .name = "a bit that must be 1"),
 	HOST("27.2.2", "host CR4", MAYBE(SET(VMCS_HOST_CR4, BIT(50))), .name = "a bit that must be 0"),
-	HOST("27.2.2", "host CR3", MAYBE(SET(VMCS_HOST_CR3, NOT_PHYSICAL)), .name = "not physical"),
+	HOST("27.2.2", "host CR3", MAYBE(SET(VMCS_HOST_CR3, NOT_PHYSICAL)), .name = "beyond the physical-address width"),
 	HOST("27.2.2", "host IA32_SYSENTER_ESP", MAYBE(VALUE(VMCS_HOST_SYSENTER_ESP, NOT_CANONICAL)), .name = "not canonical"),
 	HOST("27.2.2", "host IA32_SYSENTER_EIP", MAYBE(VALUE(VMCS_HOST_SYSENTER_EIP, NOT_CANONICAL)), .name = "not canonical"),
-	HOST("27.2.2", "host IA32_PAT", MAYBE(BOTH(VMCS_HOST_PAT, 0xff, 2)), .name = "no memory type"),
+	HOST("27.2.2", "host IA32_PAT", MAYBE(BOTH(VMCS_HOST_PAT, 0xff, 2)), .name = "reserved memory type"),
 	HOST("27.2.2", "host IA32_EFER", MAYBE(SET(VMCS_HOST_EFER, BIT(1))), .name = "reserved bit"),
-	HOST("27.2.2", "host IA32_EFER", MAYBE(CLEAR(VMCS_HOST_EFER, EFER_LMA)), .name = "no LMA"),
-	HOST("27.2.2", "host IA32_EFER", MAYBE(CLEAR(VMCS_HOST_EFER, EFER_LME)), .name = "no LME"),
-	HOST("27.2.3", "host CS selector", MAYBE(SET(VMCS_HOST_SELECTOR(CS), 3)), .name = "RPL"),
-	HOST("27.2.3", "host SS selector", MAYBE(SET(VMCS_HOST_SELECTOR(SS), 4)), .name = "TI"),
-	HOST("27.2.3", "host DS selector", MAYBE(SET(VMCS_HOST_SELECTOR(DS), 3)), .name = "RPL"),
-	HOST("27.2.3", "host ES selector", MAYBE(SET(VMCS_HOST_SELECTOR(ES), 4)), .name = "TI"),
-	HOST("27.2.3", "host FS selector", MAYBE(SET(VMCS_HOST_SELECTOR(FS), 3)), .name = "RPL"),
-	HOST("27.2.3", "host GS selector", MAYBE(SET(VMCS_HOST_SELECTOR(GS), 4)), .name = "TI"),
-	HOST("27.2.3", "host TR selector", MAYBE(SET(VMCS_HOST_TR_SELECTOR, 1)), .name = "RPL"),
+	HOST("27.2.2", "host IA32_EFER", MAYBE(CLEAR(VMCS_HOST_EFER, EFER_LMA)), .name = "LMA is 0"),
+	HOST("27.2.2", "host IA32_EFER", MAYBE(CLEAR(VMCS_HOST_EFER, EFER_LME)), .name = "LME is 0"),
+	HOST("27.2.3", "host CS selector", MAYBE(SET(VMCS_HOST_SELECTOR(CS), 3)), .name = "RPL is not 0"),
+	HOST("27.2.3", "host SS selector", MAYBE(SET(VMCS_HOST_SELECTOR(SS), 4)), .name = "TI is 1"),
+	HOST("27.2.3", "host DS selector", MAYBE(SET(VMCS_HOST_SELECTOR(DS), 3)), .name = "RPL is not 0"),
+	HOST("27.2.3", "host ES selector", MAYBE(SET(VMCS_HOST_SELECTOR(ES), 4)), .name = "TI is 1"),
+	HOST("27.2.3", "host FS selector", MAYBE(SET(VMCS_HOST_SELECTOR(FS), 3)), .name = "RPL is not 0"),
+	HOST("27.2.3", "host GS selector", MAYBE(SET(VMCS_HOST_SELECTOR(GS), 4)), .name = "TI is 1"),
+	HOST("27.2.3", "host TR selector", MAYBE(SET(VMCS_HOST_TR_SELECTOR, 1)), .name = "RPL is not 0"),
 	HOST("27.2.3", "host CS selector", MAYBE(VALUE(VMCS_HOST_SELECTOR(CS), 0)), .name = "null"),
 	HOST("27.2.3", "host TR selector", MAYBE(VALUE(VMCS_HOST_TR_SELECTOR, 0)), .name = "null"),
 	HOST("27.2.3", "host GS base", MAYBE(CLEAR(VMCS_HOST_GS_BASE, NOT_CANONICAL)), .name = "not canonical"),
@@ -180,27 +226,27 @@ static const struct broken broken[] = {
 	GUEST("27.3.1.1", "guest CR0", MAYBE(CLEAR(VMCS_GUEST_CR0, CR0_PG)), .not_on_bochs = 1,
 	      .name = "IA-32e mode without paging"),
 	GUEST("27.3.1.1", "guest CR0", MAYBE(CLEAR(VMCS_GUEST_CR0, CR0_PG)), .mode = PAE, .before = { UNRESTRICTED_OFF },
-	      .name = "no paging and no unrestricted guest"),
+	      .name = "no paging without unrestricted guest"),
 	GUEST("27.3.1.1", "guest CR4", MAYBE(CLEAR(VMCS_GUEST_CR4, CR4_VMXE)), .name = "a bit that must be 1"),
 	GUEST("27.3.1.1", "guest CR4", MAYBE(SET(VMCS_GUEST_CR4, BIT(50))), .name = "a bit that must be 0"),
 	GUEST("27.3.1.1", "guest CR4", MAYBE(CLEAR(VMCS_GUEST_CR4, CR4_PAE)), .name = "IA-32e mode without PAE"),
 	GUEST("27.3.1.1", "guest CR4", MAYBE(SET(VMCS_GUEST_CR4, BIT(17))), .mode = PROTECTED, .name = "PCIDE outside IA-32e mode"),
-	GUEST("27.3.1.1", "guest CR3", MAYBE(SET(VMCS_GUEST_CR3, NOT_PHYSICAL)), .name = "not physical"),
+	GUEST("27.3.1.1", "guest CR3", MAYBE(SET(VMCS_GUEST_CR3, NOT_PHYSICAL)), .name = "beyond the physical-address width"),
 	GUEST("27.3.1.1", "guest IA32_DEBUGCTL", MAYBE(SET(VMCS_GUEST_DEBUGCTL, BIT(40))), .not_on_bochs = 1,
 	      .name = "reserved bit"),
 	GUEST("27.3.1.1", "guest DR7", MAYBE(SET(VMCS_GUEST_DR7, BIT(32))), .name = "more than 32 bits"),
 	GUEST("27.3.1.1", "guest IA32_SYSENTER_ESP", MAYBE(VALUE(VMCS_GUEST_SYSENTER_ESP, NOT_CANONICAL)), .name = "not canonical"),
 	GUEST("27.3.1.1", "guest IA32_SYSENTER_EIP", MAYBE(VALUE(VMCS_GUEST_SYSENTER_EIP, NOT_CANONICAL)), .name = "not canonical"),
-	GUEST("27.3.1.1", "guest IA32_PAT", MAYBE(BOTH(VMCS_GUEST_PAT, 0xff00, 0x300)), .name = "no memory type"),
+	GUEST("27.3.1.1", "guest IA32_PAT", MAYBE(BOTH(VMCS_GUEST_PAT, 0xff00, 0x300)), .name = "reserved memory type"),
 	GUEST("27.3.1.1", "guest IA32_EFER", MAYBE(SET(VMCS_GUEST_EFER, BIT(1))), .name = "reserved bit"),
-	GUEST("27.3.1.1", "guest IA32_EFER", MAYBE(CLEAR(VMCS_GUEST_EFER, EFER_LMA)), .name = "no LMA in IA-32e mode"),
+	GUEST("27.3.1.1", "guest IA32_EFER", MAYBE(CLEAR(VMCS_GUEST_EFER, EFER_LMA)), .name = "LMA is 0 in IA-32e mode"),
 	GUEST("27.3.1.1", "guest IA32_EFER", MAYBE(SET(VMCS_GUEST_EFER, EFER_LMA)), .mode = PROTECTED, .name = "LMA without IA-32e mode"),
 	GUEST("27.3.1.1", "guest IA32_EFER", MAYBE(CLEAR(VMCS_GUEST_EFER, EFER_LME)), .name = "LMA without LME"),
 	GUEST("27.3.1.1", "guest IA32_EFER", MAYBE(SET(VMCS_GUEST_EFER, EFER_LME)), .mode = PAE, .name = "LME without LMA"),
 
 	/* SDM Vol. 3C, 27.3.1.2 */
-	GUEST("27.3.1.2", "guest TR selector", MAYBE(SET(VMCS_SELECTOR(TR), 4)), .name = "TI"),
-	GUEST("27.3.1.2", "guest LDTR selector", MAYBE(SET(VMCS_SELECTOR(LDTR), 4)), .before = { LDTR_USABLE }, .name = "TI"),
+	GUEST("27.3.1.2", "guest TR selector", MAYBE(SET(VMCS_SELECTOR(TR), 4)), .name = "TI is 1"),
+	GUEST("27.3.1.2", "guest LDTR selector", MAYBE(SET(VMCS_SELECTOR(LDTR), 4)), .before = { LDTR_USABLE }, .name = "TI is 1"),
 	GUEST("27.3.1.2", "guest SS selector", MAYBE(SET(VMCS_SELECTOR(SS), 3)), .before = { UNRESTRICTED_OFF },
 	      .name = "RPL is not that of CS"),
 	GUEST("27.3.1.2", "guest TR base", MAYBE(SET(VMCS_BASE(TR), NOT_CANONICAL)), .name = "not canonical"),
@@ -234,7 +280,7 @@ static const struct broken broken[] = {
 	GUEST("27.3.1.2", "guest SS access rights", MAYBE(SET(VMCS_RIGHTS(SS), 0x20)), .mode = PAE,
 	      .before = { UNRESTRICTED_OFF, SET(VMCS_RIGHTS(CS), 4) }, .name = "DPL is not the RPL"),
 	GUEST("27.3.1.2", "guest SS access rights", MAYBE(CLEAR(VMCS_LIMIT(SS), 0xfff)), .named = VMCS_RIGHTS(SS),
-	      .name = "G is 1 with a limit that is no number of pages"),
+	      .name = "G is 1 with a limit inside a page"),
 
 	GUEST("27.3.1.2", "guest DS access rights", MAYBE(CLEAR(VMCS_RIGHTS(DS), 1)), .name = "not accessed"),
 	GUEST("27.3.1.2", "guest DS access rights", MAYBE(SET(VMCS_SELECTOR(DS), 3)), .before = { UNRESTRICTED_OFF },
@@ -254,9 +300,9 @@ static const struct broken broken[] = {
 	GUEST("27.3.1.2", "guest LDTR access rights", MAYBE(VALUE(VMCS_RIGHTS(LDTR), 0x92)), .name = "not a system segment"),
 	GUEST("27.3.1.2", "guest LDTR access rights", MAYBE(VALUE(VMCS_RIGHTS(LDTR), 0x02)), .name = "not present"),
 
-	GUEST("27.3.1.2", "guest SS base", MAYBE(SET(VMCS_BASE(SS), 0x10)), .mode = VIRTUAL_8086, .name = "not of the selector"),
+	GUEST("27.3.1.2", "guest SS base", MAYBE(SET(VMCS_BASE(SS), 0x10)), .mode = VIRTUAL_8086, .name = "does not match the selector"),
 	GUEST("27.3.1.2", "guest DS limit", MAYBE(VALUE(VMCS_LIMIT(DS), 0xfffff)), .mode = VIRTUAL_8086, .name = "not 64 KiB"),
-	GUEST("27.3.1.2", "guest GS access rights", MAYBE(VALUE(VMCS_RIGHTS(GS), 0x93)), .mode = VIRTUAL_8086, .name = "not F3"),
+	GUEST("27.3.1.2", "guest GS access rights", MAYBE(VALUE(VMCS_RIGHTS(GS), 0x93)), .mode = VIRTUAL_8086, .name = "not 0xf3"),
 
 	/* SDM Vol. 3C, 27.3.1.3 */
 	GUEST("27.3.1.3", "guest GDTR base", MAYBE(SET(VMCS_GUEST_GDTR_BASE, NOT_CANONICAL)), .name = "not canonical"),
@@ -268,14 +314,14 @@ static const struct broken broken[] = {
 	GUEST("27.3.1.4", "guest RIP", MAYBE(SET(VMCS_GUEST_RIP, NOT_CANONICAL)), .not_on_bochs = 1, .name = "not canonical"),
 	GUEST("27.3.1.4", "guest RIP", MAYBE(SET(VMCS_GUEST_RIP, BIT(32))), .mode = PROTECTED, .name = "more than 32 bits"),
 	GUEST("27.3.1.4", "guest RFLAGS", MAYBE(SET(VMCS_GUEST_RFLAGS, BIT(3))), .name = "reserved bit"),
-	GUEST("27.3.1.4", "guest RFLAGS", MAYBE(CLEAR(VMCS_GUEST_RFLAGS, RFLAGS_FIXED)), .name = "bit 1"),
+	GUEST("27.3.1.4", "guest RFLAGS", MAYBE(CLEAR(VMCS_GUEST_RFLAGS, RFLAGS_FIXED)), .name = "bit 1 is 0"),
 	GUEST("27.3.1.4", "guest RFLAGS", MAYBE(SET(VMCS_GUEST_RFLAGS, BIT(17))), .name = "VM in IA-32e mode"),
 	GUEST("27.3.1.4", "guest RFLAGS", MAYBE(SET(VMCS_GUEST_RFLAGS, BIT(17))), .mode = REAL, .name = "VM in real mode"),
 	GUEST("27.3.1.4", "guest RFLAGS", MAYBE(CLEAR(VMCS_GUEST_RFLAGS, RFLAGS_IF)),
 	      .before = { VALUE(VMCS_ENTRY_INTERRUPTION, INTERRUPT(0, 0x20)) }, .name = "external interrupt without IF"),
 
 	/* SDM Vol. 3C, 27.3.1.5 */
-	GUEST("27.3.1.5", "guest activity state", MAYBE(VALUE(VMCS_GUEST_ACTIVITY, 4)), .name = "there is no such state"),
+	GUEST("27.3.1.5", "guest activity state", MAYBE(VALUE(VMCS_GUEST_ACTIVITY, 4)), .name = "undefined state"),
 	GUEST("27.3.1.5", "guest activity state", MAYBE(VALUE(VMCS_GUEST_ACTIVITY, 1)),
 	      .before = { INTERRUPTS_ON, VALUE(VMCS_GUEST_INTERRUPTIBILITY, 1) }, .name = "HLT with blocking by STI"),
 	GUEST("27.3.1.5", "guest interruptibility state", MAYBE(SET(VMCS_GUEST_INTERRUPTIBILITY, BIT(5))), .name = "reserved bit"),
@@ -295,13 +341,13 @@ static const struct broken broken[] = {
 	      .before = { VALUE(VMCS_GUEST_INTERRUPTIBILITY, 2) }, .name = "BS without TF"),
 	GUEST("27.3.1.5", "guest pending debug exceptions", MAYBE(CLEAR(VMCS_GUEST_PENDING_DEBUG, BIT(14))), .not_on_bochs = 1,
 	      .before = { VALUE(VMCS_GUEST_INTERRUPTIBILITY, 2), SET(VMCS_GUEST_RFLAGS, RFLAGS_TF) }, .name = "TF without BS"),
-	GUEST("27.3.1.5", "VMCS link pointer", MAYBE(VALUE(VMCS_LINK_POINTER, 0x10)), .name = "not a page"),
+	GUEST("27.3.1.5", "VMCS link pointer", MAYBE(VALUE(VMCS_LINK_POINTER, 0x10)), .name = "not page-aligned"),
 
 	/* SDM Vol. 3C, 27.3.1.6 */
 	GUEST("27.3.1.6", "guest PDPTE0", MAYBE(SET(VMCS_GUEST_PDPTE0, BIT(1))), .mode = PAE, .name = "reserved bit"),
 	GUEST("27.3.1.6", "guest PDPTE1", MAYBE(SET(VMCS_GUEST_PDPTE0 + 2, BIT(2))), .mode = PAE, .name = "reserved bit"),
 	GUEST("27.3.1.6", "guest PDPTE2", MAYBE(SET(VMCS_GUEST_PDPTE0 + 4, BIT(5))), .mode = PAE, .name = "reserved bit"),
-	GUEST("27.3.1.6", "guest PDPTE3", MAYBE(SET(VMCS_GUEST_PDPTE0 + 6, NOT_PHYSICAL)), .mode = PAE, .name = "not physical"),
+	GUEST("27.3.1.6", "guest PDPTE3", MAYBE(SET(VMCS_GUEST_PDPTE0 + 6, NOT_PHYSICAL)), .mode = PAE, .name = "beyond the physical-address width"),
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -330,12 +376,14 @@ static uint32_t turn(struct vcpu *vcpu)
 	return said;
 }
 
-/* Calls KVM_RUN directly, because the exit reason is under test. */
+/* The hardware's reason if KVM_RUN ends with KVM_EXIT_FAIL_ENTRY, else 0. */
 static uint64_t failed_entry(struct vcpu *vcpu)
 {
-	if (ioctl(vcpu->fd, KVM_RUN, 0UL))
-		die("KVM_RUN");
-	return vcpu->run->exit_reason == KVM_EXIT_FAIL_ENTRY ? vcpu->run->fail_entry.hardware_entry_failure_reason : 0;
+	long error = ioctl_errno(vcpu->fd, KVM_RUN, 0);
+
+	if (error || vcpu->run->exit_reason != KVM_EXIT_FAIL_ENTRY)
+		return 0;
+	return vcpu->run->fail_entry.hardware_entry_failure_reason;
 }
 
 /*
@@ -395,10 +443,7 @@ static void enter(struct vcpu *vcpu, enum mode mode)
 	vm_load(vcpu->vm, GUEST_CODE, count);
 }
 
-/* The CPU that all tests run on. */
-static int cpu;
-
-static uint64_t read_host_msr(uint32_t index)
+static uint64_t read_host_msr(int cpu, uint32_t index)
 {
 	char path[64];
 	uint64_t value;
@@ -413,9 +458,9 @@ static uint64_t read_host_msr(uint32_t index)
 }
 
 /* A bit that the capability MSR does not allow to be 1. */
-static uint64_t reserved_bit(uint32_t capability_msr)
+static uint64_t reserved_bit(int cpu, uint32_t capability_msr)
 {
-	uint32_t allowed = read_host_msr(capability_msr) >> 32;
+	uint32_t allowed = read_host_msr(cpu, capability_msr) >> 32;
 
 	if (!~allowed)
 		die("MSR %#x allows all controls", capability_msr);
@@ -428,13 +473,13 @@ struct saved {
 	uint64_t now;
 };
 
-static struct saved apply(struct vcpu *vcpu, const struct change *change)
+static struct saved apply(struct vcpu *vcpu, const struct change *change, int cpu)
 {
 	struct saved saved = { .field = change->field, .old = vmcs_read(vcpu, change->field) };
 	uint64_t set = change->set;
 
 	if (change->field == VMCS_SECONDARY && !set && !change->clear)
-		set = reserved_bit(MSR_VMX_PROCBASED2);
+		set = reserved_bit(cpu, MSR_VMX_PROCBASED2);
 	saved.now = (saved.old & ~change->clear) | set;
 	vmcs_write(vcpu, saved.field, saved.now);
 	return saved;
@@ -447,29 +492,9 @@ static void restore(struct vcpu *vcpu, const struct saved *saved)
 		vmcs_write(vcpu, saved->field, saved->old);
 }
 
-struct machine {
-	struct vm vm;
-	struct vcpu vcpu;
-	struct kernel_log log;
-};
-
-static void machine_create(struct machine *machine, enum mode mode)
-{
-	vm_create(&machine->vm, GUEST_MEM_SIZE);
-	vcpu_create(&machine->vcpu, &machine->vm, 0);
-	enter(&machine->vcpu, mode);
-	kernel_log_open(&machine->log);
-}
-
-static void machine_destroy(struct machine *machine)
-{
-	kernel_log_close(&machine->log);
-	vcpu_destroy(&machine->vcpu);
-	vm_destroy(&machine->vm);
-}
-
 /* Returns 1 if the log has exactly one line, and it names the check, the field and its value. */
-static int log_is_right(struct machine *machine, const struct broken *broken, uint64_t value)
+static int log_is_right(struct __test_metadata *_metadata, struct kernel_log *log, const struct broken *broken,
+			uint64_t value)
 {
 	char expected[256];
 	unsigned int found;
@@ -479,16 +504,17 @@ static int log_is_right(struct machine *machine, const struct broken *broken, ui
 	/* The kernel prints 0x0, the C library 0. */
 	if (!value)
 		snprintf(expected, sizeof(expected), "; SDM Vol. 3C, %s: %s is 0x0, ", broken->section, broken->field);
-	found = kernel_log_count(&machine->log, expected);
-	if (found == 1 && strchr(machine->log.text, '\n') == strrchr(machine->log.text, '\n'))
+	found = kernel_log_count(log, expected);
+	if (found == 1 && strchr(log->text, '\n') == strrchr(log->text, '\n'))
 		return 1;
-	ksft_print_msg("expected one line with: %s\n", expected);
-	ksft_print_msg("found %u: %s", found, machine->log.text[0] ? machine->log.text : "nothing\n");
+	TH_LOG("expected one line with: %s", expected);
+	TH_LOG("found %u in: %s", found, log->text);
 	return 0;
 }
 
 /* 1 if the guest continues where it was, with all registers unchanged except by its own instructions. */
-static int guest_runs_on(struct vcpu *vcpu, struct kvm_regs *before, const struct kvm_sregs *special)
+static int guest_runs_on(struct __test_metadata *_metadata, struct vcpu *vcpu, struct kvm_regs *before,
+			 const struct kvm_sregs *special)
 {
 	struct kvm_sregs special_now;
 	struct kvm_regs now;
@@ -502,16 +528,17 @@ static int guest_runs_on(struct vcpu *vcpu, struct kvm_regs *before, const struc
 	if (said == (uint8_t)before->rax && !memcmp(&now, before, sizeof(now)) &&
 	    !memcmp(&special_now, special, sizeof(special_now)))
 		return 1;
-	ksft_print_msg("mended, the guest said %#x at RIP %#llx, RFLAGS %#llx, RAX %#llx\n", said, now.rip, now.rflags, now.rax);
-	ksft_print_msg("expected %#x at %#llx, %#llx, %#llx; special registers are %s\n", (uint8_t)before->rax, before->rip,
-		       before->rflags, before->rax, memcmp(&special_now, special, sizeof(special_now)) ? "others" : "the same");
+	TH_LOG("after the fix: output %#x at RIP %#llx, RFLAGS %#llx, RAX %#llx", said, now.rip, now.rflags, now.rax);
+	TH_LOG("expected %#x at %#llx, %#llx, %#llx; special registers are %s", (uint8_t)before->rax, before->rip,
+	       before->rflags, before->rax, memcmp(&special_now, special, sizeof(special_now)) ? "different" : "equal");
 	return 0;
 }
 
-static int breaks_and_mends(struct machine *machine, const struct broken *broken)
+/* 1 if VM-entry fails as it should, and the guest continues once the field is fixed. */
+static int fails_and_recovers(struct __test_metadata *_metadata, struct vcpu *vcpu, struct kernel_log *log, int cpu,
+			      const struct broken *broken)
 {
 	struct saved before[COUNT(broken->before)], saved;
-	struct vcpu *vcpu = &machine->vcpu;
 	struct kvm_sregs special;
 	struct kvm_regs regs;
 	unsigned int count = 0;
@@ -524,18 +551,18 @@ static int breaks_and_mends(struct machine *machine, const struct broken *broken
 		enter_virtual_8086(vcpu);
 	write_registers_back(vcpu);
 	for (; count < COUNT(broken->before) && (broken->before[count].clear || broken->before[count].set); count++)
-		before[count] = apply(vcpu, &broken->before[count]);
-	saved = apply(vcpu, &broken->change);
+		before[count] = apply(vcpu, &broken->before[count], cpu);
+	saved = apply(vcpu, &broken->change, cpu);
 	named = broken->named ? vmcs_read(vcpu, broken->named) : saved.now;
 
-	kernel_log_skip(&machine->log);
+	kernel_log_skip(log);
 	reason = failed_entry(vcpu);
 	good = reason == broken->reason;
 	if (!good)
-		ksft_print_msg("KVM_EXIT_FAIL_ENTRY with %#llx expected, exit reason %u with %#llx came\n",
-			       (unsigned long long)broken->reason, vcpu->run->exit_reason, (unsigned long long)reason);
+		TH_LOG("expected KVM_EXIT_FAIL_ENTRY with %#llx, got exit reason %u with %#llx",
+		       (unsigned long long)broken->reason, vcpu->run->exit_reason, (unsigned long long)reason);
 	else
-		good = log_is_right(machine, broken, named);
+		good = log_is_right(_metadata, log, broken, named);
 
 	restore(vcpu, &saved);
 	while (count)
@@ -545,49 +572,290 @@ static int breaks_and_mends(struct machine *machine, const struct broken *broken
 		vcpu_set_regs(vcpu, &regs);
 	}
 	/* After an entry that succeeded, the guest is elsewhere. */
-	return reason && guest_runs_on(vcpu, &regs, &special) && good;
+	return reason && guest_runs_on(_metadata, vcpu, &regs, &special) && good;
 }
 
-static void test_one(struct machine *machine, const struct broken *broken)
+/* Why this CPU does not make the check, or NULL. */
+static const char *reason_to_skip(const struct broken *broken, int cpu)
 {
-	char name[128];
-
-	snprintf(name, sizeof(name), "%s: %s (%s)", broken->field, broken->name, mode_names[broken->mode]);
-	if (broken->not_on_bochs && machine_is_bochs()) {
-		ksft_test_result_skip("%s: Bochs does not make this check\n", name);
-		return;
-	}
-	if (broken->any_error_code && (read_host_msr(MSR_VMX_BASIC) & BIT(56))) {
-		ksft_test_result_skip("%s: this processor allows it\n", name);
-		return;
-	}
-	machine_create(machine, broken->mode);
-	/* The VMCS must have been launched: the first entry uses another instruction. */
-	if (turn(&machine->vcpu) != 1)
-		die("the guest does not run in %s", mode_names[broken->mode]);
-	ksft_test_result(breaks_and_mends(machine, broken), "%s\n", name);
-	machine_destroy(machine);
+	if (broken->not_on_bochs && machine_is_bochs())
+		return "Bochs does not make this check";
+	if (broken->any_error_code && (read_host_msr(cpu, MSR_VMX_BASIC) & BIT(56)))
+		return "this CPU accepts any error code";
+	return NULL;
 }
 
-int main(void)
+/* All rows of a section of the SDM. */
+static void check_section(struct __test_metadata *_metadata, struct _test_data_entry *self, const char *section)
 {
-	struct machine machine;
-	const char *reason;
-	int verified;
-	size_t i;
+	unsigned int checked = 0;
 
-	ksft_print_header();
-	reason = test_module_load();
-	if (reason)
-		ksft_exit_skip("%s\n", reason);
-	/* Verification would report the changes that are made to the VMCS here. */
-	verified = parameter_set("verify", 0);
-	/* Host state belongs to a CPU, and must not change between being broken and being fixed. */
-	cpu = pin_here();
-	ksft_set_plan(COUNT(broken));
-	for (i = 0; i < COUNT(broken); i++)
-		test_one(&machine, &broken[i]);
-	parameter_set("verify", verified);
+	RETURN_IF_SKIPPED();
+	for (const struct broken *row = broken; row < broken + COUNT(broken); row++) {
+		const char *skip = reason_to_skip(row, self->cpu);
+		struct vcpu vcpu;
+		struct vm vm;
+
+		if (strncmp(row->section, section, strlen(section)))
+			continue;
+		if (skip) {
+			TH_LOG("%s: %s: %s", row->field, row->name, skip);
+			continue;
+		}
+		vm_create(&vm, GUEST_MEM_SIZE);
+		vcpu_create(&vcpu, &vm, 0);
+		enter(&vcpu, row->mode);
+		/* The VMCS must have been launched: the first entry uses another instruction. */
+		ASSERT_EQ(1U, turn(&vcpu));
+		EXPECT_TRUE(fails_and_recovers(_metadata, &vcpu, &self->log, self->cpu, row))
+			TH_LOG("%s: %s (%s)", row->field, row->name, mode_names[row->mode]);
+		vcpu_destroy(&vcpu);
+		vm_destroy(&vm);
+		checked++;
+	}
+	EXPECT_LT(0U, checked);
+}
+
+TEST_F_TIMEOUT(entry, fails_on_invalid_controls, 120)
+{
+	check_section(_metadata, self, "27.2.1.");
+}
+
+TEST_F_TIMEOUT(entry, fails_on_invalid_host_state, 120)
+{
+	check_section(_metadata, self, "27.2.2");
+	check_section(_metadata, self, "27.2.3");
+	check_section(_metadata, self, "27.2.4");
+}
+
+TEST_F_TIMEOUT(entry, fails_on_invalid_guest_control_registers_and_msrs, 120)
+{
+	check_section(_metadata, self, "27.3.1.1");
+}
+
+TEST_F_TIMEOUT(entry, fails_on_invalid_guest_segments, 120)
+{
+	check_section(_metadata, self, "27.3.1.2");
+	check_section(_metadata, self, "27.3.1.3");
+}
+
+TEST_F_TIMEOUT(entry, fails_on_invalid_guest_rip_rflags_and_other_state, 120)
+{
+	check_section(_metadata, self, "27.3.1.4");
+	check_section(_metadata, self, "27.3.1.5");
+	check_section(_metadata, self, "27.3.1.6");
+}
+
+/* ---- after the failure ---- */
+
+/* Leaves the vCPU after its OUT, with the #DB of a single step not yet delivered. */
+static void make_debug_exception_pending(struct __test_metadata *_metadata, struct vcpu *vcpu)
+{
+	struct kvm_regs regs;
+
+	vcpu_install_idt64(vcpu);
+	ASSERT_EQ(KVM_EXIT_IO, vcpu_run(vcpu));
+	vcpu_get_regs(vcpu, &regs);
+	regs.rflags |= RFLAGS_TF;
+	vcpu_set_regs(vcpu, &regs);
+	vcpu_complete_io(vcpu);
+	vcpu_get_regs(vcpu, &regs);
+	ASSERT_EQ((uint64_t)AFTER_OUT, regs.rip);
+	ASSERT_EQ(0U, vm_read64(vcpu->vm, GUEST_EXC_RECORD + EXC_COUNT));
+}
+
+static void expect_debug_exception(struct __test_metadata *_metadata, struct vcpu *vcpu)
+{
+	struct vm *vm = vcpu->vm;
+
+	/* The handler returns to the HLT, which is not single-stepped. */
+	vm_write64(vm, GUEST_EXC_RECORD + EXC_RESUME, AFTER_OUT);
+	EXPECT_EQ(0, vcpu_run_to_hlt(vcpu));
+	EXPECT_EQ(1U, vm_read64(vm, GUEST_EXC_RECORD + EXC_COUNT));
+	EXPECT_EQ((uint64_t)DEBUG_EXCEPTION, vm_read64(vm, GUEST_EXC_RECORD + EXC_VECTOR));
+	EXPECT_EQ((uint64_t)AFTER_OUT, vm_read64(vm, GUEST_EXC_RECORD + EXC_RIP));
+}
+
+TEST_F(entry, pending_event_is_kept_while_a_control_is_invalid)
+{
+	struct vcpu *vcpu = &self->vcpu;
+
+	make_debug_exception_pending(_metadata, vcpu);
+	vmcs_write(vcpu, VMCS_CR3_TARGET_COUNT, 0x200);
+	for (int turn = 0; turn < 3; turn++) {
+		EXPECT_EQ(CONTROL_ERROR, failed_entry(vcpu));
+		/* The module has taken the event back. */
+		EXPECT_EQ(0U, vmcs_read(vcpu, VMCS_ENTRY_INTERRUPTION) >> 31);
+	}
+	EXPECT_EQ(3U, kernel_log_count(&self->log, "CR3-target count is 0x200"));
+	vmcs_write(vcpu, VMCS_CR3_TARGET_COUNT, 0);
+	expect_debug_exception(_metadata, vcpu);
+}
+
+TEST_F(entry, pending_event_is_kept_while_guest_state_is_invalid)
+{
+	struct vcpu *vcpu = &self->vcpu;
+	uint64_t limit;
+
+	make_debug_exception_pending(_metadata, vcpu);
+	limit = vmcs_read(vcpu, VMCS_GUEST_GDTR_LIMIT);
+	vmcs_write(vcpu, VMCS_GUEST_GDTR_LIMIT, 0x10000);
+	for (int turn = 0; turn < 3; turn++) {
+		EXPECT_EQ(GUEST_STATE, failed_entry(vcpu));
+		EXPECT_EQ(0U, vmcs_read(vcpu, VMCS_ENTRY_INTERRUPTION) >> 31);
+	}
+	EXPECT_EQ(3U, kernel_log_count(&self->log, "guest GDTR limit is 0x10000"));
+	vmcs_write(vcpu, VMCS_GUEST_GDTR_LIMIT, limit);
+	expect_debug_exception(_metadata, vcpu);
+}
+
+/* An error in the event itself is found although the module takes the event back. */
+TEST_F(entry, checks_include_the_injected_event)
+{
+	struct vcpu *vcpu = &self->vcpu;
+
+	make_debug_exception_pending(_metadata, vcpu);
+	/* Wait-for-SIPI with an event that does not end it; without that state the state itself is invalid. */
+	vmcs_write(vcpu, VMCS_GUEST_ACTIVITY, 3);
+	EXPECT_EQ(GUEST_STATE, failed_entry(vcpu));
+	EXPECT_EQ(1U, kernel_log_count(&self->log, "27.3.1.5: guest activity state is 0x3"));
+	vmcs_write(vcpu, VMCS_GUEST_ACTIVITY, 0);
+	expect_debug_exception(_metadata, vcpu);
+}
+
+/* RFLAGS.VM is allowed by itself, but not in IA-32e mode: KVM_RUN checks the combination. */
+TEST_F(entry, set_regs_fixes_rflags)
+{
+	struct kvm_regs good, bad, now;
+
+	ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
+	vcpu_complete_io(&self->vcpu);
+	vcpu_get_regs(&self->vcpu, &good);
+	bad = good;
+	bad.rflags |= RFLAGS_VM;
+	bad.rax = 0x1234;
+	vcpu_set_regs(&self->vcpu, &bad);
+	EXPECT_EQ(GUEST_STATE, failed_entry(&self->vcpu));
+	EXPECT_EQ(1U, kernel_log_count(&self->log, "27.3.1.4: guest RFLAGS is 0x20002, "));
+	/* Userspace reads back the values that it set. */
+	vcpu_get_regs(&self->vcpu, &now);
+	EXPECT_EQ(0, memcmp(&bad, &now, sizeof(bad)));
+	vcpu_set_regs(&self->vcpu, &good);
+	EXPECT_EQ(0, vcpu_run_to_hlt(&self->vcpu));
+}
+
+TEST_F(entry, set_sregs_fixes_efer)
+{
+	struct kvm_sregs good;
+	uint64_t efer;
+
+	ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
+	vcpu_complete_io(&self->vcpu);
+	vcpu_get_sregs(&self->vcpu, &good);
+	ASSERT_TRUE(vcpu_set_msr(&self->vcpu, MSR_EFER, good.efer & ~EFER_LME));
+	EXPECT_EQ(GUEST_STATE, failed_entry(&self->vcpu));
+	EXPECT_EQ(1U, kernel_log_count(&self->log, "27.3.1.1: guest IA32_EFER is "));
+	ASSERT_TRUE(vcpu_get_msr(&self->vcpu, MSR_EFER, &efer));
+	EXPECT_EQ(good.efer & ~EFER_LME, efer);
+	vcpu_set_sregs(&self->vcpu, &good);
+	EXPECT_EQ(0, vcpu_run_to_hlt(&self->vcpu));
+}
+
+/* The first entry is a VMLAUNCH. If it fails, the next one must be a VMLAUNCH again. */
+TEST_F(entry, failed_vmlaunch_is_followed_by_vmlaunch)
+{
+	struct vcpu *vcpu = &self->vcpu;
+	uint64_t limit = vmcs_read(vcpu, VMCS_GUEST_IDTR_LIMIT);
+
+	/* Registers are written back before the controls are checked, so the limit then stays as the test sets it. */
+	vmcs_write(vcpu, VMCS_CR3_TARGET_COUNT, 0x200);
+	EXPECT_EQ(CONTROL_ERROR, failed_entry(vcpu));
+	limit = vmcs_read(vcpu, VMCS_GUEST_IDTR_LIMIT);
+	vmcs_write(vcpu, VMCS_CR3_TARGET_COUNT, 0);
+	vmcs_write(vcpu, VMCS_GUEST_IDTR_LIMIT, 0x20000);
+	EXPECT_EQ(GUEST_STATE, failed_entry(vcpu));
+	EXPECT_EQ(1U, kernel_log_count(&self->log, "guest IDTR limit is 0x20000"));
+	vmcs_write(vcpu, VMCS_GUEST_IDTR_LIMIT, limit);
+	EXPECT_EQ(KVM_EXIT_IO, vcpu_run(vcpu));
+	EXPECT_EQ(0, vcpu_run_to_hlt(vcpu));
+}
+
+/* VMCLEAR below the module: the VMCS is not current, and not launched when it is loaded again. */
+TEST_F(entry, fails_if_the_vmcs_is_not_current_or_not_launched)
+{
+	struct kvm_sregs sregs;
+	struct vcpu other;
+
+	vcpu_create(&other, &self->vm, 1);
+	ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
+	ASSERT_EQ(0, vmcs_try_clear(self->vcpu.fd));
+	EXPECT_EQ(-EIO, ioctl_errno(self->vcpu.fd, KVM_RUN, 0));
+	EXPECT_EQ(1U, kernel_log_count(&self->log, "VMfailInvalid: no VMCS is current"));
+
+	/* The other VMCS becomes current, then this one again. */
+	vcpu_get_sregs(&other, &sregs);
+	EXPECT_EQ(NOT_LAUNCHED, failed_entry(&self->vcpu));
+	EXPECT_EQ(1U, kernel_log_count(&self->log,
+				       "VMRESUME was executed with a VMCS that is not launched (VM-instruction error 5)"));
+	vcpu_destroy(&other);
+}
+
+/* While the test module is loaded, it is not. */
+TEST_F(entry, log_of_failures_is_rate_limited)
+{
+	struct kvm_regs regs;
+	unsigned int lines;
+
 	test_module_unload();
-	ksft_finished();
+	kernel_log_skip(&self->log);
+	vcpu_get_regs(&self->vcpu, &regs);
+	regs.rflags |= RFLAGS_VM;
+	vcpu_set_regs(&self->vcpu, &regs);
+	for (int turn = 0; turn < 40; turn++)
+		EXPECT_EQ(GUEST_STATE, failed_entry(&self->vcpu));
+	lines = kernel_log_count(&self->log, "guest RFLAGS is 0x20002");
+	/* Ten in five seconds, and the first interval may end in between. */
+	EXPECT_GE(lines, 1U);
+	EXPECT_LE(lines, 20U);
+	ASSERT_EQ(NULL, test_module_load());
 }
+
+TEST_F(entry, test_module_accepts_only_vcpus_of_this_process)
+{
+	struct vrc_test_field request = { .vcpu = self->vcpu.fd, .encoding = VMCS_GUEST_RIP };
+	uint64_t value;
+	int pipes[2];
+	int device;
+	pid_t child;
+	int status;
+
+	EXPECT_EQ(0, vmcs_try_read(self->vcpu.fd, VMCS_GUEST_RIP, &value));
+	EXPECT_EQ(-EBADF, vmcs_try_read(-1, VMCS_GUEST_RIP, &value));
+	EXPECT_EQ(-EBADF, vmcs_try_read(self->vm.fd, VMCS_GUEST_RIP, &value));
+	EXPECT_EQ(-EBADF, vmcs_try_read(self->vm.dev, VMCS_GUEST_RIP, &value));
+	ASSERT_EQ(0, pipe(pipes));
+	EXPECT_EQ(-EBADF, vmcs_try_write(pipes[0], VMCS_GUEST_RIP, 0));
+	EXPECT_EQ(-EBADF, vmcs_try_clear(pipes[0]));
+	close(pipes[0]);
+	close(pipes[1]);
+
+	/* A field that does not exist, read and written. */
+	EXPECT_EQ(-EINVAL, vmcs_try_read(self->vcpu.fd, 0x7ffe, &value));
+	EXPECT_EQ(-EINVAL, vmcs_try_write(self->vcpu.fd, 0x7ffe, 0));
+
+	child = fork();
+	if (child == 0)
+		_exit(vmcs_try_read(self->vcpu.fd, VMCS_GUEST_RIP, &value) == -EIO ? 0 : 1);
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_EQ(0, status);
+
+	device = open("/dev/vregcache_test", O_RDWR | O_CLOEXEC);
+	ASSERT_GE(device, 0);
+	EXPECT_EQ(-ENOTTY, ioctl_errno(device, _IO(VRC_TEST_IOCTL_TYPE, 0xff), 0));
+	EXPECT_EQ(-EFAULT, ioctl_errno(device, VRC_TEST_VMCS_READ, 0));
+	EXPECT_EQ(0, ioctl_ptr(device, VRC_TEST_VMCS_READ, &request));
+	EXPECT_EQ(vmcs_read(&self->vcpu, VMCS_GUEST_RIP), request.value);
+	close(device);
+}
+
+TEST_HARNESS_MAIN

@@ -13,6 +13,7 @@
 #define VECTOR		0x40
 #define NMI_VECTOR	2
 #define DB_VECTOR	1
+#define UD_VECTOR	6
 
 /* Not in any slot until a test puts memory there. */
 #define ABSENT_GPA	0x40000000UL
@@ -25,7 +26,7 @@ FIXTURE(events) {
 FIXTURE_SETUP(events)
 {
 	if (!device_is_vregcache())
-		SKIP(return, "%s leaves it to userspace when an interrupt may be queued", device_path());
+		SKIP(return, "%s lets userspace decide when an interrupt can be queued", device_path());
 	vm_create(&self->vm, GUEST_MEM_SIZE);
 	vcpu_create(&self->vcpu, &self->vm, 0);
 	vcpu_enter_long(&self->vcpu);
@@ -129,7 +130,7 @@ TEST_F(events, interrupt_waits_until_the_guest_enables_interrupts)
 	EXPECT_EQ((uint64_t)LABEL(enable, enable_end_of_code), get_rip(&self->vcpu));
 }
 
-TEST_F(events, interrupt_goes_at_once_where_interrupts_are_enabled)
+TEST_F(events, interrupt_is_delivered_at_once_if_enabled)
 {
 	vm_load(&self->vm, GUEST_CODE, enable);
 	start(&self->vcpu, RFLAGS_IF);
@@ -139,7 +140,7 @@ TEST_F(events, interrupt_goes_at_once_where_interrupts_are_enabled)
 	EXPECT_EVENT(0, 255, GUEST_CODE);
 }
 
-TEST_F(events, one_interrupt_at_a_time)
+TEST_F(events, only_one_interrupt_can_be_pending)
 {
 	vm_load(&self->vm, GUEST_CODE, enable);
 	start(&self->vcpu, RFLAGS_IF);
@@ -161,7 +162,7 @@ GUEST_ASM(ready, 64,
 	"	outb %al, $" GUEST_STRING(PORT_TEST) "\n"
 	"	hlt\n");
 
-TEST_F(events, kvm_run_says_whether_an_interrupt_can_go)
+TEST_F(events, kvm_run_reports_whether_an_interrupt_can_be_delivered)
 {
 	struct kvm_run *run = self->vcpu.run;
 
@@ -182,7 +183,7 @@ TEST_F(events, kvm_run_says_whether_an_interrupt_can_go)
 	EXPECT_EQ(1U, event_count(&self->vm));
 }
 
-TEST_F(events, userspace_is_told_when_an_interrupt_can_go)
+TEST_F(events, interrupt_window_is_reported_when_it_opens)
 {
 	vm_load(&self->vm, GUEST_CODE, enable);
 	start(&self->vcpu, 0);
@@ -199,7 +200,7 @@ TEST_F(events, userspace_is_told_when_an_interrupt_can_go)
 }
 
 /* The window is open at the start, and no instruction runs before the exit to userspace. */
-TEST_F(events, open_window_is_told_before_the_first_instruction)
+TEST_F(events, open_window_is_reported_before_the_first_instruction)
 {
 	vm_load(&self->vm, GUEST_CODE, enable);
 	start(&self->vcpu, RFLAGS_IF);
@@ -208,7 +209,7 @@ TEST_F(events, open_window_is_told_before_the_first_instruction)
 	EXPECT_EQ((uint64_t)GUEST_CODE, get_rip(&self->vcpu));
 }
 
-TEST_F(events, userspace_need_not_wait_for_the_window_it_asked_for)
+TEST_F(events, window_request_can_be_withdrawn)
 {
 	vm_load(&self->vm, GUEST_CODE, ready);
 	start(&self->vcpu, 0);
@@ -240,32 +241,32 @@ LABELS(guest_ss_blocked[], guest_ss_unblocked[]);
 	EXPECT_EQ(0, get_events(&self->vcpu).interrupt.shadow);						\
 } while (0)
 
-TEST_F(events, blocking_by_sti_lasts_over_an_exit_and_holds_back_interrupts)
+TEST_F(events, blocking_by_sti_survives_an_exit_and_delays_interrupts)
 {
 	CHECK_SHADOW(sti_access, sti_blocked, sti_unblocked, 0, KVM_X86_SHADOW_INT_STI,
 		     queue_interrupt(&self->vcpu, VECTOR), VECTOR);
 }
 
-TEST_F(events, blocking_by_mov_ss_lasts_over_an_exit_and_holds_back_interrupts)
+TEST_F(events, blocking_by_mov_ss_survives_an_exit_and_delays_interrupts)
 {
 	CHECK_SHADOW(mov_ss_access, ss_blocked, ss_unblocked, RFLAGS_IF, KVM_X86_SHADOW_INT_MOV_SS,
 		     queue_interrupt(&self->vcpu, VECTOR), VECTOR);
 }
 
-TEST_F(events, blocking_by_sti_holds_back_nmis)
+TEST_F(events, blocking_by_sti_delays_nmis)
 {
 	CHECK_SHADOW(sti_access, sti_blocked, sti_unblocked, 0, KVM_X86_SHADOW_INT_STI,
 		     queue_nmi(&self->vcpu), NMI_VECTOR);
 }
 
-TEST_F(events, blocking_by_mov_ss_holds_back_nmis)
+TEST_F(events, blocking_by_mov_ss_delays_nmis)
 {
 	CHECK_SHADOW(mov_ss_access, ss_blocked, ss_unblocked, RFLAGS_IF, KVM_X86_SHADOW_INT_MOV_SS,
 		     queue_nmi(&self->vcpu), NMI_VECTOR);
 }
 
 /* VM-entry would fail on blocking by STI with interrupts disabled, and on a single step that is not pending. */
-TEST_F(events, flags_that_userspace_changes_while_an_instruction_blocks)
+TEST_F(events, userspace_clears_if_while_sti_blocks)
 {
 	struct kvm_regs regs;
 
@@ -287,7 +288,7 @@ GUEST_ASM(stepped, 64,
 	"	outb %al, $" GUEST_STRING(PORT_TEST) "\n");
 LABELS(guest_step_end[]);
 
-TEST_F(events, single_step_that_userspace_asks_for_while_an_instruction_blocks)
+TEST_F(events, userspace_sets_tf_while_mov_ss_blocks)
 {
 	struct kvm_regs regs;
 
@@ -331,7 +332,7 @@ GUEST_ASM(steps, 64,
 	"	hlt\n");
 LABELS(guest_step1[]);
 
-TEST_F(events, nmi_needs_no_enabled_interrupts)
+TEST_F(events, nmi_is_delivered_with_interrupts_disabled)
 {
 	vm_load(&self->vm, GUEST_CODE, steps);
 	start(&self->vcpu, 0);
@@ -368,7 +369,7 @@ TEST_F(events, nmis_are_blocked_until_iret)
 }
 
 /* The NMI cannot be delivered, but an interrupt can, and userspace has requested the window. */
-TEST_F(events, nmi_that_is_blocked_does_not_hide_the_interrupt_window)
+TEST_F(events, blocked_nmi_does_not_hide_the_interrupt_window)
 {
 	struct kvm_vcpu_events events = get_events(&self->vcpu);
 
@@ -384,7 +385,7 @@ TEST_F(events, nmi_that_is_blocked_does_not_hide_the_interrupt_window)
 }
 
 /* Userspace ends the blocking by STI that held the NMI back, and no interrupt window will open. */
-TEST_F(events, nmi_goes_when_userspace_ends_what_blocks_it)
+TEST_F(events, nmi_is_delivered_after_userspace_ends_blocking_by_sti)
 {
 	struct kvm_regs regs;
 
@@ -403,7 +404,7 @@ TEST_F(events, nmi_goes_when_userspace_ends_what_blocks_it)
 	EXPECT_EVENT(0, NMI_VECTOR, GUEST_CODE + 0x100);
 }
 
-TEST_F(events, two_nmis_at_once_come_one_after_the_other)
+TEST_F(events, two_queued_nmis_are_delivered_in_turn)
 {
 	vm_load(&self->vm, GUEST_CODE, steps);
 	start(&self->vcpu, 0);
@@ -444,7 +445,7 @@ TEST_F(events, iret_that_exits_keeps_nmis_blocked)
 GUEST_ASM(both, 64, "nop\n" MARK(both_next) "nop\n cli\n hlt\n");
 LABELS(guest_both_next[]);
 
-TEST_F(events, nmi_goes_before_an_interrupt)
+TEST_F(events, nmi_precedes_an_interrupt)
 {
 	vm_load(&self->vm, GUEST_CODE, both);
 	start(&self->vcpu, RFLAGS_IF);
@@ -457,7 +458,7 @@ TEST_F(events, nmi_goes_before_an_interrupt)
 }
 
 /* The NMI comes at the first instruction of the exception's handler, the interrupt after the handler has returned. */
-TEST_F(events, exception_goes_before_both)
+TEST_F(events, exception_precedes_nmi_and_interrupt)
 {
 	struct kvm_vcpu_events events = get_events(&self->vcpu);
 
@@ -513,6 +514,59 @@ TEST_F(events, exceptions_have_their_error_codes)
 	}
 }
 
+GUEST_ASM(out_hlt, 64, "outb %al, $" GUEST_STRING(PORT_TEST) "\n	hlt\n");
+
+/* The exception belongs to the registers that userspace replaces. */
+TEST_F(events, set_regs_drops_pending_exception)
+{
+	struct kvm_regs regs;
+
+	vm_load(&self->vm, GUEST_CODE, out_hlt);
+	start(&self->vcpu, 0);
+	ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
+	vcpu_get_regs(&self->vcpu, &regs);
+	regs.rflags |= RFLAGS_TF;
+	vcpu_set_regs(&self->vcpu, &regs);
+	/* The single step of OUT makes a debug exception pending. */
+	vcpu_complete_io(&self->vcpu);
+	EXPECT_EQ(1, get_events(&self->vcpu).exception.injected);
+	EXPECT_EQ(DB_VECTOR, get_events(&self->vcpu).exception.nr);
+	vcpu_get_regs(&self->vcpu, &regs);
+	regs.rflags &= ~RFLAGS_TF;
+	vcpu_set_regs(&self->vcpu, &regs);
+	EXPECT_EQ(0, get_events(&self->vcpu).exception.injected);
+	ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
+	EXPECT_EQ(0U, event_count(&self->vm));
+}
+
+/* One that userspace injects is not pending. */
+TEST_F(events, set_regs_keeps_injected_exception)
+{
+	struct kvm_vcpu_events events = get_events(&self->vcpu);
+
+	vm_load(&self->vm, GUEST_CODE, out_hlt);
+	start(&self->vcpu, 0);
+	events.exception.injected = 1;
+	events.exception.nr = UD_VECTOR;
+	ASSERT_EQ(0, set_events(&self->vcpu, &events));
+	start(&self->vcpu, 0);
+	EXPECT_EQ(1, get_events(&self->vcpu).exception.injected);
+	EXPECT_EQ(UD_VECTOR, get_events(&self->vcpu).exception.nr);
+}
+
+TEST_F(events, set_vcpu_events_delivers_an_injected_nmi)
+{
+	struct kvm_vcpu_events events = get_events(&self->vcpu);
+
+	vm_load(&self->vm, GUEST_CODE, steps);
+	start(&self->vcpu, 0);
+	events.nmi.injected = 1;
+	ASSERT_EQ(0, set_events(&self->vcpu, &events));
+	ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
+	ASSERT_EQ(1U, event_count(&self->vm));
+	EXPECT_EVENT(0, NMI_VECTOR, GUEST_CODE);
+}
+
 GUEST_ASM(software, 64,
 	"	int $0x80\n"
 	MARK(behind_int)
@@ -522,7 +576,7 @@ GUEST_ASM(software, 64,
 LABELS(guest_behind_int[], guest_behind_int3[]);
 
 /* The handlers, the IDT, the GDT and the stack are pages that the guest touches for the first time. */
-TEST_F(events, deliveries_that_an_exit_interrupts_are_done_once)
+TEST_F(events, delivery_interrupted_by_an_exit_happens_once)
 {
 	struct kvm_vcpu_events events = get_events(&self->vcpu);
 	struct vm vm = self->vm;
@@ -589,7 +643,7 @@ static void put_idt_away(struct vcpu *vcpu)
 	vcpu_set_sregs(vcpu, &sregs);
 }
 
-TEST_F(events, half_delivered_interrupt_is_reported_and_waits_when_userspace_disables_interrupts)
+TEST_F(events, interrupted_delivery_of_an_interrupt_is_reported_and_delayed_by_cli)
 {
 	struct kvm_vcpu_events events;
 	struct kvm_sregs sregs;
@@ -620,7 +674,7 @@ TEST_F(events, half_delivered_interrupt_is_reported_and_waits_when_userspace_dis
 	EXPECT_EVENT(0, VECTOR, LABEL(enable, enabled));
 }
 
-TEST_F(events, half_delivered_nmi_is_reported_and_is_not_masked_yet)
+TEST_F(events, interrupted_delivery_of_an_nmi_is_reported_and_does_not_mask)
 {
 	struct kvm_vcpu_events events;
 	uint8_t *idt = host_alloc(PAGE_BYTES);
@@ -718,7 +772,7 @@ LABELS(guest_trace_sti[], guest_trace_nop[]);
 TEST_F(events, single_steps_over_sti)
 {
 	if (machine_is_tcg())
-		SKIP(return, "QEMU traps after the instruction behind STI only");
+		SKIP(return, "QEMU traps only after the instruction that follows STI");
 	vm_load(&self->vm, GUEST_CODE, traced_sti);
 	start(&self->vcpu, 0);
 	ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
@@ -739,7 +793,7 @@ GUEST_ASM(branch_traced, 64,
 	"	hlt\n");
 
 /* CPUID, OUT and HLT are not branches. The module emulates each. */
-TEST_F(events, branch_traps_leave_other_instructions_alone)
+TEST_F(events, branch_traps_skip_instructions_that_are_no_branches)
 {
 	uint64_t value;
 
@@ -798,7 +852,7 @@ TEST_F(events, real_mode_takes_interrupts_and_nmis)
 	EXPECT_EQ(2, *(uint16_t *)vm_at(&self->vm, GUEST_DATA + 0x40));
 }
 
-TEST_F(events, events_move_to_another_vcpu)
+TEST_F(events, events_can_be_moved_to_another_vcpu)
 {
 	struct kvm_vcpu_events events;
 	struct kvm_sregs sregs;
@@ -829,7 +883,7 @@ TEST_F(events, events_move_to_another_vcpu)
 	vcpu_destroy(&other);
 }
 
-TEST_F(events, special_registers_carry_an_interrupt)
+TEST_F(events, set_sregs_queues_an_interrupt)
 {
 	struct kvm_sregs sregs;
 
@@ -846,7 +900,7 @@ TEST_F(events, special_registers_carry_an_interrupt)
 	EXPECT_EVENT(0, 255, GUEST_CODE);
 }
 
-TEST_F(events, impossible_events_are_refused_and_change_nothing)
+TEST_F(events, set_vcpu_events_refuses_invalid_events)
 {
 	struct kvm_vcpu_events before, events, after;
 

@@ -282,12 +282,12 @@ TEST_F(guest, pae_paging_keeps_its_pdptes_in_registers)
 }
 
 /* A guest may reuse the memory of its PDPTEs. KVM_SET_SREGS of what KVM_GET_SREGS returned must still be a no-op. */
-TEST_F(guest, pdptes_stay_when_userspace_sets_the_same_registers)
+TEST_F(guest, set_sregs_of_unchanged_registers_keeps_pdptes)
 {
 	struct kvm_sregs sregs;
 
 	if (!device_is_vregcache())
-		SKIP(return, "%s loads them in any case", device_path());
+		SKIP(return, "%s always loads them", device_path());
 	vcpu_enter_pae(&self->vcpu);
 	memset(vm_at(&self->vm, GUEST_PDPT_PAE), 0xff, 32);
 	vcpu_get_sregs(&self->vcpu, &sregs);
@@ -304,7 +304,53 @@ TEST_F(guest, pdptes_stay_when_userspace_sets_the_same_registers)
 	EXPECT_EQ((uint32_t)KVM_EXIT_FAIL_ENTRY, self->vcpu.run->exit_reason);
 }
 
-TEST_F(guest, string_io_comes_in_batches)
+/* Removes the fourth PDPTE from memory, changes the bits of CR4 in EBX, and reads where the entry mapped memory. */
+GUEST_ASM(change_cr4, 32,
+	"	movl $0, " GUEST_STRING(GUEST_PDPT_PAE) " + 24\n"
+	"	mov %cr4, %eax\n"
+	"	xor %ebx, %eax\n"
+	"	mov %eax, %cr4\n"
+	"	mov 0xc0000000 + " GUEST_STRING(GUEST_FREE) ", %eax\n"
+	"	hlt\n");
+
+/* SDM Vol. 3A, 4.4.1. */
+TEST_F(guest, mov_to_cr4_loads_pdptes)
+{
+	static const struct {
+		uint64_t changed;
+		int loads;
+	} rows[] = { { CR4_PSE, 1 }, { CR4_PGE, 1 }, { CR4_SMEP, 1 }, { CR4_PSE | CR4_PGE, 1 }, { CR4_TSD, 0 } };
+	struct kvm_cpuid2 *cpuid = cpuid_of_vcpu(&self->vcpu);
+	struct kvm_cpuid_entry2 *leaf = cpuid_find(cpuid, 7, 0);
+	int has_smep = leaf && leaf->ebx & 1 << 7;
+	uint64_t *pdpt = vm_at(&self->vm, GUEST_PDPT_PAE);
+
+	free(cpuid);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct kvm_regs regs = { .rip = GUEST_CODE, .rflags = RFLAGS_FIXED, .rsp = GUEST_STACK };
+		struct kvm_sregs sregs;
+
+		if (rows[i].changed == CR4_SMEP && !has_smep)
+			continue;
+		vcpu_enter_pae(&self->vcpu);
+		vcpu_install_idt32(&self->vcpu);
+		vm_load(&self->vm, GUEST_CODE, change_cr4);
+		/* The guest's code is on a supervisor page, for SMEP. */
+		*(uint64_t *)vm_at(&self->vm, GUEST_PD) &= ~4UL;
+		pdpt[3] = pdpt[0];
+		vcpu_get_sregs(&self->vcpu, &sregs);
+		vcpu_set_sregs(&self->vcpu, &sregs);
+		vm_write64(&self->vm, GUEST_EXC_RECORD + EXC_RESUME,
+			   GUEST_CODE + guest_change_cr4_end - guest_change_cr4 - 1);
+		regs.rbx = rows[i].changed;
+		vcpu_set_regs(&self->vcpu, &regs);
+		ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
+		EXPECT_EQ(rows[i].loads ? 14U : 0U, vm_read64(&self->vm, GUEST_EXC_RECORD + EXC_VECTOR))
+			TH_LOG("CR4 bits %#lx", rows[i].changed);
+	}
+}
+
+TEST_F(guest, string_io_is_batched)
 {
 	vcpu_enter_long(&self->vcpu);
 	vcpu_install_idt64(&self->vcpu);
@@ -405,7 +451,7 @@ static int touch(struct vcpu *vcpu, uint64_t gpa, uint64_t pages, uint64_t step)
 	return vcpu_run(vcpu);
 }
 
-TEST_F(guest, untouched_pages_of_a_64_mib_slot_appear_on_demand)
+TEST_F(guest, untouched_pages_of_a_64_mib_slot_are_mapped_on_demand)
 {
 	uint8_t *big = host_alloc(BIG_SIZE);
 	uint64_t dense = BIG_SIZE - DENSE_BYTES;
@@ -444,7 +490,7 @@ GUEST_ASM(fill_pages, 64,
 	"	jnz 1b\n"
 	"	hlt\n");
 
-TEST_F(guest, pages_that_nobody_touched_are_zero_and_take_the_guests_writes)
+TEST_F(guest, untouched_pages_are_zero_and_writable)
 {
 	uint8_t *fresh = host_alloc(DENSE_BYTES);
 	struct kvm_regs regs;
@@ -494,7 +540,7 @@ GUEST_ASM(halt, 64, "hlt\n");
  * The trap is injected at VM-entry, and its delivery is the first access to the page of the IDT: that exits, and the
  * trap must be injected again. A fault would recur with its instruction; a trap would not.
  */
-TEST_F(guest, event_survives_an_exit_in_the_middle_of_its_delivery)
+TEST_F(guest, event_survives_an_exit_during_its_delivery)
 {
 	const uint64_t handler = GUEST_CODE + 0x800;
 	struct kvm_sregs sregs;
@@ -519,7 +565,7 @@ TEST_F(guest, event_survives_an_exit_in_the_middle_of_its_delivery)
 GUEST_ASM(sti_hlt, 64, "sti\n hlt\n hlt\n");
 
 /* HLT has completed, so STI no longer blocks; VM-entry fails with blocking by STI while RFLAGS.IF is clear. */
-TEST_F(guest, blocking_by_sti_ends_behind_an_emulated_instruction)
+TEST_F(guest, emulated_instruction_ends_blocking_by_sti)
 {
 	struct kvm_regs regs;
 
@@ -573,7 +619,7 @@ static void start_access(struct vcpu *vcpu, uint64_t gpa)
 	vcpu_set_regs(vcpu, &regs);
 }
 
-TEST_F(guest, load_outside_all_memory_is_told_to_userspace)
+TEST_F(guest, load_outside_all_slots_is_reported)
 {
 	struct kvm_run *run = self->vcpu.run;
 	uint32_t data = 0xabcd1234;
@@ -596,7 +642,7 @@ TEST_F(guest, load_outside_all_memory_is_told_to_userspace)
 	}
 }
 
-TEST_F(guest, store_outside_all_memory_is_told_to_userspace)
+TEST_F(guest, store_outside_all_slots_is_reported)
 {
 	struct kvm_run *run = self->vcpu.run;
 	uint32_t data;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A guest cannot make VM-entry fail: it gets the exception that a CPU would raise. An ioctl refuses values that no CPU
- * can hold. KVM_RUN refuses combinations that are invalid, and userspace can then correct the state.
+ * A guest cannot make VM-entry fail: it gets the exception that a CPU would raise. KVM_RUN refuses combinations of
+ * values that are invalid, and userspace can then correct the state. Values that are invalid by themselves are in
+ * ioctl_errors_test.c.
  */
 #include "lib/harness.h"
 
@@ -19,7 +20,10 @@
 #include "lib/vm.h"
 
 #define MSR_EFER		0xc0000080
+#define MSR_FMASK		0xc0000084
+#define MSR_TSC_AUX		0xc0000103
 #define GUEST_STATE		0x80000021ULL
+#define INVALID_OPCODE		6
 #define GENERAL_PROTECTION	13
 #define ROUNDS			rounds(400)
 
@@ -120,7 +124,7 @@ GUEST_ASM(far_jump, 32,
 	"	hlt\n");
 
 /* The descriptor is not marked as accessed before it is loaded. */
-TEST_F(state, code_segment_that_is_loaded_is_accessed)
+TEST_F(state, loaded_code_segment_is_marked_accessed)
 {
 	struct kvm_sregs sregs;
 
@@ -133,101 +137,205 @@ TEST_F(state, code_segment_that_is_loaded_is_accessed)
 	EXPECT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
 }
 
-/* ---- values that no CPU can hold ---- */
+/* ---- exceptions of one instruction ---- */
 
-TEST_F(state, reserved_flags_are_refused)
+enum place { LONG, PAE, PROTECTED, USER };
+
+#define MOV_TO_CR0	"\x0f\x22\xc0"
+#define MOV_TO_CR4	"\x0f\x22\xe0"
+#define MOV_TO_CR8	"\x44\x0f\x22\xc0"
+#define WRMSR		"\x0f\x30"
+#define MOV_FROM_DR7	"\x0f\x21\xf8"
+#define MOV_TO_DR0	"\x0f\x23\xc0"
+/* out %al, $PORT_DONE */
+#define OUT_DONE	"\xe6\x10"
+
+#define CR4_PCIDE	0x00020000UL
+#define CR4_SMXE	0x00004000UL
+#define NO_EXCEPTION	(-1)
+/* In linux/kvm_para.h. */
+#define ENOSYS_OF_KVM	1000
+
+struct attempt {
+	const char *name;
+	const char *code;
+	/* The register whose value, with these bits changed, is in RAX, and for WRMSR in EDX:EAX. */
+	enum { NOTHING, CR0, CR4, CR8, MSR } source;
+	uint64_t change;
+	uint32_t msr;
+	enum place place;
+	int vector;
+	/* Also set by userspace before. */
+	uint64_t efer;
+};
+
+#define TO_CR(n, change_, vector_, ...) \
+	{ .code = MOV_TO_CR##n, .source = CR##n, .change = (change_), .vector = (vector_), __VA_ARGS__ }
+#define TO_MSR(msr_, change_, vector_, ...) \
+	{ .code = WRMSR, .source = MSR, .msr = (msr_), .change = (change_), .vector = (vector_), __VA_ARGS__ }
+#define EXECUTES(code_, vector_, ...) { .code = (code_), .vector = (vector_), __VA_ARGS__ }
+
+/* SDM Vol. 2A and 2B, the instructions' exceptions; Vol. 3A, 2.5 and 4.1; Vol. 3C, chapter 31. */
+static const struct attempt attempts[] = {
+	TO_CR(0, CR0_CD, NO_EXCEPTION, .name = "CR0.CD"),
+	TO_CR(0, CR0_NW, GENERAL_PROTECTION, .name = "CR0.NW without CD"),
+	TO_CR(0, CR0_PE, GENERAL_PROTECTION, .name = "CR0.PG without PE in 64-bit mode"),
+	TO_CR(0, CR0_PE, GENERAL_PROTECTION, .name = "CR0.PG without PE", .place = PAE),
+	TO_CR(0, CR0_PG, GENERAL_PROTECTION, .name = "CR0.PG cleared in 64-bit mode"),
+	TO_CR(0, CR0_PG, GENERAL_PROTECTION, .name = "CR0.PG set with EFER.LME and without CR4.PAE", .place = PROTECTED,
+	      .efer = EFER_LME),
+	TO_CR(0, 1UL << 32, GENERAL_PROTECTION, .name = "CR0 bit 32"),
+	TO_CR(4, CR4_PSE, NO_EXCEPTION, .name = "CR4.PSE"),
+	TO_CR(4, CR4_PAE, GENERAL_PROTECTION, .name = "CR4.PAE cleared in IA-32e mode"),
+	TO_CR(4, CR4_PCIDE, GENERAL_PROTECTION, .name = "CR4.PCIDE that CPUID does not announce"),
+	TO_CR(4, CR4_PCIDE, GENERAL_PROTECTION, .name = "CR4.PCIDE outside IA-32e mode", .place = PAE),
+	TO_CR(4, CR4_VMXE, GENERAL_PROTECTION, .name = "CR4.VMXE"),
+	TO_CR(4, CR4_SMXE, GENERAL_PROTECTION, .name = "CR4.SMXE"),
+	TO_CR(4, 1UL << 15, GENERAL_PROTECTION, .name = "CR4 bit 15"),
+	TO_CR(4, 1UL << 63, GENERAL_PROTECTION, .name = "CR4 bit 63"),
+	TO_CR(8, 15, NO_EXCEPTION, .name = "CR8 15"),
+	TO_CR(8, 16, GENERAL_PROTECTION, .name = "CR8 16"),
+	TO_CR(8, 1UL << 63, GENERAL_PROTECTION, .name = "CR8 bit 63"),
+	TO_MSR(MSR_EFER, EFER_SCE | EFER_NX, NO_EXCEPTION, .name = "EFER.SCE and NXE"),
+	TO_MSR(MSR_EFER, EFER_LME, GENERAL_PROTECTION, .name = "EFER.LME cleared with paging"),
+	TO_MSR(MSR_EFER, EFER_LME, GENERAL_PROTECTION, .name = "EFER.LME set with paging", .place = PAE),
+	TO_MSR(MSR_EFER, EFER_LME, NO_EXCEPTION, .name = "EFER.LME without paging", .place = PROTECTED),
+	TO_MSR(MSR_EFER, 1UL << 1, GENERAL_PROTECTION, .name = "EFER bit 1"),
+	TO_MSR(MSR_EFER, 1UL << 9, GENERAL_PROTECTION, .name = "EFER bit 9"),
+	TO_MSR(MSR_EFER, 1UL << 63, GENERAL_PROTECTION, .name = "EFER bit 63"),
+	TO_MSR(MSR_FMASK, 1UL << 31, NO_EXCEPTION, .name = "IA32_FMASK bit 31"),
+	TO_MSR(MSR_FMASK, 1UL << 32, GENERAL_PROTECTION, .name = "IA32_FMASK bit 32"),
+	TO_MSR(MSR_TSC_AUX, 1UL << 31, NO_EXCEPTION, .name = "IA32_TSC_AUX bit 31"),
+	TO_MSR(MSR_TSC_AUX, 1UL << 32, GENERAL_PROTECTION, .name = "IA32_TSC_AUX bit 32"),
+	EXECUTES(MOV_FROM_DR7, NO_EXCEPTION, .name = "MOV from DR7"),
+	EXECUTES(MOV_FROM_DR7, GENERAL_PROTECTION, .name = "MOV from DR7 at CPL 3", .place = USER),
+	EXECUTES(MOV_TO_DR0, GENERAL_PROTECTION, .name = "MOV to DR0 at CPL 3", .place = USER),
+	EXECUTES("\x0f\x33", GENERAL_PROTECTION, .name = "RDPMC"),
+	EXECUTES("\x0f\x33", GENERAL_PROTECTION, .name = "RDPMC at CPL 3", .place = USER),
+	EXECUTES("\xf3\x0f\xc7\x36", INVALID_OPCODE, .name = "VMXON"),
+	EXECUTES("\x0f\x01\xc4", INVALID_OPCODE, .name = "VMXOFF"),
+	EXECUTES("\x66\x0f\xc7\x36", INVALID_OPCODE, .name = "VMCLEAR"),
+	EXECUTES("\x0f\xc7\x36", INVALID_OPCODE, .name = "VMPTRLD"),
+	EXECUTES("\x0f\xc7\x3e", INVALID_OPCODE, .name = "VMPTRST"),
+	EXECUTES("\x0f\x78\xc8", INVALID_OPCODE, .name = "VMREAD"),
+	EXECUTES("\x0f\x79\xc8", INVALID_OPCODE, .name = "VMWRITE"),
+	EXECUTES("\x0f\x01\xc2", INVALID_OPCODE, .name = "VMLAUNCH"),
+	EXECUTES("\x0f\x01\xc3", INVALID_OPCODE, .name = "VMRESUME"),
+	EXECUTES("\x66\x0f\x38\x80\x06", INVALID_OPCODE, .name = "INVEPT"),
+	EXECUTES("\x66\x0f\x38\x81\x06", INVALID_OPCODE, .name = "INVVPID"),
+};
+
+static void enter_place(struct vcpu *vcpu, enum place place)
 {
-	static const int bits[] = { 3, 5, 15, 22, 31, 32, 63 };
-	struct kvm_regs regs, attempt, now;
+	struct kvm_sregs sregs;
 
+	if (place == PAE)
+		vcpu_enter_pae(vcpu);
+	else if (place == PROTECTED)
+		vcpu_enter_protected(vcpu);
+	else
+		vcpu_enter_long(vcpu);
+	if (place == PAE || place == PROTECTED)
+		vcpu_install_idt32(vcpu);
+	else
+		vcpu_install_idt64(vcpu);
+	if (place != USER)
+		return;
+	vcpu_get_sregs(vcpu, &sregs);
+	sregs.cs.dpl = sregs.ss.dpl = 3;
+	sregs.cs.selector = SEL_USER_CODE64 | 3;
+	sregs.ss.selector = SEL_USER_DATA | 3;
+	vcpu_set_sregs(vcpu, &sregs);
+	/* RSP0, for the handler. */
+	vm_write64(vcpu->vm, GUEST_TSS + 4, GUEST_STACK);
+}
+
+static uint64_t operand(struct vcpu *vcpu, const struct attempt *attempt)
+{
+	struct kvm_sregs sregs;
+	uint64_t value = 0;
+
+	vcpu_get_sregs(vcpu, &sregs);
+	if (attempt->source == MSR && !vcpu_get_msr(vcpu, attempt->msr, &value))
+		die("MSR %#x", attempt->msr);
+	if (attempt->source == CR0)
+		value = sregs.cr0;
+	if (attempt->source == CR4)
+		value = sregs.cr4;
+	if (attempt->source == CR8)
+		value = sregs.cr8;
+	return value ^ attempt->change;
+}
+
+/* Executes it, and ends with an OUT, also after an exception. Returns the vector, or NO_EXCEPTION. */
+static int execute(struct vcpu *vcpu, const char *code, struct kvm_regs *regs)
+{
+	uint64_t *record = vm_at(vcpu->vm, GUEST_EXC_RECORD);
+	size_t size = strlen(code);
+
+	vm_load_bytes(vcpu->vm, GUEST_CODE, code, size);
+	vm_load_bytes(vcpu->vm, GUEST_CODE + size, OUT_DONE, 2);
+	record[EXC_RESUME / 8] = GUEST_CODE + size;
+	regs->rip = GUEST_CODE;
+	regs->rsp = GUEST_STACK - 64;
+	/* IOPL 3 */
+	regs->rflags = RFLAGS_FIXED | 0x3000;
+	regs->rsi = GUEST_FREE;
+	vcpu_set_regs(vcpu, regs);
+	if (vcpu_run(vcpu) != KVM_EXIT_IO || vcpu->run->io.port != PORT_DONE)
+		return 1000 + vcpu->run->exit_reason;
+	vcpu_complete_io(vcpu);
+	vcpu_get_regs(vcpu, regs);
+	return record[EXC_COUNT / 8] ? (int)record[EXC_VECTOR / 8] : NO_EXCEPTION;
+}
+
+TEST_F(state, instructions_raise_the_exceptions_of_the_sdm)
+{
 	if (!device_is_vregcache())
-		SKIP(return, "%s fails when it is to run", device_path());
-	vcpu_enter_long(&self->vcpu);
-	vcpu_get_regs(&self->vcpu, &regs);
-	for (size_t i = 0; i < sizeof(bits) / sizeof(bits[0]); i++) {
-		attempt = regs;
-		attempt.rflags |= 1UL << bits[i];
-		attempt.rax = 0x1234;
-		EXPECT_EQ(-EINVAL, ioctl_ptr(self->vcpu.fd, KVM_SET_REGS, &attempt))
-			TH_LOG("bit %d", bits[i]);
-		vcpu_get_regs(&self->vcpu, &now);
-		EXPECT_EQ(0, memcmp(&regs, &now, sizeof(regs)));
+		SKIP(return, "%s may offer VMX and a PMU", device_path());
+	for (size_t i = 0; i < sizeof(attempts) / sizeof(attempts[0]); i++) {
+		const struct attempt *attempt = &attempts[i];
+		struct kvm_regs regs = { .rcx = attempt->msr };
+		struct kvm_sregs before, after;
+
+		if (attempt->msr == MSR_TSC_AUX && !vcpu_has_rdtscp(&self->vcpu))
+			continue;
+		/* An exit after MOV to CR8 must not be due to its decrease. */
+		self->vcpu.run->cr8 = 0;
+		enter_place(&self->vcpu, attempt->place);
+		vcpu_get_sregs(&self->vcpu, &before);
+		before.cr8 = 0;
+		before.efer |= attempt->efer;
+		vcpu_set_sregs(&self->vcpu, &before);
+		regs.rax = operand(&self->vcpu, attempt);
+		regs.rdx = regs.rax >> 32;
+		EXPECT_EQ(attempt->vector, execute(&self->vcpu, attempt->code, &regs))
+			TH_LOG("%s", attempt->name);
+		vcpu_get_sregs(&self->vcpu, &after);
+		/* A faulting instruction changes nothing. */
+		if (attempt->vector != NO_EXCEPTION && attempt->place != USER) {
+			EXPECT_EQ(before.cr0, after.cr0);
+			EXPECT_EQ(before.cr4, after.cr4);
+			EXPECT_EQ(before.efer, after.efer);
+		}
 	}
 }
 
-TEST_F(state, rip_that_no_cpu_holds_is_refused)
+/* The result of an unknown hypercall in KVM is -KVM_ENOSYS. */
+TEST_F(state, vmcall_returns_kvm_enosys)
 {
-	static const uint64_t bad[] = { 1UL << 63, 0x1000000000000000, 0x8fffffffffffffff };
-	/* Also just after the last instruction of the lower half, which a CPU can reach. */
-	static const uint64_t good[] = { 0, 0xffffffff, 0x7fffffffffff, 0x800000000000, 0xffff800000000000, ~0UL };
-	struct kvm_regs regs, now;
+	struct kvm_regs regs = { .rax = 0x1234 };
 
-	if (!device_is_vregcache())
-		SKIP(return, "%s fails when it is to run", device_path());
-	vcpu_get_regs(&self->vcpu, &regs);
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		now = regs;
-		now.rip = bad[i];
-		EXPECT_EQ(-EINVAL, ioctl_ptr(self->vcpu.fd, KVM_SET_REGS, &now));
-	}
-	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
-		regs.rip = good[i];
-		EXPECT_EQ(0, ioctl_ptr(self->vcpu.fd, KVM_SET_REGS, &regs));
-	}
-}
-
-#define EXPECT_REFUSED(change)									\
-	do {											\
-		struct kvm_sregs before, attempt, after;					\
-												\
-		vcpu_get_sregs(&self->vcpu, &before);						\
-		attempt = before;								\
-		attempt.cr2 ^= 0x1000;								\
-		change;										\
-		EXPECT_EQ(-EINVAL, ioctl_ptr(self->vcpu.fd, KVM_SET_SREGS, &attempt));		\
-		vcpu_get_sregs(&self->vcpu, &after);						\
-		EXPECT_EQ(0, memcmp(&before, &after, sizeof(before)));				\
-	} while (0)
-
-TEST_F(state, segments_that_no_cpu_holds_are_refused)
-{
-	if (!device_is_vregcache())
-		SKIP(return, "%s fails when it is to run", device_path());
-	vcpu_enter_protected(&self->vcpu);
-	EXPECT_REFUSED(attempt.tr.type = 9);
-	EXPECT_REFUSED(attempt.tr.type = 2);
-	EXPECT_REFUSED(attempt.tr.s = 1);
-	EXPECT_REFUSED(attempt.tr.unusable = 1);
-	EXPECT_REFUSED((attempt.ldt.unusable = 0, attempt.ldt.present = 1, attempt.ldt.type = 11));
-	EXPECT_REFUSED(attempt.cs.type = 1);
-	EXPECT_REFUSED(attempt.cs.s = 0);
-	EXPECT_REFUSED(attempt.cs.base = 1UL << 32);
-	EXPECT_REFUSED(attempt.cs.g = 0);
-	EXPECT_REFUSED(attempt.ss.limit = 0x12345678);
-	EXPECT_REFUSED(attempt.ss.type = 1);
-	EXPECT_REFUSED(attempt.ds.base = 1UL << 40);
-	EXPECT_REFUSED(attempt.es.type = 9);
-	EXPECT_REFUSED(attempt.fs.base = 1UL << 63);
-	EXPECT_REFUSED(attempt.gdt.base = 1UL << 62);
-	EXPECT_REFUSED(attempt.cr3 = 1UL << 60);
-	/* Whatever RFLAGS.VM is, one of the two is wrong. */
-	EXPECT_REFUSED((attempt.cs.dpl = 3, attempt.ss.dpl = 1));
-}
-
-/* The 16-bit TSS and IA-32e mode are in the same structure. */
-TEST_F(state, long_mode_with_a_16_bit_tss_is_refused)
-{
-	if (!device_is_vregcache())
-		SKIP(return, "%s fails when it is to run", device_path());
-	vcpu_enter_long(&self->vcpu);
-	EXPECT_REFUSED(attempt.tr.type = 3);
+	enter_place(&self->vcpu, LONG);
+	EXPECT_EQ(NO_EXCEPTION, execute(&self->vcpu, "\x0f\x01\xc1", &regs));
+	EXPECT_EQ(-(uint64_t)ENOSYS_OF_KVM, regs.rax);
 }
 
 /* ---- values that are invalid only in combination ---- */
 
 GUEST_ASM(halt, 64, "hlt\n");
 
-TEST_F(state, rip_may_come_before_the_mode_that_it_needs)
+TEST_F(state, rip_may_be_set_before_its_mode)
 {
 	const uint64_t high = 1UL << 39;
 	struct kvm_regs regs;
@@ -245,7 +353,7 @@ TEST_F(state, rip_may_come_before_the_mode_that_it_needs)
 	EXPECT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
 }
 
-TEST_F(state, efer_of_set_msrs_is_judged_at_the_run)
+TEST_F(state, run_checks_efer_of_set_msrs)
 {
 	uint64_t efer;
 
@@ -259,7 +367,7 @@ TEST_F(state, efer_of_set_msrs_is_judged_at_the_run)
 }
 
 /* The page-directory pointers are in memory that is added later. */
-TEST_F(state, sregs_may_come_before_memory)
+TEST_F(state, sregs_may_be_set_before_memory)
 {
 	uint8_t *memory = host_alloc(GUEST_MEM_SIZE);
 	struct kvm_sregs sregs;
@@ -496,13 +604,13 @@ static void set_alarm(long microseconds)
  * Ioctls in random order, some of them invalid, set a whole state. If KVM_RUN does not refuse it, the guest runs random
  * code through some exits: no entry after the first fails.
  */
-TEST_F(state, what_has_entered_never_fails_to_enter)
+TEST_F(state, later_entries_never_fail)
 {
 	struct sigaction action = { .sa_handler = on_alarm };
 	unsigned int entered = 0, refused = 0;
 
 	if (!device_is_vregcache())
-		SKIP(return, "%s is another matter", device_path());
+		SKIP(return, "%s does not promise this", device_path());
 	sigaction(SIGALRM, &action, NULL);
 	/* The log then records every refusal. */
 	test_module_load();
@@ -537,7 +645,7 @@ TEST_F(state, what_has_entered_never_fails_to_enter)
 		}
 		set_alarm(0);
 	}
-	test_module_unload();
+	test_module_close();
 	TH_LOG("%u states entered, %u refused", entered, refused);
 	EXPECT_GT(entered, ROUNDS / 4U);
 	EXPECT_GT(refused, 0U);

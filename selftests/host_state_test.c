@@ -268,7 +268,7 @@ TEST_F(host, x87_sse_avx_and_pkru_of_both_sides)
 	uint8_t *guest_in = vm_at(&self->vm, GUEST_XSAVE_IN), *guest_out = vm_at(&self->vm, GUEST_XSAVE_OUT);
 
 	if (!self->mask)
-		SKIP(return, "no XSAVE");
+		SKIP(return, "the CPU has no XSAVE");
 	printf("# register sets compared: %#lx\n", self->mask);
 	fill_xsave(guest_in, self->mask, self->ymm, self->pkru, 2);
 	self->raw.xsave_in = mine;
@@ -312,7 +312,7 @@ TEST_F(host, guest_sets_xcr0_by_itself)
 	struct kvm_regs regs;
 
 	if (!self->mask)
-		SKIP(return, "no XSAVE");
+		SKIP(return, "the CPU has no XSAVE");
 	if (machine_is_tcg())
 		SKIP(return, "this machine does not intercept XSETBV");
 	vm_load(&self->vm, GUEST_CODE, xsetbv);
@@ -368,7 +368,7 @@ TEST_F(host, bases_of_fs_and_gs)
 #define LDT_ENTRY	3
 #define LDT_SELECTOR	(LDT_ENTRY << 3 | 7)
 
-TEST_F(host, selectors_of_the_ldt_in_ds_es_fs_and_gs)
+TEST_F(host, ldt_selectors_in_ds_es_fs_and_gs)
 {
 	uint64_t *low = mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
 	struct user_desc entry = {
@@ -406,7 +406,7 @@ static int open_breakpoint(volatile void *address)
 	return syscall(SYS_perf_event_open, &attr, 0, -1, -1, 0);
 }
 
-TEST_F(host, hardware_breakpoints_still_fire)
+TEST_F(host, host_breakpoints_still_fire)
 {
 	static volatile uint64_t watched;
 	uint64_t hits = 0;
@@ -462,7 +462,7 @@ TEST_F(host, limits_of_gdt_and_idt)
 		EXPECT_EQ(before.idt_limit, after.idt_limit);
 		EXPECT_EQ(before.idt_base, after.idt_base);
 	}
-	test_module_unload();
+	test_module_close();
 }
 
 TEST_F(host, system_calls_and_tsc_aux)
@@ -557,7 +557,7 @@ static void *spin_in_the_guest(void *argument)
  * The guest's task is preempted in KVM_RUN again and again, and another task gets the CPU. (Bochs does not exit for an
  * interrupt while the guest has interrupts disabled.)
  */
-TEST_F(host, tasks_that_share_the_cpu_with_the_guests)
+TEST_F(host, tasks_on_the_same_cpu_keep_their_state)
 {
 	struct sigaction action = { .sa_handler = on_kick };
 	struct kvm_regs regs = { .rip = GUEST_CODE, .rflags = RFLAGS_FIXED | RFLAGS_IF, .rsp = GUEST_STACK };
@@ -600,7 +600,7 @@ TEST_F(host, msrs_of_the_kernel)
 	int fd = open_msrs(cpu);
 
 	if (fd < 0)
-		SKIP(return, "/dev/cpu/%d/msr is not there", cpu);
+		SKIP(return, "/dev/cpu/%d/msr does not exist", cpu);
 	read_msrs(fd, before);
 	/* EFER and LSTAR are never 0, unless nothing was read. */
 	ASSERT_NE(0U, before[0]);
@@ -625,7 +625,7 @@ TEST_F(host, state_follows_the_vcpu_from_cpu_to_cpu)
 
 	cpus[1] = another_cpu(cpus[0]);
 	if (cpus[1] < 0)
-		SKIP(return, "one CPU");
+		SKIP(return, "the machine has one CPU");
 	if (self->mask)
 		fill_xsave(guest_in, self->mask, self->ymm, self->pkru, 2);
 	for (int turn = 0; turn < 100; turn++) {

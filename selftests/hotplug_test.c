@@ -101,7 +101,7 @@ static const char *step(struct runner *runner)
 	if (reason == KVM_EXIT_INTR)
 		return NULL;
 	if (reason != KVM_EXIT_IO)
-		return "KVM_RUN ended with something else than OUT";
+		return "KVM_RUN did not end with OUT";
 	if (!vcpu_is_io(&runner->vcpu, KVM_EXIT_IO_OUT, PORT_TEST, 4))
 		return "the guest lost a register over an exit";
 	if (*(uint32_t *)vcpu_io_data(&runner->vcpu) != runner->shown + 1)
@@ -111,7 +111,7 @@ static const char *step(struct runner *runner)
 	if (regs.rbx != runner->shown || regs.rsi != regs.rbx + 1 || regs.rdi != regs.rbx + 2 ||
 	    regs.rbp != regs.rbx + 3 || regs.r8 != regs.rbx + 4 || regs.r9 != regs.rbx + 5 ||
 	    regs.r10 != regs.rbx + 6 || regs.r11 != regs.rbx + 7 || regs.r12 != regs.rbx + 8)
-		return "a general-purpose register is not that of the count";
+		return "a general-purpose register does not match the count";
 	return NULL;
 }
 
@@ -232,12 +232,12 @@ static int all_go_on(struct runner *runner)
 	}									\
 } while (0)
 
-TEST_F_TIMEOUT(cpus, go_and_come_while_guests_run, 120)
+TEST_F_TIMEOUT(cpus, go_offline_and_online_while_guests_run, 120)
 {
 	struct cpu_row row;
 
 	if (!can_write(CPU1_ONLINE))
-		SKIP(return, "there is no second CPU that can go offline");
+		SKIP(return, "no second CPU can go offline");
 	ASSERT_TRUE(read_cpu(1, &self->before[1]));
 	start_runners(self->runner);
 	for (unsigned int round = 0; round < ROUNDS; round++) {
@@ -258,12 +258,12 @@ TEST_F_TIMEOUT(cpus, go_and_come_while_guests_run, 120)
 }
 
 /* The task cannot stay on its CPU: the kernel breaks its affinity. */
-TEST_F_TIMEOUT(cpus, go_under_a_guest_that_is_bound_to_them, 60)
+TEST_F_TIMEOUT(cpus, go_offline_under_a_bound_guest, 60)
 {
 	cpu_set_t only;
 
 	if (!can_write(CPU1_ONLINE))
-		SKIP(return, "there is no second CPU that can go offline");
+		SKIP(return, "no second CPU can go offline");
 	CPU_ZERO(&only);
 	CPU_SET(1, &only);
 	start_runners(self->runner);
@@ -280,12 +280,12 @@ TEST_F_TIMEOUT(cpus, go_under_a_guest_that_is_bound_to_them, 60)
 }
 
 /* The CPU that goes offline clears the VMCS of an idle vCPU, so it is complete in memory. */
-TEST_F(cpus, go_with_the_vmcs_of_an_idle_guest)
+TEST_F(cpus, go_offline_with_the_vmcs_of_an_idle_guest)
 {
 	struct cpu_row row;
 
 	if (!can_write(CPU1_ONLINE))
-		SKIP(return, "there is no second CPU that can go offline");
+		SKIP(return, "no second CPU can go offline");
 	for (int round = 0; round < 3; round++) {
 		ASSERT_EQ(0, pin_to_cpu(1));
 		for (int i = 0; i < THREADS; i++)
@@ -349,7 +349,7 @@ static void test_that_tasks_stay(struct __test_metadata *_metadata, struct _test
 	uint64_t base;
 
 	if (!can_write(CPU1_ONLINE))
-		SKIP(return, "there is no second CPU that can go offline");
+		SKIP(return, "no second CPU can go offline");
 	reason = test_module_load();
 	if (reason)
 		SKIP(return, "%s", reason);
@@ -375,15 +375,15 @@ static void test_that_tasks_stay(struct __test_metadata *_metadata, struct _test
 		EXPECT_NO_FAULT();
 	}
 	EXPECT_EQ(3U, stayed);
-	test_module_unload();
+	test_module_close();
 }
 
-TEST_F_TIMEOUT(cpus, go_when_no_task_uses_a_vcpu_there, 60)
+TEST_F_TIMEOUT(cpus, go_offline_once_no_task_uses_a_vcpu_there, 60)
 {
 	test_that_tasks_stay(_metadata, self, 1);
 }
 
-TEST_F_TIMEOUT(cpus, go_and_who_begins_to_use_a_vcpu_there_waits, 60)
+TEST_F_TIMEOUT(cpus, going_offline_delays_new_users_of_a_vcpu, 60)
 {
 	test_that_tasks_stay(_metadata, self, 0);
 }
@@ -397,7 +397,7 @@ TEST_F_TIMEOUT(cpus, suspend_and_resume_while_guests_run, 120)
 	struct cpu_row row;
 
 	if (!can_write(PM_TEST) || !can_write("/sys/power/state"))
-		SKIP(return, "the kernel has no tests of suspend (CONFIG_PM_DEBUG)");
+		SKIP(return, "the kernel has no suspend tests (CONFIG_PM_DEBUG)");
 	if (can_write(PM_DELAY))
 		write_file(PM_DELAY, "0");
 	start_runners(self->runner);

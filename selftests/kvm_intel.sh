@@ -4,7 +4,7 @@
 # CPU or the test needs something that KVM does not do.  Leaves vregcache loaded or not, as before.
 
 . ./tap.sh
-PROGRAMS="registers_test guest_modes_test signals_test state_ioctls_test"
+PROGRAMS="registers_test guest_modes_test signals_test ioctl_errors_test"
 modules=/lib/modules/$(uname -r)
 
 [ -e "$modules/kvm-intel.ko" ] || skip_all "this kernel has no kvm_intel"

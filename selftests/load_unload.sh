@@ -127,19 +127,19 @@ refused_by_cpu() {
 }
 
 refused_where_firmware_has_disabled_vmx() {
-	refused_by_cpu feature_control=1 'not permitted' 'firmware has disabled VMX and locked IA32_FEATURE_CONTROL (0x1)'
+	refused_by_cpu feature_control=1 'not permitted' 'firmware has disabled VMX (IA32_FEATURE_CONTROL is locked, 0x1)'
 }
 
 refused_where_firmware_has_enabled_nothing() {
-	refused_by_cpu feature_control=0 'not permitted' 'firmware left IA32_FEATURE_CONTROL unlocked'
+	refused_by_cpu feature_control=0 'not permitted' 'firmware has not enabled VMX (IA32_FEATURE_CONTROL is unlocked)'
 }
 
 refused_without_unrestricted_guest() {
-	refused_by_cpu absent_secondary=0x80 'not supported' 'lacks the "unrestricted guest" VM-execution (secondary) control'
+	refused_by_cpu absent_secondary=0x80 'not supported' 'does not support the "unrestricted guest" VM-execution (secondary) control'
 }
 
 refused_without_ept() {
-	refused_by_cpu absent_secondary=0x2 'not supported' 'lacks the "enable EPT" VM-execution (secondary) control'
+	refused_by_cpu absent_secondary=0x2 'not supported' 'does not support the "enable EPT" VM-execution (secondary) control'
 }
 
 # It fails on the last CPU, so VMX must be turned off on the others.

@@ -71,7 +71,7 @@ TEST_F(memory, misaligned_slots_are_refused)
 	EXPECT_EQ(-EINVAL, vm_set_slot(&self->vm, 1, 0, SLOT_GPA, SLOT_BYTES, self->block + 1));
 }
 
-TEST_F(memory, impossible_slots_are_refused)
+TEST_F(memory, invalid_slots_are_refused)
 {
 	/* Flags, the slot's number, an end beyond the last address. */
 	EXPECT_EQ(-EINVAL, vm_set_slot(&self->vm, 1, 0x80000000, SLOT_GPA, SLOT_BYTES, self->block));
@@ -84,7 +84,7 @@ TEST_F(memory, impossible_slots_are_refused)
 	EXPECT_EQ(-EINVAL, vm_set_slot(&self->vm, 1, 0, SLOT_GPA, 0, NULL));
 }
 
-TEST_F(memory, slot_without_memory_behind_it_never_works)
+TEST_F(memory, slot_without_memory_is_unusable)
 {
 	uint8_t *hole = host_alloc(SLOT_BYTES);
 	long error;
@@ -101,7 +101,7 @@ TEST_F(memory, slot_without_memory_behind_it_never_works)
 		TH_LOG("%ld, exit reason %u", error, self->vcpu.run->exit_reason);
 }
 
-TEST_F(memory, deleted_slot_is_gone_and_its_place_is_free)
+TEST_F(memory, deleted_slot_frees_its_addresses)
 {
 	uint8_t *other = host_alloc(SLOT_BYTES);
 	int reason;
@@ -121,7 +121,7 @@ TEST_F(memory, deleted_slot_is_gone_and_its_place_is_free)
 	munmap(other, SLOT_BYTES);
 }
 
-TEST_F(memory, many_replacements_are_all_seen)
+TEST_F(memory, each_replacement_is_visible)
 {
 	for (uint64_t turn = 0; turn < 100; turn++) {
 		uint8_t *fresh = host_alloc(PAGE_BYTES);
@@ -134,7 +134,7 @@ TEST_F(memory, many_replacements_are_all_seen)
 	}
 }
 
-TEST_F(memory, two_machines_do_not_see_each_others_memory)
+TEST_F(memory, vms_do_not_share_memory)
 {
 	struct kvm_regs regs = { .rip = GUEST_CODE, .rflags = RFLAGS_FIXED, .rsi = GUEST_FREE };
 	struct vcpu other_vcpu;
@@ -156,7 +156,7 @@ TEST_F(memory, two_machines_do_not_see_each_others_memory)
 	vm_destroy(&other);
 }
 
-TEST_F(memory, two_vcpus_share_their_machines_memory)
+TEST_F(memory, vcpus_share_the_memory_of_their_vm)
 {
 	struct kvm_regs regs = { .rip = GUEST_CODE, .rflags = RFLAGS_FIXED, .rsi = GUEST_FREE };
 	struct vcpu second;
@@ -204,7 +204,7 @@ static void expect_no_memory(struct __test_metadata *_metadata, struct vcpu *vcp
 	EXPECT_EQ(0, memcmp(&before, &after, sizeof(before)));
 }
 
-TEST_F(memory, access_outside_all_memory_is_told)
+TEST_F(memory, access_outside_all_slots_is_reported)
 {
 	struct kvm_regs regs = { .rip = GUEST_CODE, .rflags = RFLAGS_FIXED, .rsi = SLOT_GPA + 0x123, .rbx = 0x1234 };
 
@@ -307,10 +307,10 @@ TEST_F(memory, charge_is_exact_at_every_step)
 	vcpu_create(&self->vcpu, &self->vm, 0);
 }
 
-TEST_F(memory, memory_that_may_not_be_accessed_is_refused)
+TEST_F(memory, inaccessible_memory_is_refused)
 {
 	if (!device_is_vregcache())
-		SKIP(return, "%s looks for pages on demand", device_path());
+		SKIP(return, "%s looks up pages on demand", device_path());
 	mprotect(self->block + PAGE_BYTES, PAGE_BYTES, PROT_READ);
 	EXPECT_EQ(-EFAULT, vm_set_slot(&self->vm, 1, 0, SLOT_GPA, SLOT_BYTES, self->block));
 	mprotect(self->block + PAGE_BYTES, PAGE_BYTES, PROT_NONE);
@@ -354,7 +354,7 @@ static int use_up_the_limit(void)
 	return charged_kib() == 3 * SLOT_KIB ? 0 : 11;
 }
 
-TEST_F(memory, limit_holds_for_who_has_no_privilege)
+TEST_F(memory, memlock_limit_applies_without_privilege)
 {
 	pid_t child;
 	int status;
@@ -370,7 +370,7 @@ TEST_F(memory, limit_holds_for_who_has_no_privilege)
 }
 
 /* A child inherits the files and the memory's contents, but the virtual machine and its memory stay the parent's. */
-TEST_F(memory, fork_shares_neither_machine_nor_charge)
+TEST_F(memory, fork_shares_neither_vm_nor_charge)
 {
 	long before = charged_kib();
 	pid_t child;
@@ -400,7 +400,7 @@ TEST_F(memory, fork_shares_neither_machine_nor_charge)
 	EXPECT_EQ(before, charged_kib());
 }
 
-TEST_F(memory, pinned_pages_are_charged_and_given_back)
+TEST_F(memory, pinned_pages_are_charged_and_released)
 {
 	long before, with_slot;
 

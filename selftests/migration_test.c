@@ -321,7 +321,7 @@ static int guest_found_all(struct juggler *juggler)
 			COMPARE("in the guest, upper YMM half", i, *(uint64_t *)(in + YMM_OFFSET + 8 * i),
 				*(uint64_t *)(out + YMM_OFFSET + 8 * i));
 	}
-	COMPARE("memory behind the fresh page", juggler->fresh_page, load[0],
+	COMPARE("memory after the fresh page", juggler->fresh_page, load[0],
 		*(uint64_t *)(juggler->fresh + juggler->fresh_page * PAGE_BYTES));
 	return 1;
 }
@@ -412,13 +412,13 @@ static int exit_is_right(struct juggler *juggler)
 	if (run->exit_reason == KVM_EXIT_IO && run->io.port == PORT_FAIL) {
 		uint32_t wrong = *(uint32_t *)at(juggler, JUGGLE_WRONG) / 8;
 
-		COMPARE("behind an exit that the guest does not see, register", wrong,
+		COMPARE("after an exit that the guest does not see, register", wrong,
 			words(juggler, JUGGLE_LOAD)[wrong], words(juggler, JUGGLE_STORE)[wrong]);
 		return compare(juggler, "guest's own check", 0, 0, 1);
 	}
 	if (run->exit_reason == KVM_EXIT_SHUTDOWN) {
 		vcpu_get_regs(&juggler->vcpu, &regs);
-		COMPARE("the guest shut down, RIP behind its code", 0, 0, regs.rip - GUEST_CODE);
+		COMPARE("the guest shut down, RIP after its code", 0, 0, regs.rip - GUEST_CODE);
 	}
 	COMPARE("exit reason", 0, reasons[juggler->exit], run->exit_reason);
 	if (juggler->exit == JUGGLE_OUT)
@@ -442,7 +442,7 @@ static int finish_exit(struct juggler *juggler)
 	memcpy(vcpu_io_data(&juggler->vcpu), &data, sizeof(data));
 	vcpu_complete_io(&juggler->vcpu);
 	vcpu_get_regs(&juggler->vcpu, &regs);
-	COMPARE("RAX behind IN", 0, data, regs.rax);
+	COMPARE("RAX after IN", 0, data, regs.rax);
 	return 1;
 }
 
@@ -640,7 +640,7 @@ FIXTURE_TEARDOWN(migration)
 		vm_destroy(&self->vm[i]);
 }
 
-TEST_F_TIMEOUT(migration, every_register_stays_its_vcpus_own, 110)
+TEST_F_TIMEOUT(migration, each_vcpu_keeps_its_registers, 110)
 {
 	struct juggler *juggler = self->juggler;
 	int cpus = sysconf(_SC_NPROCESSORS_ONLN);

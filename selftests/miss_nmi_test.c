@@ -86,7 +86,7 @@ static void check_nmis(struct __test_metadata *_metadata, const struct vrc_test_
 	EXPECT_EQ(request->nmis,
 		  request->stale_unavailable + request->fresh_unavailable + request->fresh_available);
 	EXPECT_EQ(0, request->wrong)
-		TH_LOG("first %u bytes behind VMREAD", request->wrong_offset);
+		TH_LOG("first %u bytes after VMREAD", request->wrong_offset);
 }
 
 static void read_slowly(struct __test_metadata *_metadata, struct vm *vm, struct vcpu *vcpu, uint32_t number,
@@ -110,17 +110,17 @@ static void read_slowly(struct __test_metadata *_metadata, struct vm *vm, struct
 	check_nmis(_metadata, &request);
 }
 
-TEST_F_TIMEOUT(miss, of_a_base_is_not_marked_before_its_value_is_there, TIMEOUT)
+TEST_F_TIMEOUT(miss, of_a_base_is_marked_after_its_value_is_stored, TIMEOUT)
 {
 	read_slowly(_metadata, &self->vm, &self->vcpu, CACHE_IDTR_BASE, VMCS_GUEST_IDTR_BASE, 0x5000);
 }
 
-TEST_F_TIMEOUT(miss, of_a_segment_is_not_marked_before_its_value_is_there, TIMEOUT)
+TEST_F_TIMEOUT(miss, of_a_segment_is_marked_after_its_value_is_stored, TIMEOUT)
 {
 	read_slowly(_metadata, &self->vm, &self->vcpu, CACHE_BASE(FS), VMCS_BASE(FS), 0x7000);
 }
 
-TEST_F_TIMEOUT(miss, of_cr3_is_not_marked_before_its_value_is_there, TIMEOUT)
+TEST_F_TIMEOUT(miss, of_cr3_is_marked_after_its_value_is_stored, TIMEOUT)
 {
 	read_slowly(_metadata, &self->vm, &self->vcpu, CACHE_CR3, VMCS_GUEST_CR3, 0x8);
 }
@@ -129,7 +129,7 @@ TEST_F_TIMEOUT(miss, of_cr3_is_not_marked_before_its_value_is_there, TIMEOUT)
  * Several registers are read together: inline, or in a function of the cache if the kernel has lockdep and the module
  * checks each read.
  */
-TEST_F_TIMEOUT(miss, of_several_is_not_marked_before_its_value_is_there, TIMEOUT)
+TEST_F_TIMEOUT(miss, of_several_is_marked_after_their_values_are_stored, TIMEOUT)
 {
 	static const char *const functions[] = {
 		"vrc_handle_ept_violation", "vrc_cache_read_rest", "vrc_cache_read_rest_2", "vrc_cache_read_rest_3",

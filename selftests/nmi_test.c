@@ -147,7 +147,7 @@ FIXTURE_TEARDOWN(interruptions)
 {
 	vcpu_destroy(&self->vcpu);
 	vm_destroy(&self->vm);
-	test_module_unload();
+	test_module_close();
 }
 
 /* Sends interrupts from this CPU to CPU 0, where the guest runs. */
@@ -205,31 +205,31 @@ static void check_interruptions(struct __test_metadata *_metadata, struct _test_
 	}
 }
 
-TEST_F_TIMEOUT(interruptions, each_interrupt_of_its_own_cpu_finds_every_register, TIMEOUT)
+TEST_F_TIMEOUT(interruptions, interrupt_from_its_own_cpu_reads_every_register, TIMEOUT)
 {
 	check_interruptions(_metadata, self, 0, 0);
 }
 
-TEST_F_TIMEOUT(interruptions, each_nmi_of_its_own_cpu_finds_every_register, TIMEOUT)
+TEST_F_TIMEOUT(interruptions, nmi_from_its_own_cpu_reads_every_register, TIMEOUT)
 {
 	check_interruptions(_metadata, self, 1, 0);
 }
 
-TEST_F_TIMEOUT(interruptions, each_interrupt_from_another_cpu_finds_every_register, TIMEOUT)
+TEST_F_TIMEOUT(interruptions, interrupt_from_another_cpu_reads_every_register, TIMEOUT)
 {
 	int other = another_cpu(0);
 
 	if (other < 0)
-		SKIP(return, "there is one CPU");
+		SKIP(return, "the machine has one CPU");
 	check_interruptions(_metadata, self, 0, other);
 }
 
-TEST_F_TIMEOUT(interruptions, each_nmi_from_another_cpu_finds_every_register, TIMEOUT)
+TEST_F_TIMEOUT(interruptions, nmi_from_another_cpu_reads_every_register, TIMEOUT)
 {
 	int other = another_cpu(0);
 
 	if (other < 0)
-		SKIP(return, "there is one CPU");
+		SKIP(return, "the machine has one CPU");
 	check_interruptions(_metadata, self, 1, other);
 }
 

@@ -292,7 +292,7 @@ static uint64_t busiest_host_ip(const struct _test_data_pmi *self)
 	EXPECT_EQ(0, count_false(self));									\
 } while (0)
 
-TEST_F(pmi, perf_sees_nothing_of_a_guest_unless_told_to)
+TEST_F(pmi, perf_does_not_sample_guests_by_default)
 {
 	EXPECT_EQ(0, perf_guest_is_on());
 	ASSERT_EQ(0, sample_clock(self));
@@ -303,7 +303,7 @@ TEST_F(pmi, perf_sees_nothing_of_a_guest_unless_told_to)
 	EXPECT_LT(self->count / 2, count_host_ip(self, busiest_host_ip(self)));
 }
 
-TEST_F(pmi, perf_sees_rip_and_kernel_mode_of_a_guest)
+TEST_F(pmi, perf_samples_rip_in_kernel_mode_of_a_guest)
 {
 	uint64_t site;
 
@@ -321,7 +321,7 @@ TEST_F(pmi, perf_sees_rip_and_kernel_mode_of_a_guest)
 	EXPECT_LT(0, count_host_ip(self, site));
 }
 
-TEST_F(pmi, perf_sees_rip_and_user_mode_of_a_guest)
+TEST_F(pmi, perf_samples_rip_in_user_mode_of_a_guest)
 {
 	make_user(&self->vcpu);
 	ASSERT_EQ(0, set_perf_guest("1"));
@@ -329,7 +329,7 @@ TEST_F(pmi, perf_sees_rip_and_user_mode_of_a_guest)
 	EXPECT_SAMPLES_OF_GUEST(PERF_RECORD_MISC_GUEST_USER, PERF_RECORD_MISC_GUEST_KERNEL);
 }
 
-TEST_F(pmi, interrupt_of_the_pmu_sees_rip_of_a_guest)
+TEST_F(pmi, pmu_interrupt_reads_rip_of_a_guest)
 {
 	int error;
 
@@ -377,7 +377,7 @@ static const char *kvm_parameters(void)
 	return major > 6 || minor >= 12 ? "enable_virt_at_load=0" : "";
 }
 
-TEST_F(pmi, perf_guest_is_refused_while_kvm_is_there_and_given_back_when_it_comes)
+TEST_F(pmi, perf_guest_is_refused_with_kvm_loaded_and_released_when_kvm_loads)
 {
 	struct kernel_log log;
 	long error = load("irqbypass", "");

@@ -5,6 +5,7 @@
  */
 #include "lib/harness.h"
 #include "lib/cpuid.h"
+#include "lib/machine.h"
 #include "lib/modes.h"
 #include "lib/ops.h"
 #include "lib/random.h"
@@ -60,7 +61,7 @@ static void fill_pattern(struct kvm_regs *regs, uint64_t salt)
 		word[i] = (i + 1) * 0x0101010101010101 ^ salt;
 }
 
-TEST_F(registers, set_regs_then_get_regs_gives_each_register_back)
+TEST_F(registers, get_regs_returns_the_registers_of_set_regs)
 {
 	struct kvm_regs set = { .rip = 0x123456789abc, .rflags = RFLAGS_FIXED | FREE_FLAGS };
 	struct kvm_regs got;
@@ -146,7 +147,7 @@ TEST_F(registers, get_regs_sees_each_register_that_the_guest_changed)
 	EXPECT_EQ(0, memcmp(&load, &got, sizeof(load)));
 }
 
-TEST_F(registers, rip_that_was_set_is_executed_next)
+TEST_F(registers, guest_continues_at_the_rip_that_was_set)
 {
 	struct kvm_regs regs;
 
@@ -160,7 +161,7 @@ TEST_F(registers, rip_that_was_set_is_executed_next)
 	EXPECT_TRUE(vcpu_is_io(&self->vcpu, KVM_EXIT_IO_OUT, PORT_TEST, 4));
 }
 
-TEST_F(registers, values_last_over_many_exits_without_any_access)
+TEST_F(registers, values_survive_many_exits)
 {
 	struct kvm_regs set = { .rip = op_start(OP_HLT), .rflags = RFLAGS_FIXED | 0x8d5 };
 	struct kvm_regs got;
@@ -189,7 +190,7 @@ static struct kvm_segment distinct_segment(unsigned int n, uint8_t type, uint8_t
 	};
 }
 
-TEST_F(registers, set_sregs_then_get_sregs_gives_each_segment_field_back)
+TEST_F(registers, get_sregs_returns_the_segments_of_set_sregs)
 {
 	struct kvm_sregs set, got;
 
@@ -257,7 +258,7 @@ TEST_F(registers, each_segment_field_changes_alone)
 	}
 }
 
-TEST_F(registers, unusable_segments_come_back_unusable)
+TEST_F(registers, unusable_segments_stay_unusable)
 {
 	struct kvm_sregs sregs;
 
@@ -349,6 +350,218 @@ TEST_F(registers, guest_sees_the_selectors_that_were_set)
 	EXPECT_EQ(sregs.ldt.selector, seen[6]);
 	EXPECT_EQ(sregs.tr.selector, seen[7]);
 }
+
+/* The offset of the first byte that differs, for messages. */
+static size_t first_difference(const void *one, const void *other, size_t size)
+{
+	const uint8_t *a = one, *b = other;
+	size_t i;
+
+	for (i = 0; i < size && a[i] == b[i]; i++)
+		;
+	return i;
+}
+
+/* XMM0 to XMM15 shifted by one register, and MXCSR, for userspace to read. */
+GUEST_ASM(sse, 64,
+	"	movdqa %xmm0, 0x20000\n"
+	"	movdqa %xmm15, 0x20010\n"
+	"	movdqa %xmm7, %xmm0\n"
+	"	stmxcsr 0x20020\n"
+	"	fnstcw 0x20028\n"
+	"	movl $0x3f80, 0x20030\n"
+	"	ldmxcsr 0x20030\n"
+	"	hlt\n");
+
+static void fill_fpu(struct kvm_fpu *fpu)
+{
+	memset(fpu, 0, sizeof(*fpu));
+	fpu->fcw = 0x0c7f;
+	fpu->ftwx = 0xff;
+	fpu->mxcsr = 0x5f80;
+	for (int i = 0; i < 8; i++) {
+		for (int byte = 0; byte < 10; byte++)
+			fpu->fpr[i][byte] = 0x10 * i + byte;
+	}
+	for (int i = 0; i < 16; i++)
+		memset(fpu->xmm[i], 0x11 + i, sizeof(fpu->xmm[i]));
+}
+
+TEST_F(registers, guest_and_userspace_exchange_fpu_registers)
+{
+	struct kvm_fpu set, got;
+
+	vm_load(&self->vm, GUEST_CODE, sse);
+	if (!device_is_vregcache()) {
+		/* KVM does not mark the registers as in use, so they must be in use already. */
+		ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
+		vcpu_set_rip(&self->vcpu, GUEST_CODE);
+	}
+	fill_fpu(&set);
+	ASSERT_EQ(0, ioctl_ptr(self->vcpu.fd, KVM_SET_FPU, &set));
+	ASSERT_EQ(0, ioctl_ptr(self->vcpu.fd, KVM_GET_FPU, &got));
+	EXPECT_EQ(set.fcw, got.fcw);
+	EXPECT_EQ(set.ftwx, got.ftwx);
+	EXPECT_EQ(0, memcmp(set.fpr, got.fpr, sizeof(set.fpr)));
+	EXPECT_EQ(0, memcmp(set.xmm, got.xmm, sizeof(set.xmm)));
+
+	ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
+	EXPECT_EQ(0, memcmp(set.xmm[0], vm_at(&self->vm, GUEST_DATA), 16));
+	EXPECT_EQ(0, memcmp(set.xmm[15], vm_at(&self->vm, GUEST_DATA + 0x10), 16));
+	/* That guest does not use x87: on KVM a CPU that tracks the state in use keeps it in its initial state. */
+	if (device_is_vregcache())
+		EXPECT_EQ(set.fcw, *(uint16_t *)vm_at(&self->vm, GUEST_DATA + 0x28));
+	ASSERT_EQ(0, ioctl_ptr(self->vcpu.fd, KVM_GET_FPU, &got));
+	EXPECT_EQ(0, memcmp(set.xmm[7], got.xmm[0], 16));
+	EXPECT_EQ(0, memcmp(set.xmm[1], got.xmm[1], 15 * 16));
+	/* KVM's ioctl leaves MXCSR out. */
+	if (device_is_vregcache()) {
+		EXPECT_EQ(set.mxcsr, *(uint32_t *)vm_at(&self->vm, GUEST_DATA + 0x20));
+		EXPECT_EQ(0x3f80U, got.mxcsr);
+	}
+}
+
+TEST_F(registers, reserved_mxcsr_bits_are_harmless)
+{
+	struct kvm_fpu set;
+	long error;
+
+	fill_fpu(&set);
+	set.mxcsr = 0xffffffff;
+	error = ioctl_ptr(self->vcpu.fd, KVM_SET_FPU, &set);
+	EXPECT_TRUE(error == 0 || error == -EINVAL);
+	/* Loading them would fault in the kernel. */
+	vm_load(&self->vm, GUEST_CODE, sse);
+	EXPECT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
+}
+
+GUEST_ASM(debug, 64,
+	"	mov %dr0, %rax\n"
+	"	mov %dr1, %rbx\n"
+	"	mov %dr2, %rcx\n"
+	"	mov %dr3, %rdx\n"
+	"	mov %dr7, %rsi\n"
+	"	mov $0x7777, %edi\n"
+	"	mov %rdi, %dr2\n"
+	"	hlt\n");
+
+TEST_F(registers, guest_and_userspace_exchange_debug_registers)
+{
+	struct kvm_debugregs set = {
+		.db = { 0x1000, 0x2000, 0x3000, 0x4000 }, .dr6 = 0xffff0ff0, .dr7 = 0x455,
+	};
+	struct kvm_debugregs got;
+	struct kvm_regs regs;
+
+	ASSERT_EQ(0, ioctl_ptr(self->vcpu.fd, KVM_SET_DEBUGREGS, &set));
+	memset(&got, 0xff, sizeof(got));
+	ASSERT_EQ(0, ioctl_ptr(self->vcpu.fd, KVM_GET_DEBUGREGS, &got));
+	EXPECT_EQ(0, memcmp(set.db, got.db, sizeof(set.db)));
+	EXPECT_EQ(set.dr6, got.dr6);
+	EXPECT_EQ(set.dr7, got.dr7);
+
+	vm_load(&self->vm, GUEST_CODE, debug);
+	ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
+	vcpu_get_regs(&self->vcpu, &regs);
+	EXPECT_EQ(0x1000ULL, regs.rax);
+	EXPECT_EQ(0x2000ULL, regs.rbx);
+	EXPECT_EQ(0x3000ULL, regs.rcx);
+	EXPECT_EQ(0x4000ULL, regs.rdx);
+	EXPECT_EQ(0x455ULL, regs.rsi);
+	ASSERT_EQ(0, ioctl_ptr(self->vcpu.fd, KVM_GET_DEBUGREGS, &got));
+	EXPECT_EQ(0x7777ULL, got.db[2]);
+	EXPECT_EQ(0x4000ULL, got.db[3]);
+}
+
+/* A breakpoint on the second NOP, and one on writes to a word. */
+GUEST_ASM(breakpoint, 64,
+	"	nop\n"
+	"	nop\n"
+	"	hlt\n"
+	"	movl $1, 0x20000\n"
+	"	hlt\n");
+
+TEST_F(registers, breakpoints_that_userspace_sets_are_hit)
+{
+	struct kvm_debugregs set = { .db = { GUEST_CODE + 1, GUEST_DATA }, .dr6 = 0xffff0ff0 };
+
+	/* L0: execution, one byte. L1: writes, four bytes. */
+	if (machine_is_tcg())
+		SKIP(return, "QEMU does not arm breakpoints at VM-entry");
+	set.dr7 = 0x400 | 1 << 0 | 1 << 2 | 0xdUL << 20;
+	vm_load(&self->vm, GUEST_CODE, breakpoint);
+	vcpu_install_idt64(&self->vcpu);
+	vm_write64(&self->vm, GUEST_EXC_RECORD + EXC_RESUME, GUEST_CODE + 2);
+	ASSERT_EQ(0, ioctl_ptr(self->vcpu.fd, KVM_SET_DEBUGREGS, &set));
+	ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
+	EXPECT_EQ(1U, vm_read64(&self->vm, GUEST_EXC_RECORD + EXC_COUNT));
+	EXPECT_EQ(1U, vm_read64(&self->vm, GUEST_EXC_RECORD + EXC_VECTOR));
+	EXPECT_EQ(GUEST_CODE + 1U, vm_read64(&self->vm, GUEST_EXC_RECORD + EXC_RIP));
+	EXPECT_EQ(1U, vm_read64(&self->vm, GUEST_EXC_RECORD + EXC_DR6) & 0xf);
+	ASSERT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
+	EXPECT_EQ(2U, vm_read64(&self->vm, GUEST_EXC_RECORD + EXC_COUNT));
+	EXPECT_EQ(2U, vm_read64(&self->vm, GUEST_EXC_RECORD + EXC_DR6) & 2);
+}
+
+TEST_F(registers, xcr0_keeps_the_value_that_was_set)
+{
+	struct kvm_xcrs xcrs = { .nr_xcrs = 1, .xcrs[0].value = 3 };
+
+	if (!vcpu_has_xsave(&self->vcpu))
+		SKIP(return, "the CPU has no XSAVE");
+	ASSERT_EQ(0, ioctl_ptr(self->vcpu.fd, KVM_SET_XCRS, &xcrs));
+	memset(&xcrs, 0xff, sizeof(xcrs));
+	ASSERT_EQ(0, ioctl_ptr(self->vcpu.fd, KVM_GET_XCRS, &xcrs));
+	EXPECT_EQ(1U, xcrs.nr_xcrs);
+	EXPECT_EQ(3U, xcrs.xcrs[0].value);
+}
+
+/* ---- after RESET ---- */
+
+static struct kvm_segment reset_segment(uint16_t selector, uint64_t base, uint8_t type, uint8_t s)
+{
+	return (struct kvm_segment) {
+		.selector = selector, .base = base, .limit = 0xffff, .type = type, .present = 1, .s = s,
+	};
+}
+
+/* SDM Vol. 3A, table 10-1; DX has the family of the processor, and TR is busy, as VM-entry requires. */
+TEST_F(registers, new_vcpu_is_in_the_state_after_reset)
+{
+	const struct kvm_segment data = reset_segment(0, 0, 3, 1);
+	struct kvm_sregs sregs, wanted = {
+		.cs = reset_segment(0xf000, 0xffff0000, 11, 1), .ss = data, .ds = data, .es = data, .fs = data, .gs = data,
+		.ldt = reset_segment(0, 0, 2, 0), .tr = reset_segment(0, 0, 11, 0),
+		.gdt.limit = 0xffff, .idt.limit = 0xffff, .cr0 = 0x60000010,
+	};
+	struct kvm_regs regs, wanted_regs = { .rip = 0xfff0, .rflags = 2 };
+	struct kvm_debugregs debug;
+	struct vcpu vcpu;
+	struct vm vm;
+	uint64_t pat;
+
+	vm_create_bare(&vm);
+	/* The first vCPU is the bootstrap processor. */
+	for (uint32_t id = 0; id < 2; id++) {
+		vcpu_create(&vcpu, &vm, id);
+		vcpu_get_regs(&vcpu, &regs);
+		EXPECT_EQ(6U, regs.rdx >> 8 & 0xf);
+		wanted_regs.rdx = regs.rdx;
+		EXPECT_EQ(0, memcmp(&wanted_regs, &regs, sizeof(regs)));
+		vcpu_get_sregs(&vcpu, &sregs);
+		wanted.apic_base = id ? 0xfee00800 : 0xfee00900;
+		EXPECT_EQ(sizeof(sregs), first_difference(&wanted, &sregs, sizeof(sregs)));
+		ASSERT_EQ(0, ioctl_ptr(vcpu.fd, KVM_GET_DEBUGREGS, &debug));
+		EXPECT_EQ(0xffff0ff0U, debug.dr6);
+		EXPECT_EQ(0x400U, debug.dr7);
+		ASSERT_TRUE(vcpu_get_msr(&vcpu, 0x277, &pat));
+		EXPECT_EQ(0x0007040600070406U, pat);
+		vcpu_destroy(&vcpu);
+	}
+	vm_destroy(&vm);
+}
+
+/* ---- random accesses ---- */
 
 /* A second set of registers, to which the effect of each operation is applied. */
 struct model {
@@ -520,17 +733,6 @@ static int stores_match(const struct model *model, const struct kvm_regs *before
 		       selectors[7] == sregs->tr.selector && vm_read64(vm, OPS_GDTR + 2) == sregs->gdt.base &&
 		       vm_read64(vm, OPS_IDTR + 2) == sregs->idt.base;
 	return 1;
-}
-
-/* The offset of the first byte that differs, for messages. */
-static size_t first_difference(const void *one, const void *other, size_t size)
-{
-	const uint8_t *a = one, *b = other;
-	size_t i;
-
-	for (i = 0; i < size && a[i] == b[i]; i++)
-		;
-	return i;
 }
 
 static void fill_load_area(struct vm *vm)

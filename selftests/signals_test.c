@@ -108,7 +108,7 @@ TEST_F(signals, immediate_exit_does_not_run_the_guest)
 	EXPECT_EQ(KVM_EXIT_HLT, vcpu_run(&self->vcpu));
 }
 
-TEST_F(signals, timer_ends_a_guest_that_spins)
+TEST_F(signals, timer_ends_a_spinning_guest)
 {
 	struct kvm_regs regs;
 	timer_t timer;
@@ -126,7 +126,7 @@ TEST_F(signals, timer_ends_a_guest_that_spins)
 	EXPECT_EQ(RFLAGS_IF, regs.rflags & RFLAGS_IF);
 }
 
-TEST_F(signals, guest_goes_on_exactly_where_it_was)
+TEST_F(signals, guest_continues_where_a_signal_stopped_it)
 {
 	struct kvm_regs regs, last = { .rax = 0 };
 	timer_t timer = start_timer(5000, 7000);
@@ -168,7 +168,7 @@ static void *kick_from_another_thread(void *argument)
 	return NULL;
 }
 
-TEST_F(signals, another_thread_ends_a_guest_that_spins)
+TEST_F(signals, another_thread_ends_a_spinning_guest)
 {
 	struct kicker kicker = { .target = pthread_self() };
 	struct kvm_regs regs;
@@ -210,7 +210,7 @@ GUEST_ASM(ins, 64,
 	"	outl %eax, $" GUEST_STRING(PORT_TEST) "\n"
 	"	jmp 1b\n");
 
-TEST_F(signals, io_is_neither_lost_nor_done_twice)
+TEST_F(signals, signal_neither_loses_nor_repeats_io)
 {
 	struct kvm_run *run = self->vcpu.run;
 	uint32_t given = 0, value;

@@ -200,12 +200,12 @@ static uint64_t publish_least(struct vm *vm, uint64_t tag)
 
 #define TAG_LIMIT 0x5b00000000000000UL	/* above the pattern of reused memory */
 
-TEST_F_TIMEOUT(slots, deleted_slot_is_out_of_reach_of_every_vcpu, 100)
+TEST_F_TIMEOUT(slots, deleted_slot_is_inaccessible_to_every_vcpu, 100)
 {
 	uint8_t *block = self->block[0];
 
 	if (!device_is_vregcache())
-		SKIP(return, "%s answers otherwise to an access outside of memory", device_path());
+		SKIP(return, "%s behaves differently for an access outside of memory", device_path());
 	for (uint64_t round = 0; round < ROUNDS; round++) {
 		publish_least(&self->vm, TAG_LIMIT + round);
 		fill_tags(block, TAG_LIMIT + round);
@@ -219,29 +219,29 @@ TEST_F_TIMEOUT(slots, deleted_slot_is_out_of_reach_of_every_vcpu, 100)
 		/* From here on only userspace may use the memory. */
 		memset(block, REUSED, SLOT_BYTES);
 		ASSERT_TRUE(wait_for_exits(self->runner, self->count))
-			TH_LOG("a vCPU runs on without its memory, round %lu", round);
+			TH_LOG("a vCPU still runs without its memory, round %lu", round);
 		for (uint32_t id = 0; id < self->count; id++) {
 			struct runner *runner = &self->runner[id];
 
 			ASSERT_EQ(0U, vm_read64(&self->vm, BAD_TAG(id)))
-				TH_LOG("vCPU %u read memory that was taken away, round %lu", id, round);
+				TH_LOG("vCPU %u read removed memory, round %lu", id, round);
 			ASSERT_EQ(KVM_EXIT_INTERNAL_ERROR, runner->result);
 			EXPECT_EQ((uint64_t)EPT_VIOLATION, runner->error[1]);
 			EXPECT_GE(runner->error[3], SLOT_GPA);
 			EXPECT_LT(runner->error[3], SLOT_GPA + SLOT_BYTES);
 		}
 		ASSERT_FALSE(was_touched(block))
-			TH_LOG("a vCPU wrote into memory that was taken away, round %lu", round);
+			TH_LOG("a vCPU wrote to removed memory, round %lu", round);
 	}
 }
 
-TEST_F_TIMEOUT(slots, moved_slot_is_at_its_new_place_at_once_and_not_at_the_old, 100)
+TEST_F_TIMEOUT(slots, moved_slot_is_only_at_its_new_address, 100)
 {
 	uint64_t place[2] = { SLOT_GPA, OTHER_GPA };
 	struct kvm_regs regs;
 
 	if (!device_is_vregcache())
-		SKIP(return, "%s answers otherwise to an access outside of memory", device_path());
+		SKIP(return, "%s behaves differently for an access outside of memory", device_path());
 	fill_tags(self->block[0], TAG_LIMIT);
 	publish_least(&self->vm, TAG_LIMIT);
 	ASSERT_EQ(0, vm_set_slot(&self->vm, 1, 0, place[0], SLOT_BYTES, self->block[0]));
@@ -258,7 +258,7 @@ TEST_F_TIMEOUT(slots, moved_slot_is_at_its_new_place_at_once_and_not_at_the_old,
 		for (uint32_t id = 0; id < self->count; id++)
 			counted[id] = *(volatile uint64_t *)(self->block[0] + PAGE_COUNTER + 8 * id);
 		ASSERT_TRUE(wait_for_exits(self->runner, self->count))
-			TH_LOG("a vCPU runs on at the old place, round %lu", round);
+			TH_LOG("a vCPU still runs at the old address, round %lu", round);
 		for (uint32_t id = 0; id < self->count; id++) {
 			ASSERT_EQ(KVM_EXIT_INTERNAL_ERROR, self->runner[id].result);
 			EXPECT_EQ((uint64_t)EPT_VIOLATION, self->runner[id].error[1]);
@@ -277,7 +277,7 @@ TEST_F_TIMEOUT(slots, moved_slot_is_at_its_new_place_at_once_and_not_at_the_old,
 }
 
 /* The vCPUs continue whenever there is memory again, and never see the old contents. */
-TEST_F_TIMEOUT(slots, replaced_memory_is_never_seen_again, 100)
+TEST_F_TIMEOUT(slots, replaced_memory_is_no_longer_accessed, 100)
 {
 	for (uint32_t id = 0; id < self->count; id++) {
 		self->runner[id].persist = 1;
@@ -294,7 +294,7 @@ TEST_F_TIMEOUT(slots, replaced_memory_is_never_seen_again, 100)
 		if (round) {
 			/* This one was replaced just now. */
 			ASSERT_FALSE(was_touched(self->block[(round + 1) % 2]))
-				TH_LOG("a vCPU wrote into memory that was taken away, round %lu", round);
+				TH_LOG("a vCPU wrote to removed memory, round %lu", round);
 		}
 		ASSERT_TRUE(wait_for_beats(&self->vm, self->count))
 			TH_LOG("bad tags %#lx %#lx %#lx, round %lu", vm_read64(&self->vm, BAD_TAG(0)),
@@ -343,7 +343,7 @@ static uint64_t peek_poke(struct vcpu *vcpu, uint64_t from, uint64_t to, uint64_
 	return regs.rbx;
 }
 
-TEST_F(slots, one_block_in_two_slots_and_two_machines)
+TEST_F(slots, one_block_in_two_slots_and_two_vms)
 {
 	struct vcpu *vcpu = &self->runner[0].vcpu, other_vcpu;
 	uint64_t *block = (uint64_t *)self->block[0];
@@ -375,13 +375,13 @@ TEST_F(slots, one_block_in_two_slots_and_two_machines)
 }
 
 /* A CPU that ran the vCPU earlier, but not since, must drop its translations as well. */
-TEST_F(slots, cpu_that_was_left_behind_forgets_too)
+TEST_F(slots, previous_cpu_is_flushed_too)
 {
 	struct vcpu *vcpu = &self->runner[0].vcpu;
 	int here = pin_here(), there = another_cpu_of_all(here);
 
 	if (there < 0)
-		SKIP(return, "there is one CPU only");
+		SKIP(return, "the machine has one CPU");
 	vm_load(&self->vm, GUEST_CODE, peek);
 	for (uint64_t turn = 0; turn < rounds(50); turn++) {
 		uint64_t *old = (uint64_t *)self->block[turn % 2], *new = (uint64_t *)self->block[(turn + 1) % 2];
@@ -404,7 +404,7 @@ TEST_F(slots, cpu_that_was_left_behind_forgets_too)
 }
 
 /* Its page tables are likely to be where those of the last one were. */
-TEST(new_machine_finds_nothing_of_the_one_before)
+TEST(new_vm_has_no_translations_of_an_old_one)
 {
 	uint8_t *memory[2] = { host_alloc(GUEST_MEM_SIZE), host_alloc(GUEST_MEM_SIZE) };
 	struct vcpu vcpu;
@@ -480,7 +480,7 @@ static void *play(void *argument)
 #define MACHINES 3
 #define TURNS rounds(200)
 
-TEST(machines_play_by_themselves)
+TEST(vms_do_not_affect_each_other)
 {
 	struct {
 		struct vm vm;

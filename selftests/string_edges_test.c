@@ -177,12 +177,12 @@ TEST_F(string, index_of_32_bits_wraps)
 }
 
 /* During the exit, userspace moves the index to where it wraps before the last element. */
-TEST_F(string, index_that_userspace_has_moved_wraps)
+TEST_F(string, index_set_by_userspace_wraps)
 {
 	struct kvm_regs regs;
 
 	if (!device_is_vregcache())
-		SKIP(return, "%s goes on where the exit was", device_path());
+		SKIP(return, "%s continues where the exit was", device_path());
 	vcpu_enter_long(&self->vcpu);
 	vm_write64(&self->vm, GUEST_PD + 3 * PAGE_BYTES + 511 * 8, 0x83);
 	vm_load(&self->vm, GUEST_CODE, rep_ins64_32);
@@ -230,7 +230,7 @@ TEST_F(string, index_of_16_bits_wraps)
 }
 
 /* Two bytes at offset 0xffff cross the end of the segment: #GP(0), after the elements before them. */
-TEST_F(string, element_over_the_end_of_the_segment)
+TEST_F(string, element_across_the_end_of_the_segment_faults)
 {
 	uint16_t *vectors = vm_at(&self->vm, GUEST_IVT);
 	struct kvm_regs regs;
@@ -254,7 +254,7 @@ TEST_F(string, element_over_the_end_of_the_segment)
 
 /* ---- counts ---- */
 
-TEST_F(string, count_of_zero)
+TEST_F(string, count_of_zero_transfers_nothing)
 {
 	struct kvm_regs regs;
 	uint8_t data[8];
@@ -284,7 +284,7 @@ TEST_F(string, count_of_zero)
 }
 
 /* More than can exist: it continues to the end of memory. */
-TEST_F(string, greatest_count)
+TEST_F(string, largest_count_stops_at_the_end_of_memory)
 {
 	static uint8_t data[GUEST_MEM_SIZE];
 	struct kvm_regs regs;
@@ -305,7 +305,7 @@ TEST_F(string, greatest_count)
 GUEST_ASM(insl64, 64, "insl\n	hlt\n");
 
 /* The second page is removed between the exit and its completion: nothing of the element is stored. */
-TEST_F(string, element_over_two_pages_is_stored_whole_or_not_at_all)
+TEST_F(string, element_across_two_pages_is_stored_whole_or_not_at_all)
 {
 	const uint64_t linear = 0x20000000;
 
@@ -359,7 +359,7 @@ TEST_F(string, aligned_elements_pass_the_alignment_check)
 	EXPECT_EQ(2U, self->vcpu.run->io.count);
 }
 
-TEST_F(string, element_that_is_not_aligned_is_an_alignment_check)
+TEST_F(string, misaligned_element_is_an_alignment_check)
 {
 	start_with_alignment_checks(&self->vcpu, SOURCE + 1);
 	ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
@@ -413,12 +413,12 @@ static void expect_between_iterations(struct __test_metadata *_metadata, struct 
 	EXPECT_EQ(1U, event_count(vcpu->vm));
 }
 
-TEST_F(string, interrupt_behind_sti_comes_after_the_first_element)
+TEST_F(string, interrupt_after_sti_is_delivered_after_the_first_element)
 {
 	struct kvm_interrupt interrupt = { .irq = IRQ_VECTOR };
 
 	if (!device_is_vregcache())
-		SKIP(return, "%s takes interrupts when they can be delivered", device_path());
+		SKIP(return, "%s accepts an interrupt only when it can be delivered", device_path());
 	start_events(&self->vcpu, IRQ_VECTOR);
 	vm_load(&self->vm, GUEST_CODE, sti_rep_outs);
 	ASSERT_EQ(0, ioctl_ptr(self->vcpu.fd, KVM_INTERRUPT, &interrupt));
@@ -426,12 +426,12 @@ TEST_F(string, interrupt_behind_sti_comes_after_the_first_element)
 	expect_between_iterations(_metadata, &self->vcpu, IRQ_VECTOR, REP_OUTS);
 }
 
-TEST_F(string, interrupt_behind_mov_ss_comes_after_the_first_element)
+TEST_F(string, interrupt_after_mov_ss_is_delivered_after_the_first_element)
 {
 	struct kvm_interrupt interrupt = { .irq = IRQ_VECTOR };
 
 	if (!device_is_vregcache())
-		SKIP(return, "%s takes interrupts when they can be delivered", device_path());
+		SKIP(return, "%s accepts an interrupt only when it can be delivered", device_path());
 	start_events(&self->vcpu, IRQ_VECTOR);
 	vm_load(&self->vm, GUEST_CODE, mov_ss_rep_outs);
 	ASSERT_EQ(0, ioctl_ptr(self->vcpu.fd, KVM_INTERRUPT, &interrupt));
@@ -439,7 +439,7 @@ TEST_F(string, interrupt_behind_mov_ss_comes_after_the_first_element)
 	expect_between_iterations(_metadata, &self->vcpu, IRQ_VECTOR, MOV_SS_REP_OUTS);
 }
 
-TEST_F(string, nmi_behind_sti_comes_after_the_first_element)
+TEST_F(string, nmi_after_sti_is_delivered_after_the_first_element)
 {
 	start_events(&self->vcpu, 2);
 	vm_load(&self->vm, GUEST_CODE, sti_rep_outs);

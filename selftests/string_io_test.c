@@ -56,6 +56,7 @@ GUEST_ASM(ops16, 16,
 #define PTE_W		0x02UL
 #define PTE_U		0x04UL
 #define PTE_A		0x20UL
+#define PTE_D		0x40UL
 #define PTE_PS		0x80UL
 #define PTE_PW		(PTE_P | PTE_W)
 #define PTE_NX		(1UL << 63)
@@ -216,7 +217,7 @@ static uint64_t address_bit_too_high(struct vcpu *vcpu)
 	return width < 48 ? 1UL << width : 0;
 }
 
-TEST_F(string_io, page_that_is_there_and_one_that_is_not)
+TEST_F(string_io, page_fault_on_a_page_that_is_not_present)
 {
 	start_long(&self->vcpu);
 	EXPECT_ALLOWED(LINEAR);
@@ -226,7 +227,7 @@ TEST_F(string_io, page_that_is_there_and_one_that_is_not)
 	EXPECT_EQ(LINEAR + PAGE_BYTES, try_op(&self->vcpu, INS, LINEAR + PAGE_BYTES - 2).cr2);
 }
 
-TEST_F(string_io, write_to_a_read_only_page)
+TEST_F(string_io, page_fault_on_write_to_a_read_only_page)
 {
 	start_long(&self->vcpu);
 	vm_write64(&self->vm, TABLE, TARGET | PTE_P);
@@ -297,7 +298,7 @@ TEST_F(string_io, reserved_bits_of_pae_paging)
 }
 
 /* PAE paging uses the four entries that the CPU holds, even if those in memory have changed. */
-TEST_F(string_io, pae_pointers_are_the_cpus)
+TEST_F(string_io, pae_paging_uses_the_loaded_pdptes)
 {
 	const uint64_t linear = 1UL << 30;
 
@@ -322,14 +323,19 @@ TEST_F(string_io, reserved_bits_of_32_bit_paging)
 	EXPECT_PAGE_FAULT(LINEAR, ERROR_PRESENT | ERROR_RESERVED);
 }
 
-TEST_F(string_io, supervisor_and_user_pages)
+static int has_smap(struct vcpu *vcpu)
 {
-	struct kvm_cpuid2 *cpuid = cpuid_of_vcpu(&self->vcpu);
+	struct kvm_cpuid2 *cpuid = cpuid_of_vcpu(vcpu);
 	struct kvm_cpuid_entry2 *leaf = cpuid_find(cpuid, 7, 0);
-	int has_smap = leaf && leaf->ebx & 1 << 20;
+	int found = leaf && leaf->ebx & 1 << 20;
 
 	free(cpuid);
-	if (!has_smap)
+	return found;
+}
+
+TEST_F(string_io, supervisor_and_user_pages)
+{
+	if (!has_smap(&self->vcpu))
 		SKIP(return, "the CPU has no SMAP");
 	start_long(&self->vcpu);
 	vm_write64(&self->vm, GUEST_PML4, GUEST_PDPT | PTE_PW | PTE_U);
@@ -341,6 +347,104 @@ TEST_F(string_io, supervisor_and_user_pages)
 	EXPECT_ALLOWED(LINEAR);
 	change_sregs(&self->vcpu, CR4_SMAP, 0);
 	EXPECT_PAGE_FAULT(LINEAR, ERROR_PRESENT);
+}
+
+/*
+ * Four paging structures of their own for APART, so that only the tested access marks their entries: the PML4's second
+ * entry, and pages for the other levels.
+ */
+#define APART		(1UL << 39)
+#define APART_TABLE(level)	(GUEST_FREE + 0x2000 + PAGE_BYTES * (level))
+static const uint64_t apart_entry[] = { GUEST_PML4 + 8, APART_TABLE(0), APART_TABLE(1), APART_TABLE(2) };
+
+#define LEVELS		4
+#define LEAF		(LEVELS - 1)
+
+static void map_apart(struct vcpu *vcpu, uint64_t rights)
+{
+	for (int level = 0; level < LEVELS; level++)
+		vm_write64(vcpu->vm, apart_entry[level], (level == LEAF ? TARGET : APART_TABLE(level)) | rights);
+	flush(vcpu);
+}
+
+TEST_F(string_io, accessed_is_set_at_each_level_and_dirty_in_the_leaf)
+{
+	start_long(&self->vcpu);
+	for (int is_write = 0; is_write < 2; is_write++) {
+		map_apart(&self->vcpu, PTE_PW);
+		EXPECT_EQ(0U, try_op(&self->vcpu, is_write ? INS : OUTS, APART).what);
+		for (int level = 0; level < LEVELS; level++) {
+			EXPECT_EQ(PTE_A | (is_write && level == LEAF ? PTE_D : 0),
+				  vm_read64(&self->vm, apart_entry[level]) & (PTE_A | PTE_D))
+				TH_LOG("write %d, level %d", is_write, level);
+		}
+	}
+}
+
+/* The same with two levels of 32-bit entries, the upper one a 4 MiB page. */
+TEST_F(string_io, accessed_and_dirty_are_set_in_32_bit_paging)
+{
+	uint32_t *entry = (uint32_t *)vm_at(&self->vm, GUEST_PD32) + (LINEAR >> 22);
+
+	vcpu_enter_paging32(&self->vcpu);
+	start_32bit(&self->vcpu);
+	*entry = PTE_PW | PTE_PS;
+	EXPECT_EQ(0U, try_op(&self->vcpu, OUTS, LINEAR + TARGET).what);
+	EXPECT_EQ(PTE_A, *entry & (PTE_A | PTE_D));
+	EXPECT_EQ(0U, try_op(&self->vcpu, INS, LINEAR + TARGET).what);
+	EXPECT_EQ(PTE_A | PTE_D, *entry & (PTE_A | PTE_D));
+}
+
+/* A page is writable if the entries of all levels are (SDM Vol. 3A, 4.6). */
+TEST_F(string_io, entry_without_write_permission_at_any_level)
+{
+	start_long(&self->vcpu);
+	for (int level = 0; level < LEVELS; level++) {
+		map_apart(&self->vcpu, PTE_PW);
+		vm_write64(&self->vm, apart_entry[level], vm_read64(&self->vm, apart_entry[level]) & ~PTE_W);
+		flush(&self->vcpu);
+		EXPECT_EQ(0U, try_op(&self->vcpu, OUTS, APART).what);
+		EXPECT_EQ((uint64_t)ERROR_PRESENT | ERROR_WRITE, try_op(&self->vcpu, INS, APART).error)
+			TH_LOG("level %d", level);
+		EXPECT_SAME(try_cpu(&self->vcpu, STORE, APART), try_op(&self->vcpu, INS, APART));
+	}
+}
+
+/* A page is the user's if the entries of all levels are. SMAP forbids supervisor access to those pages only. */
+TEST_F(string_io, entry_of_the_supervisor_at_any_level)
+{
+	if (!has_smap(&self->vcpu))
+		SKIP(return, "the CPU has no SMAP");
+	start_long(&self->vcpu);
+	/* Code, stack and tables are the supervisor's. */
+	vm_write64(&self->vm, GUEST_PD, PTE_PW | PTE_PS);
+	change_sregs(&self->vcpu, CR4_SMAP, 0);
+	map_apart(&self->vcpu, PTE_PW | PTE_U);
+	EXPECT_PAGE_FAULT(APART, ERROR_PRESENT);
+	for (int level = 0; level < LEVELS; level++) {
+		map_apart(&self->vcpu, PTE_PW | PTE_U);
+		vm_write64(&self->vm, apart_entry[level], vm_read64(&self->vm, apart_entry[level]) & ~PTE_U);
+		flush(&self->vcpu);
+		EXPECT_ALLOWED(APART);
+	}
+}
+
+/* PSE-36: bits 20:13 of the entry are bits 39:32 of the address (SDM Vol. 3A, table 4-4). */
+TEST_F(string_io, four_mib_page_above_4_gib)
+{
+	const uint64_t high = 1UL << 32, size = 4UL << 20;
+	uint8_t *memory = host_alloc(size);
+	uint32_t *directory = vm_at(&self->vm, GUEST_PD32);
+
+	ASSERT_EQ(0, vm_set_slot(&self->vm, 1, 0, high, size, memory));
+	vcpu_enter_paging32(&self->vcpu);
+	start_32bit(&self->vcpu);
+	directory[LINEAR >> 22] = PTE_PW | PTE_PS | high >> 32 << 13;
+	flush(&self->vcpu);
+	EXPECT_ALLOWED(LINEAR + 0x123450);
+	/* INS was last. */
+	EXPECT_EQ(0x5a5a5a5aU, *(uint32_t *)(memory + 0x123450));
+	munmap(memory, size);
 }
 
 TEST_F(string_io, protection_keys)
@@ -444,7 +548,7 @@ TEST_F(string_io, segment_limits)
 	EXPECT_SEGMENT_FAULT(13, LOAD_FS, OUTS_FS, 0x10000);
 }
 
-TEST_F(string_io, stack_segment_has_its_own_fault)
+TEST_F(string_io, stack_segment_limit_is_a_stack_fault)
 {
 	struct kvm_sregs sregs;
 
@@ -458,7 +562,7 @@ TEST_F(string_io, stack_segment_has_its_own_fault)
 	EXPECT_SEGMENT_FAULT(12, LOAD_SS, OUTS_SS, TARGET + 0x1000);
 }
 
-TEST_F(string_io, segments_that_cannot_be_used)
+TEST_F(string_io, type_and_usability_of_segments)
 {
 	struct kvm_segment data = {
 		.selector = SEL_DATA, .limit = 0xffffffff, .g = 1, .type = 1, .present = 1, .s = 1, .db = 1,
@@ -479,6 +583,51 @@ TEST_F(string_io, segments_that_cannot_be_used)
 	set_segments(&self->vcpu, (struct kvm_segment) { .unusable = 1 });
 	EXPECT_SEGMENT_FAULT(13, LOAD_FS, OUTS_FS, TARGET);
 	EXPECT_SEGMENT_FAULT(13, STORE, INS, TARGET);
+	/* Unusable with the limit and type of flat data. */
+	data.type = 3;
+	data.unusable = 1;
+	set_segments(&self->vcpu, data);
+	EXPECT_SEGMENT_FAULT(13, LOAD_FS, OUTS_FS, TARGET);
+	EXPECT_SEGMENT_FAULT(13, STORE, INS, TARGET);
+}
+
+/* Outside 64-bit mode the linear address has 32 bits: an element at its end continues at address 0. */
+TEST_F(string_io, linear_address_wraps_at_4_gib)
+{
+	const uint64_t base = 0x1000, offset = 0xfffffffe - base;
+	uint32_t *directory = vm_at(&self->vm, GUEST_PD32), *first = vm_at(&self->vm, APART_TABLE(0));
+	uint32_t *last = vm_at(&self->vm, APART_TABLE(1));
+	struct kvm_sregs sregs;
+	struct outcome outs;
+	struct kvm_segment data = {
+		.selector = SEL_DATA, .base = base, .limit = 0xffffffff, .g = 1, .type = 3, .present = 1, .s = 1, .db = 1,
+	};
+
+	vcpu_enter_paging32(&self->vcpu);
+	start_32bit(&self->vcpu);
+	set_segments(&self->vcpu, data);
+	/* Page 0 is not mapped at first, and the last page is TARGET. */
+	for (uint32_t page = 1; page < 512; page++)
+		first[page] = page << 12 | PTE_PW;
+	last[1023] = TARGET | PTE_PW;
+	directory[0] = APART_TABLE(0) | PTE_PW;
+	directory[1023] = APART_TABLE(1) | PTE_PW;
+	flush(&self->vcpu);
+	outs = try_op(&self->vcpu, OUTS_FS, offset);
+	EXPECT_EQ((uint32_t)KVM_EXIT_EXCEPTION, outs.what);
+	EXPECT_EQ(14U, outs.vector);
+	/* All 64 bits: the handler sees 32. */
+	vcpu_get_sregs(&self->vcpu, &sregs);
+	EXPECT_EQ(0U, sregs.cr2);
+	/* QEMU's software CPU does not wrap within an element. */
+	if (!machine_is_tcg())
+		EXPECT_SAME(try_op(&self->vcpu, LOAD_FS, offset), outs);
+	first[0] = PTE_PW;
+	flush(&self->vcpu);
+	memset(vm_at(&self->vm, 0), 0, 4);
+	EXPECT_EQ(0U, try_op(&self->vcpu, INS, offset).what);
+	EXPECT_EQ(0x5a5a, *(uint16_t *)vm_at(&self->vm, TARGET + 0xffe));
+	EXPECT_EQ(0x5a5aU, *(uint32_t *)vm_at(&self->vm, 0));
 }
 
 /* Where a real-mode guest stops after @op at @offset: 0 after the instruction, or the vector. */
@@ -520,7 +669,7 @@ TEST_F(string_io, page_tables_outside_of_memory)
 	struct outcome outs, ins;
 
 	if (!device_is_vregcache())
-		SKIP(return, "%s answers otherwise", device_path());
+		SKIP(return, "%s behaves differently", device_path());
 	start_long(&self->vcpu);
 	vm_write64(&self->vm, GUEST_PD + (LINEAR >> 21) * 8, GUEST_MEM_SIZE | PTE_PW);
 	flush(&self->vcpu);
@@ -567,13 +716,13 @@ static void run_to_in(struct vcpu *vcpu)
 		data[i] = 0x1000 + i;
 }
 
-TEST_F(string_io, no_data_are_lost_when_their_memory_goes_away)
+TEST_F(string_io, ins_data_are_kept_while_memory_is_absent)
 {
 	uint32_t *first = (uint32_t *)host_alloc(PAGE_BYTES), *second = (uint32_t *)host_alloc(PAGE_BYTES);
 	struct kvm_regs regs;
 
 	if (!device_is_vregcache())
-		SKIP(return, "%s answers otherwise", device_path());
+		SKIP(return, "%s behaves differently", device_path());
 	start_long(&self->vcpu);
 	ASSERT_EQ(0, vm_set_slot(&self->vm, 1, 0, SLOT_GPA, PAGE_BYTES, first));
 	ASSERT_EQ(0, vm_set_slot(&self->vm, 2, 0, SLOT_GPA + PAGE_BYTES, PAGE_BYTES, second));
@@ -609,7 +758,7 @@ TEST_F(string_io, no_data_are_lost_when_their_memory_goes_away)
 }
 
 /* At the page fault the registers point to the word that could not be stored. */
-TEST_F(string_io, page_fault_at_completion_comes_behind_what_was_stored)
+TEST_F(string_io, page_fault_at_completion_follows_the_stored_elements)
 {
 	uint64_t *record = vm_at(&self->vm, GUEST_EXC_RECORD);
 	uint32_t *memory = (uint32_t *)host_alloc(2 * PAGE_BYTES);

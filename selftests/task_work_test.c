@@ -203,7 +203,7 @@ static uint64_t grace_period_beside(void *(*function)(void *), struct spinner *s
 	return times[GRACE_PERIODS / 2];
 }
 
-TEST_F(task_work, grace_periods_are_as_short_as_beside_a_process)
+TEST_F(task_work, guest_does_not_delay_grace_periods)
 {
 	struct spinner spinner = { .vcpu = &self->vcpu };
 	uint64_t user, guest;
@@ -212,10 +212,10 @@ TEST_F(task_work, grace_periods_are_as_short_as_beside_a_process)
 	pin_to_cpu(0);
 	/* With one CPU, the system call that waits for a grace period knows that none is needed. */
 	if (spinner.cpu < 0)
-		SKIP(return, "one CPU");
+		SKIP(return, "the machine has one CPU");
 	user = grace_period_beside(spin_in_userspace, &spinner);
 	guest = grace_period_beside(spin_in_guest, &spinner);
-	TH_LOG("%lu us beside a process, %lu us beside a guest", user, guest);
+	TH_LOG("%lu us with a process, %lu us with a guest", user, guest);
 	EXPECT_LE(guest, user + user / 2);
 	/* The guest ran all the time, up to the signal. */
 	EXPECT_EQ(1U, spinner.runs);

@@ -94,7 +94,7 @@ FIXTURE_TEARDOWN(trace)
 	trace_close(&self->trace);
 }
 
-TEST_F(trace, events_are_these)
+TEST_F(trace, module_offers_eight_events)
 {
 	static const char *const names[] = { "context_violation", "invalidate", "mismatch", "miss", "vm_entry", "vm_exit",
 					     "vmcs_load", "write_back" };
@@ -128,7 +128,7 @@ static struct counters measure(struct vcpu *vcpu)
 	return counters;
 }
 
-TEST_F(trace, tracing_reads_and_writes_no_field)
+TEST_F(trace, tracing_accesses_no_vmcs_field)
 {
 	static const char *const reasons[] = { "cpuid", "io", "hlt" };
 	struct counters off, on, off_again;
@@ -153,7 +153,7 @@ TEST_F(trace, tracing_reads_and_writes_no_field)
 	}
 }
 
-TEST_F(trace, nothing_is_told_when_it_is_off)
+TEST_F(trace, no_events_while_tracing_is_off)
 {
 	RETURN_IF_SKIPPED();
 	ASSERT_EQ(KVM_EXIT_HLT, run(&self->vcpu));
@@ -164,7 +164,7 @@ TEST_F(trace, nothing_is_told_when_it_is_off)
 	EXPECT_EQ(0U, self->trace.count);
 }
 
-TEST_F(trace, each_event_is_told_when_it_alone_is_on)
+TEST_F(trace, each_event_can_be_enabled_alone)
 {
 	static const char *const names[] = { "invalidate", "miss", "vm_entry", "vm_exit", "write_back" };
 
@@ -233,7 +233,7 @@ static void follow_exit(struct __test_metadata *_metadata, struct model *model, 
 	uint64_t available = event_registers(event, "available"), dirty = event_registers(event, "dirty");
 	uint64_t reason = model->value[number_of(reg("exit_reason"))];
 
-	EXPECT_TRUE(model->exit_is_open) TH_LOG("an exit was handled that did not happen:%s", event->fields);
+	EXPECT_TRUE(model->exit_is_open) TH_LOG("vm_exit without an exit:%s", event->fields);
 	EXPECT_EQ(model->available | dirty, available) TH_LOG("%s", event->fields);
 	expect_value(_metadata, model, event, "rip", "rip");
 	expect_value(_metadata, model, event, "length", "instruction_length");
@@ -293,7 +293,7 @@ static void follow(struct __test_metadata *_metadata, struct model *model, const
 	} else if (event_is(event, "miss")) {
 		set = event_registers(event, "reg");
 		EXPECT_FALSE(model->in_guest);
-		EXPECT_EQ(0U, model->available & set) TH_LOG("a miss of what is in memory:%s", event->fields);
+		EXPECT_EQ(0U, model->available & set) TH_LOG("a miss of an available register:%s", event->fields);
 		model->available |= set;
 		model->value[number_of(set)] = event_number(event, "value");
 		if (set == reg("exit_reason")) {
@@ -305,7 +305,7 @@ static void follow(struct __test_metadata *_metadata, struct model *model, const
 	}
 }
 
-TEST_F(trace, events_tell_the_life_of_every_register)
+TEST_F(trace, events_agree_with_a_model_of_the_cache)
 {
 	static const struct { unsigned int number; const char *name; } reasons[] = {
 		{ 10, "cpuid" }, { 30, "io" }, { 12, "hlt" },
@@ -466,7 +466,7 @@ static unsigned int count_entries(const struct trace *trace, const char *what, u
 	return count;
 }
 
-TEST_F(trace, vm_entry_tells_what_is_injected)
+TEST_F(trace, vm_entry_reports_the_injected_event)
 {
 	struct kvm_interrupt interrupt = { .irq = INTERRUPT };
 	unsigned int plain;
@@ -515,7 +515,7 @@ TEST_F(trace, failed_entry_is_an_exit_with_its_reason)
 	EXPECT_TRUE(event_has(last, "next", "entry_failure")) TH_LOG("%s", last->fields);
 }
 
-TEST_F(trace, vmcs_load_tells_when_another_was_current)
+TEST_F(trace, vmcs_load_reports_a_change_of_vmcs)
 {
 	struct vcpu other;
 	struct kvm_regs regs;
@@ -554,7 +554,7 @@ TEST_F(trace, vmcs_load_tells_when_another_was_current)
 	vcpu_destroy(&other);
 }
 
-TEST_F(trace, vmcs_load_tells_where_it_came_from)
+TEST_F(trace, vmcs_load_reports_the_previous_cpu)
 {
 	struct kvm_regs regs;
 	struct vcpu fresh;

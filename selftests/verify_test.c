@@ -125,7 +125,7 @@ FIXTURE_TEARDOWN(verify)
 	parameter_set("verify", self->was_on);
 	/* Later WARNs must not be missed. */
 	warn_again();
-	test_module_unload();
+	test_module_close();
 }
 
 struct finding {
@@ -180,7 +180,7 @@ static void expect_found(struct __test_metadata *_metadata, struct _test_data_ve
 	EXPECT_EQ(self->trace.count, fault_count("mismatch") - self->mismatches);
 	self->mismatches += self->trace.count;
 	trace_clear();
-	snprintf(line, sizeof(line), "vCPU 0: memory has 0x%lx for %s, its VMCS field 0x%x has 0x%lx; found at %s, %s",
+	snprintf(line, sizeof(line), "vCPU 0: memory has 0x%lx for %s, but VMCS field 0x%x has 0x%lx; found at %s, %s",
 		 finding->memory, finding->log, finding->field, finding->vmcs, finding->at, finding->origin);
 	expect_told(_metadata, self, MISMATCH, 1, line);
 }
@@ -306,7 +306,7 @@ TEST_F(verify, foreign_vmwrite)
 	expect_found(_metadata, self, findings, 2);
 }
 
-TEST_F(verify, who_cached_it_is_told_apart)
+TEST_F(verify, different_origins_are_distinguished)
 {
 	struct kvm_sregs sregs;
 	char *callers[2];
@@ -426,7 +426,7 @@ TEST_F(verify, wrong_vmcs)
 		EXPECT_LE(1U, at[i]);
 	EXPECT_EQ(self->trace.count, fault_count("wrong_vmcs") - self->wrong_vmcss);
 	EXPECT_EQ(self->mismatches, fault_count("mismatch"));
-	snprintf(line, sizeof(line), "vCPU 0: its VMCS 0x%lx should be the current one of CPU",
+	snprintf(line, sizeof(line), "vCPU 0: VMCS 0x%lx should be current on CPU",
 		 event_number(&self->trace.event[0], "memory"));
 	/* Each of the two that failed reports it. */
 	expect_told(_metadata, self, WRONG_VMCS, 3, line);
@@ -442,7 +442,7 @@ TEST_F(verify, wrong_vmcs)
 	vcpu_destroy(&other);
 }
 
-TEST_F(verify, what_was_cached_before_has_no_known_origin)
+TEST_F(verify, values_cached_before_have_no_origin)
 {
 	struct finding finding = {
 		.reg = "idtr.base", .log = "idtr.base", .field = VMCS_GUEST_IDTR_BASE, .at = "hit",
@@ -469,7 +469,7 @@ TEST_F(verify, what_was_cached_before_has_no_known_origin)
 }
 
 /* A refused write, and one that changes nothing, discards no record. */
-TEST_F(verify, who_cached_it_is_kept_where_nothing_is_switched)
+TEST_F(verify, origins_survive_a_refused_or_unchanged_setting)
 {
 	struct finding finding = {
 		.reg = "idtr.base", .log = "idtr.base", .field = VMCS_GUEST_IDTR_BASE, .at = "hit", .by = "read",
@@ -496,7 +496,7 @@ TEST_F(verify, who_cached_it_is_kept_where_nothing_is_switched)
 }
 
 /* Such a handler may run under locks that a console needs: findings are counted, traced, and reported at VM-entry. */
-TEST_F(verify, handler_of_an_interrupt_tells_nothing)
+TEST_F(verify, interrupt_handlers_do_not_log)
 {
 	struct finding finding = {
 		.reg = "rsp", .log = "rsp", .field = VMCS_GUEST_RSP, .at = "entry", .by = "read",
@@ -544,7 +544,7 @@ TEST_F(verify, nothing_is_found_or_compared_while_it_is_off)
 		EXPECT_EQ(compared[i], verified_count(kinds[i]));
 }
 
-TEST_F(verify, what_is_not_the_fault_cannot_be_planted)
+TEST_F(verify, impossible_faults_are_refused)
 {
 	RETURN_IF_SKIPPED();
 	set_rsp(&self->vcpu, GUEST_STACK);
@@ -622,7 +622,7 @@ static void *run_until_stopped(void *argument)
 	return NULL;
 }
 
-TEST_F(verify, switching_while_a_guest_runs)
+TEST_F(verify, verification_can_be_switched_while_a_guest_runs)
 {
 	struct timespec pause = { .tv_nsec = 3000000 };
 	uint64_t hits = verified_count("hits");

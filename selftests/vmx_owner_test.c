@@ -79,7 +79,7 @@ static unsigned int new_log_lines(int log)
 	return lines;
 }
 
-TEST(module_refuses_to_load_while_kvm_owns_vmx)
+TEST(module_does_not_load_while_kvm_uses_vmx)
 {
 	int log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	long error;
@@ -119,7 +119,7 @@ TEST(module_refuses_to_load_while_kvm_owns_vmx)
 	unload_kvm();
 }
 
-TEST(kvm_gets_no_vmx_while_the_module_owns_it)
+TEST(kvm_cannot_use_vmx_while_the_module_does)
 {
 	long error;
 

@@ -87,7 +87,7 @@ void fault_log_skip(struct fault_log *log)
 		die("/dev/kmsg");
 	log->lines = 0;
 	log->reports = 0;
-	log->told_late = 0;
+	log->delayed = 0;
 	log->line[0] = 0;
 	log->report[0] = 0;
 }
@@ -123,8 +123,8 @@ void fault_log_read(struct fault_log *log)
 		} else if (is_report(text)) {
 			if (!log->reports++)
 				snprintf(log->report, sizeof(log->report), "%.*s", (int)sizeof(log->report) - 1, text);
-		} else if (strstr(text, " tell_late+0x")) {
-			log->told_late++;
+		} else if (strstr(text, " report_delayed+0x")) {
+			log->delayed++;
 		}
 	}
 	/* EPIPE: records were overwritten before they were read. */
@@ -171,6 +171,6 @@ int lockdep_works(void)
 		sscanf(line, " debug_locks: %d", &works);
 	fclose(file);
 	if (works < 0)
-		die("%s does not say whether lockdep works", LOCKDEP_STATS);
+		die("%s does not report whether lockdep works", LOCKDEP_STATS);
 	return works;
 }

@@ -25,7 +25,7 @@ struct fault_log {
 	unsigned int lines;
 	unsigned int reports;
 	/* Backtrace lines of reports that an interrupt makes later, where the fault itself must not be reported. */
-	unsigned int told_late;
+	unsigned int delayed;
 	char line[1024];
 	char report[1024];
 };

@@ -22,7 +22,7 @@ const char *test_module_load(void)
 	int fd;
 
 	if (!device_is_vregcache())
-		return "it works on vregcache only";
+		return "it needs vregcache";
 	/* It uses vregcache's symbols. */
 	ensure_module();
 	if (access(DEVICE, F_OK)) {
@@ -44,10 +44,15 @@ const char *test_module_load(void)
 	return NULL;
 }
 
-void test_module_unload(void)
+void test_module_close(void)
 {
 	close(device);
 	device = -1;
+}
+
+void test_module_unload(void)
+{
+	test_module_close();
 	if (syscall(SYS_delete_module, "vregcache_test", O_NONBLOCK))
 		die("unloading vregcache_test");
 }
@@ -147,7 +152,7 @@ unsigned int kernel_log_count(struct kernel_log *log, const char *what)
 			continue;
 		used += snprintf(log->text + used, sizeof(log->text) - used, "%s", text + 1);
 		if (used >= sizeof(log->text))
-			die("the module logs too much");
+			die("the module logged more than the buffer holds");
 		found += strstr(text, what) != NULL;
 	}
 	if (errno != EAGAIN)

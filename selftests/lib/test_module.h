@@ -89,7 +89,9 @@ enum vmcs_segment { VMCS_ES, VMCS_CS, VMCS_SS, VMCS_DS, VMCS_FS, VMCS_GS, VMCS_L
 const char *test_module_load(void);
 /* Its device, for ioctls of vregcache_test.h. */
 int test_module_device(void);
-/* Nothing of it may be open. */
+/* Closes the device. The module stays loaded, since loading it takes long. */
+void test_module_close(void);
+/* Also unloads it, for a test that needs the log rate-limited. */
 void test_module_unload(void);
 
 uint64_t vmcs_read(struct vcpu *vcpu, uint32_t field);

@@ -47,7 +47,7 @@ const char *trace_open(struct trace *trace)
 {
 	memset(trace, 0, sizeof(*trace));
 	if (access(TRACEFS "/events", F_OK) && mount("tracefs", TRACEFS, "tracefs", 0, NULL))
-		return "there is no tracefs";
+		return "the kernel has no tracefs";
 	/* Left by a test that was killed. */
 	if (rmdir(INSTANCE) && errno != ENOENT)
 		die("removing %s", INSTANCE);
@@ -203,7 +203,7 @@ uint64_t event_number(const struct trace_event *event, const char *field)
 
 	errno = 0;
 	if (end == text || (*end && *end != ' '))
-		die("%s of %s is no number:%s", field, event->name, event->fields);
+		die("%s of %s is not a number:%s", field, event->name, event->fields);
 	return value;
 }
 
@@ -258,7 +258,7 @@ uint64_t register_bit(const char *name)
 
 	errno = 0;
 	if (!bit)
-		die("there is no register %s", name);
+		die("no register is named %s", name);
 	return bit;
 }
 
