@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# Gives the functions and variables of a C++ object names that a person can type and a tracer's filter accepts: [a-z0-9_]
+# Gives the functions and variables of a C++ object names that are easy to type and valid in a tracer's filter: [a-z0-9_]
 # after a prefix.  A class's member gets the class and the member; overloads get numbers.
 #
 #   nm -p OBJECT >MANGLED; nm -pC OBJECT >DEMANGLED; awk -v prefix=vrc_ -v own=NAMESPACE -f cxx-names.awk MANGLED DEMANGLED
@@ -23,7 +23,7 @@ function snake(word,    out, i, c, before, after) {
 	return out
 }
 
-function typable(name,    parts, count, i, out, part) {
+function plain_name(name,    parts, count, i, out, part) {
 	gsub(/\(anonymous namespace\)::/, "", name)
 	gsub(/\{unnamed type#/, "{unnamed#", name)
 	gsub(/operator\(\)/, "call", name)
@@ -75,8 +75,8 @@ NR == FNR {
 symbol[FNR] ~ /^_Z/ {
 	base = symbol[FNR]
 	sub(/\..*/, "", base)
-	if (!(base in wanted)) {
-		wanted[base] = prefix typable($0)
+	if (!(base in plain)) {
+		plain[base] = prefix plain_name($0)
 		# Sorted, so that an overload's number does not depend on where the compiler placed it.
 		for (i = ++bases; i > 1 && sorted[i - 1] > base; i--)
 			sorted[i] = sorted[i - 1]
@@ -86,16 +86,16 @@ symbol[FNR] ~ /^_Z/ {
 
 END {
 	if (FNR != count) {
-		print "cxx-names: the two lists are not of the same object" > "/dev/stderr"
+		print "cxx-names: the two symbol lists are not from the same object" > "/dev/stderr"
 		exit 1
 	}
 	for (i = 1; i <= bases; i++) {
-		name = wanted[sorted[i]]
+		name = plain[sorted[i]]
 		for (number = 2; name in taken; number++)
-			name = wanted[sorted[i]] "_" number
+			name = plain[sorted[i]] "_" number
 		taken[name] = 1
 		if (name !~ /^[a-z][a-z0-9_]*$/) {
-			print "cxx-names: " sorted[i] " would become " name > "/dev/stderr"
+			print "cxx-names: " sorted[i] " would become \"" name "\", which is not a valid name" > "/dev/stderr"
 			exit 1
 		}
 		renamed[sorted[i]] = name

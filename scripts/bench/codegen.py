@@ -45,8 +45,8 @@ def lines(found, table):
     heading = ["register", "", "cache", "KVM's way in C", "eager"]
     return table(heading, [row + [""] * (len(heading) - len(row)) for row in rows]) + [
         "",
-        "Instructions in bytes, on the shortest path in the disassembly, without the function's own frame (ENDBR, ftrace's",
-        "call, return).  A miss: with its calls, to a VMREAD that succeeds.",
-        f"Eager, besides: {eager['vm_exit']['vmreads']} VMREADs in {eager['vm_exit']['instructions']} instructions at "
+        "N in M: N instructions in M bytes, on the shortest path in the disassembly, without the function's own frame (ENDBR,",
+        "ftrace's call, return).  A miss includes the functions that it calls, and a VMREAD that succeeds.",
+        f"The eager policy also takes {eager['vm_exit']['vmreads']} VMREADs in {eager['vm_exit']['instructions']} instructions at "
         f"each VM-exit, {eager['vm_entry']['vmwrites']} VMWRITEs in {eager['vm_entry']['instructions']} at each VM-entry.",
     ]

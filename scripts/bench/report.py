@@ -40,9 +40,9 @@ def instructions(rows):
                 _spread(row["vmreads"]), _spread(row["vmwrites"])])
     return table(heading, lines) + [
         "",
-        "Medians (in brackets from least to most, if not all alike), from VM-exit to the instruction of VM-entry.  module:",
-        "in vregcache.ko, or in kvm.ko and kvm-intel.ko; handler: the host's, of interrupts that came; REP: how often",
-        "repeated instructions went round again, not among the instructions.",
+        "Medians (with the range in brackets if the values differ), from VM-exit to the VM-entry instruction.  module:",
+        "in vregcache.ko, or in kvm.ko and kvm-intel.ko; handler: in the host's interrupt handlers; REP: further iterations",
+        "of repeated instructions, not counted as instructions.",
     ]
 
 
@@ -68,11 +68,11 @@ def targets(rows):
                       f"{found / theirs:.2f}" if theirs else "-"])
     return table(heading, lines) + [
         "",
-        "External interrupt (without the host's handler), HLT and OUT: against half of what KVM takes here.",
+        "External interrupt (without the host's handler), HLT and OUT: the limit is half of what KVM takes in this run.",
     ]
 
 
-def ticks(all_ticks, one_an_instruction, logged):
+def ticks(all_ticks, one_per_instruction, logged):
     """TSC ticks around the exiting instruction, less those of the guest's own instructions."""
     heading = ["exit", "by", "TSC ticks"] + (["logged", "difference"] if logged else [])
     lines = []
@@ -87,12 +87,12 @@ def ticks(all_ticks, one_an_instruction, logged):
                 instructions_logged = limits.median(row, "total") + limits.median(row, "repetitions")
                 line += [instructions_logged, found["host"]["median"] - instructions_logged]
             lines.append(line)
-    if one_an_instruction:
-        notes = ["This machine's TSC ticks once an instruction, and once each time that a repeated one goes round; the",
-                 "guest's instruction that exits and the exit itself are two more."]
+    if one_per_instruction:
+        notes = ["This machine's TSC ticks once per instruction, and once per further iteration of a repeated one.  The",
+                 "guest's instruction that exits and the exit itself add two."]
         if logged:
             notes.append("logged: instructions and repetitions in QEMU's log, on another CPU model.")
     else:
-        notes = ["TSC cycles, the transitions included: what they are worth depends on the machine, and there is no log",
-                 "of instructions here."]
+        notes = ["TSC cycles, including the transitions.  They depend on the machine, and instructions cannot be logged",
+                 "here."]
     return table(heading, lines) + ["", *notes]

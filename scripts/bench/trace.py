@@ -107,18 +107,18 @@ class Tracer:
         reader = threading.Thread(target=self._read, args=(counter, ended), daemon=True)
         reader.start()
         self._row = (name, instruction, others, counter, reader, ended, time.monotonic())
-        self._tell(f"logfile {self._pipe}")
+        self._monitor(f"logfile {self._pipe}")
         self._single_step("on")
-        self._tell("log exec,nochain")
+        self._monitor("log exec,nochain")
 
     def _end(self):
         name, instruction, others, counter, reader, ended, began = self._row
-        self._tell("log none")
+        self._monitor("log none")
         self._single_step("off")
         ended.set()
         reader.join(60)
         if reader.is_alive():
-            raise TimeoutError("QEMU does not end its log")
+            raise TimeoutError("QEMU does not close its log")
         found = exec_log.of_row(counter.crossings, instruction, others)
         self.rows[self._device, name] = found
         self._on_row(self._device, name, found, time.monotonic() - began)
@@ -136,14 +136,14 @@ class Tracer:
         finally:
             os.close(pipe)
 
-    def _tell(self, command):
-        said = self._machine.monitor(command).strip()
-        if said:
-            raise RuntimeError(f"QEMU's monitor, {command}: {said}")
+    def _monitor(self, command):
+        reply = self._machine.monitor(command).strip()
+        if reply:
+            raise RuntimeError(f"QEMU's monitor, {command}: {reply}")
 
     def _single_step(self, state):
         for name in _SINGLE_STEP:
-            said = self._machine.monitor(f"{name} {state}")
-            if not re.search("unknown command", said):
+            reply = self._machine.monitor(f"{name} {state}")
+            if not re.search("unknown command", reply):
                 return
-        raise RuntimeError(f"QEMU knows none of {', '.join(_SINGLE_STEP)}")
+        raise RuntimeError(f"QEMU has none of the commands {', '.join(_SINGLE_STEP)}")

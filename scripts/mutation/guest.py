@@ -60,7 +60,7 @@ class GuestWorkshop(Workshop):
             return
         done = self._command(["scripts/test-kernel", "--kdir", kernel])
         if done.returncode:
-            raise Unfit(f"there is no kernel {kernel}: {last_line(done.stdout)}")
+            raise Unfit(f"kernel {kernel} is not available: {last_line(done.stdout)}")
         self._kdirs[kernel] = last_line(done.stdout)
         folders = sorted(path.parent for path in self.tree.glob("selftests/*/Kbuild"))
         problem = self._build(kernel, [".", *(str(folder.relative_to(self.tree)) for folder in folders)])
@@ -86,13 +86,13 @@ class GuestWorkshop(Workshop):
                               *(["--verify"] if machine.verify == "on" else []), "--output", "quiet",
                               "--timeout", str(LIMIT), "--json", str(results), *tests])
         if not results.exists():
-            raise ListError("the virtual machine was not run: " + last_line(done.stdout))
+            raise ListError("the virtual machine did not run: " + last_line(done.stdout))
         counts = json.loads(results.read_text())
         if counts["failed"]:
             whose, lines = counts["failures"][0]
             return f"{whose}: {lines[0][:80]}"
         if done.returncode or not counts["passed"]:
-            raise ListError("nothing ran: " + last_line(done.stdout))
+            raise ListError("no test ran: " + last_line(done.stdout))
         return None
 
     def _command(self, command):

@@ -68,7 +68,7 @@ class HostWorkshop(Workshop):
             return Verdict(Verdict.SURVIVED)
         error = next((line for line in done.stdout.splitlines() if re.search("error: .*(" + pattern + ")", line)), "")
         if not error:
-            return Verdict(Verdict.ERROR, "is rejected for another reason: " + first_error(done.stdout))
+            return Verdict(Verdict.ERROR, "is rejected with a different error: " + first_error(done.stdout))
         return Verdict(Verdict.CAUGHT, "the compiler: " + error.partition("error: ")[2])
 
     def _make_sure(self, test):
@@ -77,10 +77,10 @@ class HostWorkshop(Workshop):
             return
         problem = self._make(test)
         if problem:
-            raise Unfit(f"{test} does not build of the unchanged tree: {problem}")
+            raise Unfit(f"{test} does not build in the unchanged tree: {problem}")
         by = self._run(test)
         if by:
-            raise Unfit(f"the unchanged tree fails {by} of {test}")
+            raise Unfit(f"the unchanged tree fails {by} in {test}")
         self._fit.add(test)
         shutil.rmtree(self._unchanged)
         shutil.copytree(self._build, self._unchanged, symlinks=True)
@@ -105,12 +105,12 @@ class HostWorkshop(Workshop):
             done = self._command(command, LIMIT)
         except subprocess.TimeoutExpired as hang:
             begun = re.findall(r"^\[ RUN      \] (\S+)", (hang.stdout or b"").decode(errors="replace"), re.MULTILINE)
-            return f"{begun[-1] if begun else program} (does not end within {LIMIT} s)"
+            return f"{begun[-1] if begun else program} (timed out after {LIMIT} s)"
         failed = _FAILED.findall(done.stdout)
         if failed:
             return failed[0]
         if done.returncode:
-            return f"{program} (ends with status {done.returncode})"
+            return f"{program} (exit status {done.returncode})"
         if not re.search(r"^\[==========\] [1-9]\d* tests? ", done.stdout, re.MULTILINE):
             raise ListError(f"{test} runs no test")
         return None

@@ -56,7 +56,7 @@ class Change:
     def apply(self, text):
         found = list(self.pattern().finditer(text)) if any(line.strip() for line in self.old) else []
         if len(found) != 1:
-            raise ListError(f"{self.file} has the old text {len(found)} times: {' '.join(self.old).strip()}")
+            raise ListError(f"the old text occurs {len(found)} times in {self.file}: {' '.join(self.old).strip()}")
         return text[:found[0].start()] + "\n".join(self.new) + text[found[0].end():]
 
 
@@ -86,7 +86,7 @@ class Mutant:
                 try:
                     texts[path] = path.read_text()
                 except FileNotFoundError:
-                    raise ListError(f"{self.name}: there is no {change.file}") from None
+                    raise ListError(f"{self.name}: {change.file} does not exist") from None
             try:
                 texts[path] = change.apply(texts[path])
             except ListError as error:
@@ -95,11 +95,11 @@ class Mutant:
 
     def check(self):
         if not self.breaks:
-            raise ListError(f"{self.place}: {self.name} does not say what it breaks")
+            raise ListError(f"{self.place}: {self.name} has no 'breaks:' line")
         if bool(self.host) + bool(self.guest) + bool(self.rejected) != 1:
-            raise ListError(f"{self.place}: {self.name} says not one way to catch it")
+            raise ListError(f"{self.place}: {self.name} must have exactly one of 'host:', 'guest:' and 'rejected:'")
         if self.verify not in ("on", "off"):
-            raise ListError(f"{self.place}: {self.name}: verify is on or off")
+            raise ListError(f"{self.place}: {self.name}: verify must be on or off")
         if not self.changes:
             raise ListError(f"{self.place}: {self.name} changes nothing")
         for change in self.changes:
@@ -117,22 +117,22 @@ def parse(text, name="list"):
         elif not line.strip() or line.startswith("#"):
             change = None
         elif mutant is None:
-            raise ListError(f"{place}: belongs to no mutant")
+            raise ListError(f"{place}: this line belongs to no mutant; begin one with [NAME]")
         elif line[0] in "-+":
             if file is None:
-                raise ListError(f"{place}: no file: before it")
+                raise ListError(f"{place}: 'file:' must come before '-' and '+'")
             if line[0] == "-" and (change is None or change.new):
                 change = Change(file)
                 mutant.changes.append(change)
             if change is None:
-                raise ListError(f"{place}: new text without an old one")
+                raise ListError(f"{place}: '+' must come after '-'")
             (change.old if line[0] == "-" else change.new).append(line[1:].removeprefix(" "))
         elif line.startswith("file: "):
             change, file = None, line.removeprefix("file: ").strip()
         else:
             key, colon, value = line.partition(": ")
             if not colon or key not in KEYS:
-                raise ListError(f"{place}: not understood: {line}")
+                raise ListError(f"{place}: unknown line: {line}")
             setattr(mutant, key, value.strip())
     for mutant in mutants:
         mutant.check()
@@ -145,8 +145,8 @@ def read(folder):
     for path in sorted(pathlib.Path(folder).glob("*.mutants")):
         mutants += parse(path.read_text(), path.name)
     names = [mutant.name for mutant in mutants]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise ListError(f"two mutants of one name: {' '.join(sorted(twice))}")
+    if duplicates := {name for name in names if names.count(name) > 1}:
+        raise ListError(f"duplicate mutant names: {' '.join(sorted(duplicates))}")
     return mutants
 
 

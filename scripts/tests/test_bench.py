@@ -39,20 +39,20 @@ class Log(unittest.TestCase):
         self.assertEqual((found.total, found.module, found.kernel, found.userspace), (5, 3, 1, 1))
         self.assertEqual((found.vmreads, found.vmwrites, found.guest_pc), (1, 0, _GUEST))
 
-    def test_the_emulator_is_not_counted(self):
+    def test_emulator_is_not_counted(self):
         emulated = [(0xffffffffc0010000, _EMULATOR), (_KERNEL, _EMULATOR), (_MODULE, _EMULATOR)]
         found, = self.crossings(log(_GUEST, _EXIT, _VMREAD, *emulated, 0xffffffffc0010008, _VMRESUME))
         self.assertEqual((found.total, found.vmreads), (3, 1))
 
-    def test_an_instruction_that_the_emulator_executes_for_linux_is_one(self):
+    def test_instruction_executed_by_the_emulator_is_counted_once(self):
         found, = self.crossings(log(_EXIT, _VMREAD, (_MODULE, _EMULATOR), _MODULE, _VMREAD, _VMRESUME))
         self.assertEqual(found.vmreads, 2)
 
-    def test_a_repeated_instruction_is_one(self):
+    def test_repeated_instruction_is_counted_once(self):
         found, = self.crossings(log(_EXIT, _KERNEL, _KERNEL, _KERNEL, _MODULE, _KERNEL, _VMRESUME))
         self.assertEqual((found.total, found.repetitions), (5, 2))
 
-    def test_the_handler_of_an_interrupt(self):
+    def test_interrupt_handler(self):
         found, = self.crossings(log(_EXIT, _KERNEL, _IRQ, _KERNEL, _IRET, _KERNEL, _VMRESUME))
         self.assertEqual((found.handler, found.kernel, found.total), (3, 5, 7))
 
@@ -60,12 +60,12 @@ class Log(unittest.TestCase):
         found, = self.crossings(log(_EXIT), log(_KERNEL, _VMRESUME, cpu=1), log(_VMRESUME))
         self.assertEqual(found.total, 2)
 
-    def test_pieces_may_end_anywhere(self):
+    def test_chunks_may_end_anywhere(self):
         data = log(_GUEST, _EXIT, _VMREAD, _VMRESUME, _GUEST, _EXIT, _VMRESUME)
         found = self.crossings(*(data[at:at + 7] for at in range(0, len(data), 7)))
         self.assertEqual([crossing.total for crossing in found], [3, 2])
 
-    def test_what_begins_before_the_log_or_ends_behind_it_is_not_counted(self):
+    def test_incomplete_crossing_is_not_counted(self):
         self.assertEqual(self.crossings(log(_KERNEL, _VMRESUME, _GUEST, _EXIT, _VMREAD)), [])
 
     def test_no_guest_instruction(self):
@@ -136,7 +136,7 @@ class Paths(unittest.TestCase):
         path = self.object.path("probe", vmreads=1)
         self.assertEqual((path.instructions, path.vmreads, path.calls), (11, 1, 1))
 
-    def test_one_more_instruction_is_seen(self):
+    def test_additional_instruction_is_counted(self):
         longer = _PROBE.replace("      4a:\tmov    0x18", "      4a:\tnopl   (%rax)\n      4d:\tmov    0x18")
         self.assertEqual(disassembly.Object(longer.splitlines()).path("probe", vmreads=0).instructions,
                          codegen.HIT_LIMIT + 1)
@@ -166,15 +166,15 @@ class Limits(unittest.TestCase):
     def found(self, rows, kind):
         return {what: (found, limit) for which, what, found, limit in limits.verdicts(rows) if which.name == kind}
 
-    def test_each_figure_has_its_limit(self):
+    def test_limits_of_each_figure(self):
         found = self.found({"vregcache": {"cpuid": _row(471, vmreads=6)}}, "cpuid")
         self.assertEqual(found, {"vmreads": (6, 5), "vmwrites": (1, 1), "instructions": (471, 470)})
 
-    def test_an_interrupt_is_measured_without_its_handler(self):
+    def test_interrupt_is_measured_without_its_handler(self):
         rows = {"vregcache": {"interrupt": _row(1200, 800, 1, 0)}, "kvm": {"interrupt": _row(1530, 800, 3, 0)}}
         self.assertEqual(self.found(rows, "interrupt")["instructions"], (400, 365))
 
-    def test_a_round_by_userspace_is_held_against_kvm_in_the_same_run(self):
+    def test_exit_to_userspace_is_compared_with_kvm_in_the_same_run(self):
         rows = {"vregcache": {"hlt": _row(1500)}, "kvm": {"hlt": _row(2876, vmreads=6)}}
         self.assertEqual(self.found(rows, "hlt")["instructions"], (1500, 1438))
         self.assertNotIn("instructions", self.found({"vregcache": {"hlt": _row(1500)}}, "hlt"))

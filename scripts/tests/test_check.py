@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The plan of `make check`, and the check of a kernel's configuration."""
+"""`make check`: its plan, its output and its times; and the check of a kernel's configuration."""
 
 import importlib.machinery
 import importlib.util
@@ -16,7 +16,7 @@ _loader.exec_module(check)
 
 
 class Plan(unittest.TestCase):
-    def test_each_kernel_once_and_the_one_with_lockdep_verifies(self):
+    def test_each_kernel_once_with_verification_on_the_lockdep_kernel(self):
         self.assertEqual(check.plan(["debian", "6.12"], "auto", [1, 2], "/b", False),
                          [("6.12", "auto", 2, True), ("debian", "auto", 2, False)])
 
@@ -25,17 +25,17 @@ class Plan(unittest.TestCase):
                          [(kernel, "auto", count, verify) for kernel in ("6.12", "debian")
                           for count, verify in ((1, False), (2, False), (2, True))])
 
-    def test_bochs_comes_on_top_and_first(self):
+    def test_bochs_runs_first(self):
         machines = check.plan(["debian"], "auto", [1, 2], "/b", True)
         self.assertEqual([kind for _, kind, *_ in machines], 3 * ["bochs"] + 3 * ["auto"])
 
     def test_bochs_alone(self):
         self.assertEqual(check.plan(["debian"], "bochs", [1], "/b", True), [("debian", "bochs", 1, True), ("debian", "bochs", 1, False)])
 
-    def test_bochs_without_a_path_says_so(self):
+    def test_bochs_without_a_path_is_an_error(self):
         done = subprocess.run([SCRIPTS / "check", "--machine", "bochs"], env={"PATH": "/usr/bin:/bin"},
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        self.assertEqual((done.returncode, "say BOCHS=" in done.stdout), (1, True), done.stdout)
+        self.assertEqual((done.returncode, "set BOCHS=" in done.stdout), (1, True), done.stdout)
 
 
 class Times(unittest.TestCase):
@@ -44,10 +44,10 @@ class Times(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.path = pathlib.Path(folder.name) / "new/times.json"
 
-    def test_nothing_is_expected_the_first_time(self):
+    def test_no_duration_is_known_on_the_first_run(self):
         self.assertIsNone(check.Times(self.path).expected("a level"))
 
-    def test_the_median_of_the_last_three_is_kept(self):
+    def test_median_of_the_last_three_runs(self):
         times = check.Times(self.path)
         for seconds in (900, 10, 30, 20):
             times.took("a level", seconds)
@@ -55,7 +55,7 @@ class Times(unittest.TestCase):
         times = check.Times(self.path)
         self.assertEqual((times.expected("a level"), times.last("a level"), times.count("a level")), (20, 20, 3))
 
-    def test_what_is_no_list_of_times_is_not_read(self):
+    def test_invalid_file_is_ignored(self):
         self.path.parent.mkdir()
         self.path.write_text("{")
         self.assertIsNone(check.Times(self.path).expected("a level"))
@@ -66,35 +66,35 @@ class FailedTests(unittest.TestCase):
 
     def shown(self, *failures, failed=None, **more):
         level = check.Level("a level", 6)
-        level.remark = "did not end by itself"
+        level.remark = "ended abnormally"
         level.failures = list(failures)
         level.failed = len(failures) if failed is None else failed
         return check.failed_tests([check.Level("a good one", 1), level], **more)
 
-    def test_nothing_when_nothing_failed(self):
+    def test_no_lines_without_a_failure(self):
         self.assertEqual(self.shown(), [])
 
-    def test_level_program_test_and_what_it_said(self):
+    def test_level_program_test_and_output(self):
         self.assertEqual(self.shown(("vregcache:a_test fixture.one", ["a_test.c:5:one:Expected 1 (1) == n (2)", "", "a_test.c:6:one:n"])),
                          ["  a level: vregcache:a_test fixture.one", "      a_test.c:5:one:Expected 1 (1) == n (2)",
                           "      a_test.c:6:one:n"])
 
-    def test_a_failure_without_a_name_is_there_too(self):
-        self.assertEqual(self.shown(failed=2), ["  a level: 2 more", "      did not end by itself"])
+    def test_failure_without_a_name_is_counted(self):
+        self.assertEqual(self.shown(failed=2), ["  a level: 2 more", "      ended abnormally"])
 
-    def test_names_go_before_words_where_room_is_short(self):
+    def test_names_take_precedence_over_details(self):
         shown = self.shown(*[(f"test {number}", ["1", "2", "3"]) for number in range(10)], limit=12)
         self.assertEqual(len(shown), 12)
         self.assertEqual([line for line in shown if "test " in line], [f"  a level: test {number}" for number in range(10)])
 
-    def test_never_more_than_the_limit_and_the_rest_is_counted(self):
+    def test_limit_of_lines(self):
         shown = self.shown(*[(f"test {number}", ["words"]) for number in range(30)], limit=12)
         self.assertEqual((len(shown), shown[0], shown[-1]), (12, "  a level: test 0", "  and 19 more"))
 
-    def test_a_long_line_is_cut(self):
+    def test_long_line_is_cut(self):
         self.assertLessEqual(max(map(len, self.shown(("x" * 500, ["y" * 500])))), 160)
 
-    def test_a_build_s_errors_rather_than_its_last_lines(self):
+    def test_build_errors_take_precedence_over_last_lines(self):
         with tempfile.TemporaryDirectory() as folder:
             log = pathlib.Path(folder) / "log"
             log.write_text("g++ a.cc\na.cc:1:2: error: no\nmake: Leaving directory\nbye\n")
@@ -113,15 +113,15 @@ class ConfigTook(unittest.TestCase):
         self.assertEqual(bool(done.returncode), bool(done.stderr))
         return done.stderr
 
-    def test_all_took(self):
+    def test_all_options_are_set(self):
         self.assertEqual(self.missing("CONFIG_A=y\nCONFIG_B=m\n# CONFIG_C is not set\n",
                                       "# a comment\n\nCONFIG_A=y\nCONFIG_B=m\n# CONFIG_C is not set\n# CONFIG_D is not set\n"), "")
 
-    def test_each_that_did_not_is_named(self):
-        said = self.missing("CONFIG_B=y\nCONFIG_C=y\nCONFIG_AA=y\n", "CONFIG_A=y\nCONFIG_B=m\n# CONFIG_C is not set\n")
-        for text in ("CONFIG_A=y was asked for, and it is n", "CONFIG_B=m was asked for, and it is y",
-                     "CONFIG_C=n was asked for, and it is y"):
-            self.assertIn(text, said)
+    def test_differing_options_are_named(self):
+        output = self.missing("CONFIG_B=y\nCONFIG_C=y\nCONFIG_AA=y\n", "CONFIG_A=y\nCONFIG_B=m\n# CONFIG_C is not set\n")
+        for text in ("CONFIG_A=y was requested, but the kernel has CONFIG_A=n", "CONFIG_B=m was requested, but the kernel has CONFIG_B=y",
+                     "CONFIG_C=n was requested, but the kernel has CONFIG_C=y"):
+            self.assertIn(text, output)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The archive is what the kernel documents as newc."""
+"""Archives have the "newc" format that the kernel documents."""
 
 import unittest
 
@@ -25,7 +25,7 @@ class Cpio(unittest.TestCase):
     def setUp(self):
         self.archive = Archive()
 
-    def test_file_brings_its_folders_once(self):
+    def test_directories_of_a_file_are_added_once(self):
         self.archive.file("a/b/c", b"12345", 0o755)
         self.archive.file("a/b/d", b"")
         self.assertEqual(
@@ -38,7 +38,7 @@ class Cpio(unittest.TestCase):
         self.assertEqual([(n, m) for n, m, _ in entries(self.archive.bytes())],
                          [("sh", 0o120777), ("dev", 0o40755), ("dev/console", 0o20600)])
 
-    def test_length_lets_another_archive_follow(self):
+    def test_length_is_a_multiple_of_512(self):
         self.assertEqual(len(self.archive.bytes()) % 512, 0)
 
 

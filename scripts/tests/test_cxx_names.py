@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""C++ names that a person can type."""
+"""Names of C++ functions without mangling."""
 
 import pathlib
 import re
@@ -64,26 +64,26 @@ class Names(unittest.TestCase):
             cls.names = [line.split()[-1] for line in table(work / "x.o", "-p", "--defined-only").splitlines()]
             cls.renamed = dict(line.split() for line in lines.splitlines())
 
-    def test_none_is_mangled_and_none_is_twice(self):
+    def test_no_name_is_mangled_or_duplicate(self):
         self.assertEqual([name for name in self.names if name.startswith("_Z")], [])
         self.assertEqual(len(set(self.names)), len(self.names))
 
-    def test_each_can_be_typed(self):
+    def test_names_are_lower_case_identifiers(self):
         for name in self.renamed.values():
             self.assertTrue(re.fullmatch(r"vrc_[a-z0-9_]+(\.[a-z0-9_]+)*", name), name)
 
-    def test_member_of_a_template_has_its_class(self):
+    def test_member_has_its_class_as_prefix(self):
         self.assertIn("vrc_cache_miss", self.names)
         self.assertIn("vrc_camel_case_abi_name_run_it", self.names)
 
-    def test_result_and_arguments_of_a_template_go(self):
+    def test_template_result_and_arguments_are_removed(self):
         self.assertIn("vrc_template_function", self.names)
 
-    def test_overloads_have_numbers(self):
+    def test_overloads_are_numbered(self):
         self.assertIn("vrc_overload", self.names)
         self.assertIn("vrc_overload_2", self.names)
 
-    def test_a_name_that_is_taken_is_kept(self):
+    def test_existing_name_is_not_reused(self):
         self.assertIn("vrc_taken", self.names)
         self.assertIn("vrc_taken_2", self.names)
         self.assertNotIn("vrc_taken", self.renamed.values())
@@ -97,7 +97,7 @@ class Names(unittest.TestCase):
     def test_variable(self):
         self.assertIn("vrc_table", self.names)
 
-    def test_cold_part_goes_with_its_function(self):
+    def test_cold_part_keeps_its_suffix(self):
         self.assertIn("vrc_has_a_cold_part", self.names)
         self.assertIn("vrc_has_a_cold_part.cold", self.names)
 

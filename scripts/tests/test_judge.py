@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The judge against synthetic logs, one for each way in which a run can go wrong."""
+"""The judge with synthetic logs, one for each way in which a run can fail."""
 
 import unittest
 
@@ -52,21 +52,21 @@ COMPARED = "vregcache: verification compared {} reads, {} registers and {} last-
 
 
 class Verification(unittest.TestCase):
-    def judged(self, *said):
+    def judged(self, *messages):
         lines = run(good())
-        lines[-2:-2] = said
+        lines[-2:-2] = messages
         return judged(lines, verification=True)
 
-    def test_each_kind_was_compared_in_one_load_of_the_module_or_another(self):
+    def test_comparisons_add_up_over_module_loads(self):
         self.assertEqual(self.judged(COMPARED.format(0, 7, 9), COMPARED.format(5, 0, 0)).counts(), (2, 0, 0))
 
-    def test_nothing_was_compared(self):
-        for said in ((), (COMPARED.format(0, 7, 9),), (COMPARED.format(7, 0, 9),), (COMPARED.format(7, 9, 0),)):
-            judge = self.judged(*said)
-            self.assertEqual(judge.counts(), (2, 1, 0), said)
-            self.assertIn("verification was to be on", judge.problems[0].what)
+    def test_missing_comparison_is_a_problem(self):
+        for messages in ((), (COMPARED.format(0, 7, 9),), (COMPARED.format(7, 0, 9),), (COMPARED.format(7, 9, 0),)):
+            judge = self.judged(*messages)
+            self.assertEqual(judge.counts(), (2, 1, 0), messages)
+            self.assertIn("verification should be on", judge.problems[0].what)
 
-    def test_nobody_asked(self):
+    def test_verification_off(self):
         self.assertEqual(judged(run(good())).counts(), (2, 0, 0))
 
 
@@ -74,7 +74,7 @@ class Counting(unittest.TestCase):
     def test_good_run(self):
         self.assertEqual(judged(run(good())).counts(), (2, 0, 0))
 
-    def test_skip_takes_its_name_from_the_run_line_and_keeps_its_reason(self):
+    def test_name_of_a_skipped_test_comes_from_its_run_line(self):
         judge = judged(run(good(["ok 1 fixture.one", "#  RUN           fixture.two ...", "ok 2 # SKIP no PMU here"])))
         self.assertEqual(judge.counts(), (1, 0, 1))
         self.assertEqual((judge.cases[1].name, judge.cases[1].reason), ("fixture.two", "no PMU here"))
@@ -90,7 +90,7 @@ class Counting(unittest.TestCase):
         self.assertEqual(judge.counts(), (1, 1, 0))
         self.assertIn("Expected", judge.cases[1].reason)
 
-    def test_the_first_complaint_is_the_reason(self):
+    def test_first_message_is_the_reason(self):
         judge = judged(run(program(
             ["1..1", "#  RUN           f.one ...", "# x_test.c:5:one:Expected 1 (1) == 2 (2)", "# x_test.c:9:one:Expected 3",
              "# one: Test failed at step #3", "#          FAIL  f.one", "not ok 1 f.one"],
@@ -99,19 +99,19 @@ class Counting(unittest.TestCase):
         self.assertEqual(judge.failures(), [("vregcache:device_test f.one", ["x_test.c:5:one:Expected 1 (1) == 2 (2)",
                                                                              "x_test.c:9:one:Expected 3"])])
 
-    def test_the_words_of_a_good_test_are_nobody_s_failure(self):
+    def test_messages_of_a_passing_test_are_dropped(self):
         judge = judged(run(program(
             ["1..2", "#  RUN           f.one ...", "# x_test.c:5:one:by the way", "ok 1 f.one", "#  RUN           f.two ...",
              "not ok 2 f.two"], "not ok 1 selftests: vregcache: device_test # exit=1")))
         self.assertEqual([name for name, _ in judge.failures()], ["vregcache:device_test f.two"])
         self.assertNotIn("by the way", judge.failures()[0][1][0])
 
-    def test_a_problem_is_a_failure_with_its_words(self):
+    def test_problem_is_a_failure_with_its_text(self):
         judge = judged(run(good() + WARNING))
         self.assertEqual([name for name, _ in judge.failures()], ["the machine"])
         self.assertIn("vrc_check", judge.failures()[0][1][0])
 
-    def test_program_without_results_has_failed(self):
+    def test_program_without_results_is_a_failure(self):
         self.assertEqual(judged(run(program(["hello"]))).counts(), (0, 1, 0))
 
     def test_skipped_program(self):
@@ -123,7 +123,7 @@ class Counting(unittest.TestCase):
         judge = judged(run(program(["TAP version 13", "1..0 # SKIP no KVM"], "ok 1 selftests: vregcache: device_test # SKIP")))
         self.assertEqual((judge.counts(), judge.cases[0].reason), ((0, 0, 1), "no KVM"))
 
-    def test_no_directive_excuses_a_failure(self):
+    def test_directive_does_not_excuse_a_failure(self):
         self.assertEqual(judged(run(good(["ok 1 a", "not ok 2 b # XFAIL later"]))).counts(), (1, 1, 0))
 
     def test_caller_id_in_the_time_stamp(self):
@@ -155,29 +155,29 @@ class Missing(unittest.TestCase):
                     2, "timeout 120 seconds")
 
     def test_fewer_results_than_planned(self):
-        self.failed(judged(run(program(["1..3", "ok 1 a"]))), 1, "planned 3 tests, gave 1")
+        self.failed(judged(run(program(["1..3", "ok 1 a"]))), 1, "planned 3 tests, reported 1")
 
     def test_program_without_result(self):
-        self.failed(judged(run([])), 1, "gave no result")
+        self.failed(judged(run([])), 1, "no result")
 
-    def test_second_program_never_ran(self):
+    def test_second_program_not_run(self):
         judge = judged(run(good()), expected=("vregcache:device_test", "vregcache:other_test"))
-        self.failed(judge, 1, "gave no result")
+        self.failed(judge, 1, "no result")
         self.assertEqual(judge.counts()[0], 2)
 
-    def test_no_end(self):
+    def test_log_without_end(self):
         self.failed(judged(run(good(), end=False)), 1, "before the end of the run")
 
-    def test_power_off_inside_of_a_test(self):
+    def test_power_off_during_a_test(self):
         judge = judged(run(["# selftests: vregcache: device_test", "# ok 1 a"], end=False))
         self.failed(judge, 2, "while vregcache:device_test ran")
         self.assertEqual(judge.counts()[0], 1)
 
     def test_never_booted(self):
-        self.failed(judged(["Linux version 6.1"]), 2, "did not come up")
+        self.failed(judged(["Linux version 6.1"]), 2, "did not reach its init")
 
-    def test_nothing_at_all(self):
-        self.failed(judged([]), 2, "did not come up")
+    def test_empty_log(self):
+        self.failed(judged([]), 2, "did not reach its init")
 
     def test_hang(self):
         judge = judged(run(["# selftests: vregcache: device_test"], end=False), how="hang: no output for 200 s")
@@ -212,24 +212,24 @@ class Reports(unittest.TestCase):
     def test_two_warnings_count_twice(self):
         self.reported(WARNING + [line.replace("context.c:12", "entry.c:7") for line in WARNING], 2)
 
-    def test_the_same_warning_again_is_counted_in_one_problem(self):
+    def test_repeated_warning_is_one_problem(self):
         problem, = self.reported(WARNING + [line.replace("PID: 245", "PID: 7") for line in WARNING])
         self.assertEqual(problem.times, 2)
 
-    def test_a_flood_is_hopeless(self):
+    def test_run_stops_after_too_many_reports(self):
         judge = Judge([])
         for line in stamped(WARNING * 199):
             judge.line(line)
-        self.assertIsNone(judge.hopeless())
+        self.assertIsNone(judge.stop_reason())
         for line in stamped(WARNING):
             judge.line(line)
-        self.assertIn("200 unexpected reports", judge.hopeless())
+        self.assertIn("200 unexpected reports", judge.stop_reason())
 
     def test_warning_between_tests(self):
         judge = judged(run(WARNING + good()))
         self.assertEqual((len(judge.problems), judge.problems[0].program), (1, ""))
 
-    def test_each_kind(self):
+    def test_all_kinds(self):
         kinds = [
             "BUG: kernel NULL pointer dereference, address: 0000000000000008",
             "BUG: sleeping function called from invalid context at mm/x.c:1",
@@ -282,7 +282,7 @@ class Reports(unittest.TestCase):
         self.reported(["BUG: kernel NULL pointer dereference", "#PF: supervisor write", "Oops: 0002 [#1]", "Call Trace:",
                        "---[ end trace 0000000000000000 ]---"])
 
-    def test_lockdep_report_is_one(self):
+    def test_lockdep_report_is_one_report(self):
         self.reported(["======================================================",
                        "WARNING: possible circular locking dependency detected",
                        "------------------------------------------------------",
@@ -303,7 +303,7 @@ class Reports(unittest.TestCase):
             "RETBleed: WARNING: Spectre v2 mitigation leaves CPU vulnerable to RETBleed attacks",
         ], 0)
 
-    def test_words_in_a_test_s_own_output_are_no_report(self):
+    def test_output_of_a_test_is_not_a_report(self):
         self.assertEqual(judged(run(good(["# expecting BUG: and Oops", *GOOD_CASES]))).counts(), (2, 0, 0))
 
     def test_taint_without_report(self):
@@ -322,7 +322,7 @@ class Expected(unittest.TestCase):
     def test_announced(self):
         self.assertEqual(self.problems(["vrc-expect: the message 1", *WARNING]), [])
 
-    def test_allowed_report_may_come_or_not_and_no_more_than_that(self):
+    def test_allowed_report_is_optional_and_limited(self):
         self.assertEqual(self.problems(["vrc-allow: the message 1", *WARNING]), [])
         self.assertEqual(self.problems(["vrc-allow: something else 1", "vrc-allow: the message 1", *WARNING]), [])
         self.assertIn("unexpected", self.problems(["vrc-allow: the message 1", *WARNING, *WARNING])[0].what)
@@ -334,11 +334,11 @@ class Expected(unittest.TestCase):
     def test_one_more_than_announced(self):
         self.assertIn("unexpected", self.problems(["vrc-expect: the message 1", *WARNING, *WARNING])[0].what)
 
-    def test_one_less_than_announced(self):
+    def test_one_fewer_than_announced(self):
         problem, = self.problems(["vrc-expect: the message 2", *WARNING])
-        self.assertIn("announced 2 report(s), 1 came", problem.what)
+        self.assertIn("announced 2 report(s), but 1 came", problem.what)
 
-    def test_another_than_announced(self):
+    def test_different_from_announced(self):
         self.assertEqual(len(self.problems(["vrc-expect: something else 1", *WARNING])), 2)
 
     def test_announcement_ends_with_the_test(self):
@@ -348,8 +348,8 @@ class Expected(unittest.TestCase):
         self.assertEqual(len(judge.problems), 2)
 
     def test_malformed(self):
-        self.assertIn("not of the form", self.problems(["vrc-expect: (open 1"])[0].what)
-        self.assertIn("not of the form", self.problems(["vrc-expect: no count"])[0].what)
+        self.assertIn("invalid announcement", self.problems(["vrc-expect: (open 1"])[0].what)
+        self.assertIn("invalid announcement", self.problems(["vrc-expect: no count"])[0].what)
 
 
 class Commands(unittest.TestCase):

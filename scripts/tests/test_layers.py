@@ -23,20 +23,20 @@ class Layers(unittest.TestCase):
                 (top / name).write_text(text)
             return [(name, included) for name, included, _ in layers.wrong(top)]
 
-    def test_downwards_and_within_a_layer_is_right(self):
+    def test_include_of_a_lower_or_the_same_layer(self):
         self.assertEqual(self.wrong(**{"src/vcpu/a.cc": '#include "vmx/low.h"\n#include "vcpu/high.h"\n#include <new>\n'}), [])
 
-    def test_upwards_is_wrong_by_any_name(self):
+    def test_include_of_a_higher_layer(self):
         self.assertEqual(self.wrong(**{"src/vmx/a.h": '#include "vcpu/high.h"\n', "src/vmx/b.h": '#include "../vcpu/high.h"\n'}),
                          [("src/vmx/a.h", "src/vcpu/high.h"), ("src/vmx/b.h", "src/vcpu/high.h")])
 
-    def test_each_part_may_include_what_it_defines_for_linux(self):
+    def test_include_of_the_boundary(self):
         self.assertEqual(self.wrong(**{"src/vmx/a.cc": '#include "machine.h"\n'}), [])
 
-    def test_a_folder_that_nobody_has_placed_is_wrong(self):
+    def test_folder_without_a_layer(self):
         self.assertEqual(self.wrong(**{"src/new/a.h": "", "src/vcpu/b.h": '#include "new/a.h"\n'}), [("src/vcpu/b.h", "src/new/a.h")])
 
-    def test_the_tree_is_in_order(self):
+    def test_the_tree(self):
         self.assertEqual(layers.wrong(TOP), [])
 
 

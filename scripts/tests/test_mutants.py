@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The list of mutants, and the outcome of one that changes nothing, that does not fit and that does not build."""
+"""The list of mutants, and the verdicts on mutants that have no effect, do not fit or do not build."""
 
 import pathlib
 import tempfile
@@ -42,42 +42,42 @@ class Form(unittest.TestCase):
         with self.assertRaisesRegex(mutant.ListError, reason):
             mutant.parse(text)
 
-    def test_reads_what_it_says(self):
+    def test_parses_all_keys(self):
         one, two = mutant.parse(LIST)
         self.assertEqual((one.name, one.breaks, one.host, len(one.changes)), ("one", "1. a rule", "first_test second_test:Some.*", 2))
         self.assertEqual((two.guest, *two.machine), ("some_test", "6.12", "2", "on"))
 
-    def test_white_space_of_the_sources_may_differ(self):
+    def test_white_space_may_differ(self):
         one, _ = mutant.parse(LIST)
         tree = self.tree(a="f() {\n\tif (x)\n\t\treturn 1;\n}\n", b="keep; gone;\n")
         self.assertEqual(one.changed(tree), {tree / "a.h": "f() {\n\treturn 2;\n}\n", tree / "b.h": "keep; \n"})
 
-    def test_old_text_must_be_there_once(self):
+    def test_old_text_must_occur_once(self):
         one, two = mutant.parse(LIST)
         for text, times in (("nothing", 0), ("y y", 2)):
-            with self.assertRaisesRegex(mutant.ListError, f"the old text {times} times"):
+            with self.assertRaisesRegex(mutant.ListError, f"the old text occurs {times} times"):
                 two.changed(self.tree(a=text))
-        with self.assertRaisesRegex(mutant.ListError, "there is no b.h"):
+        with self.assertRaisesRegex(mutant.ListError, "b.h does not exist"):
             one.changed(self.tree(a="if (x) return 1;"))
 
-    def test_what_is_no_list_is_refused(self):
+    def test_invalid_list_is_rejected(self):
         self.refuses("[m]\nbreaks: r\nhost: t\n", "changes nothing")
-        self.refuses("[m]\nhost: t\nfile: a\n- x\n", "does not say what it breaks")
-        self.refuses("[m]\nbreaks: r\nfile: a\n- x\n", "says not one way to catch it")
-        self.refuses("[m]\nbreaks: r\nhost: t\nguest: u\nfile: a\n- x\n", "says not one way to catch it")
-        self.refuses("[m]\nbreaks: r\nhost: t\n- x\n", "no file")
-        self.refuses("[m]\nbreaks: r\nhost: t\nfile: a\n+ x\n", "without an old one")
-        self.refuses("[m]\nbreak: r\n", "not understood")
+        self.refuses("[m]\nhost: t\nfile: a\n- x\n", "has no 'breaks:' line")
+        self.refuses("[m]\nbreaks: r\nfile: a\n- x\n", "must have exactly one of")
+        self.refuses("[m]\nbreaks: r\nhost: t\nguest: u\nfile: a\n- x\n", "must have exactly one of")
+        self.refuses("[m]\nbreaks: r\nhost: t\n- x\n", "'file:' must come before")
+        self.refuses("[m]\nbreaks: r\nhost: t\nfile: a\n+ x\n", r"'\+' must come after '-'")
+        self.refuses("[m]\nbreak: r\n", "unknown line")
         self.refuses("breaks: r\n", "belongs to no mutant")
 
-    def test_the_real_list_fits_the_tree(self):
+    def test_real_list_fits_the_tree(self):
         mutants = mutant.read(TOP / "selftests/mutants")
         for one in mutants:
             one.changed(TOP)
         self.assertGreaterEqual(sum(bool(one.host or one.rejected) for one in mutants), 40)
         self.assertGreaterEqual(sum(bool(one.guest) for one in mutants), 20)
 
-    def test_each_names_tests_that_are_there(self):
+    def test_named_tests_exist(self):
         for one in mutant.read(TOP / "selftests/mutants"):
             for test in one.host.split():
                 self.assertTrue((TOP / "selftests/unit" / f"{test.partition(':')[0]}.cc").exists(), f"{one.name}: {test}")
@@ -107,15 +107,15 @@ class Kept(unittest.TestCase):
         kept = verdicts.Verdicts(self.path)
         return [kept.has(one, self.tree) for one in self.mutants]
 
-    def test_counts_while_nothing_of_it_changes(self):
+    def test_verdict_is_valid_without_changes(self):
         (self.tree / "other").write_text("changed")
         self.assertEqual(self.known(), [True, True])
 
-    def test_comments_and_white_space_do_not_count(self):
+    def test_comments_and_white_space_are_ignored(self):
         (self.tree / "b.h").write_text("// new\ngone;  /* a\n comment */\n")
         self.assertEqual(self.known(), [True, True])
 
-    def test_a_changed_source_a_changed_test_and_a_changed_mutant_are_tried_again(self):
+    def test_change_of_source_test_or_mutant_invalidates_the_verdict(self):
         (self.tree / "b.h").write_text("gone; too")
         self.assertEqual(self.known(), [False, True])
         (self.tree / "selftests/some_test.c").write_text("another")
@@ -124,7 +124,7 @@ class Kept(unittest.TestCase):
         self.mutants[1].cpus = "1"
         self.assertEqual(self.known(), [True, False])
 
-    def test_one_that_survives_is_forgotten(self):
+    def test_dropped_verdict_is_invalid(self):
         kept = verdicts.Verdicts(self.path)
         kept.drop(self.mutants[0])
         self.assertEqual(self.known(), [False, True])
@@ -143,39 +143,39 @@ class Verdicts(unittest.TestCase):
         text = f"[m]\nbreaks: r\nhost: {test}\nfile: include/vregcache/result.h\n- T value_or(T other) const {{ return ok()\n+ {new}\n"
         return self.workshop.try_out(mutant.parse(text)[0])
 
-    def test_one_that_changes_nothing_survives(self):
+    def test_mutant_without_effect_survives(self):
         verdict = self.verdict("T value_or(T other) const { return ok()")
         self.assertEqual((verdict.what, verdict.by), (mutant.Verdict.SURVIVED, ""))
 
-    def test_one_that_is_caught_names_the_test(self):
+    def test_caught_mutant_names_the_test(self):
         verdict = self.verdict("T value_or(T other) const { return !ok()")
         self.assertEqual(verdict.what, mutant.Verdict.CAUGHT)
         self.assertRegex(verdict.by, r"^Result\.\w+$")
 
-    def test_one_that_does_not_build_is_an_error(self):
+    def test_mutant_that_does_not_build_is_an_error(self):
         verdict = self.verdict("T value_or(T other) const { return no_such_thing()")
         self.assertEqual(verdict.what, mutant.Verdict.ERROR)
         self.assertIn("does not build", verdict.by)
 
-    def test_one_that_hangs_is_caught(self):
+    def test_mutant_that_hangs_is_caught(self):
         limit, host.LIMIT = host.LIMIT, 3
         try:
             verdict = self.verdict("T value_or(T other) const { for (volatile int i = 0;;) i = i; return ok()")
         finally:
             host.LIMIT = limit
         self.assertEqual(verdict.what, mutant.Verdict.CAUGHT)
-        self.assertIn("does not end within", verdict.by)
+        self.assertIn("timed out after", verdict.by)
 
-    def test_one_after_the_other_finds_the_unchanged_tree(self):
-        self.test_one_that_is_caught_names_the_test()
-        self.test_one_that_changes_nothing_survives()
+    def test_tree_is_restored_after_each_mutant(self):
+        self.test_caught_mutant_names_the_test()
+        self.test_mutant_without_effect_survives()
 
-    def test_a_filter_that_runs_nothing_is_an_error(self):
+    def test_filter_without_a_test_is_an_error(self):
         with self.assertRaisesRegex(mutant.ListError, "runs no test"):
             self.verdict("T value_or(T other) const { return ok()", "result_test:NoSuch.*")
 
-    def test_a_test_that_fails_without_it_is_an_error(self):
-        with self.assertRaisesRegex(workshop.Unfit, "does not build of the unchanged tree"):
+    def test_test_that_fails_without_the_mutant_is_an_error(self):
+        with self.assertRaisesRegex(workshop.Unfit, "does not build in the unchanged tree"):
             self.verdict("T value_or(T other) const { return ok()", "no_such_test")
 
 

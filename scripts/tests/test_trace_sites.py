@@ -57,8 +57,8 @@ class Sites(unittest.TestCase):
 
     def test_switch_that_is_always_on(self):
         source = GOOD + function("vrc_check_context", "ret") + function("g", "call vrc_check_context; ret")
-        told = "vrc_check_context is called from g"
-        self.assert_wrong(source, told)
+        problem = "vrc_check_context is called from g"
+        self.assert_wrong(source, problem)
         lockdep = function("h", "call lock_is_held_type; ret")
         self.assertEqual(self.check(source + lockdep, ("miss", "check_context"))[0], [])
 
@@ -67,24 +67,24 @@ class Sites(unittest.TestCase):
         self.assertEqual(wrong, [])
         self.assertEqual([name for _, name in found["miss"]], ["f"])
 
-    def test_event_that_is_told_nowhere(self):
-        self.assert_wrong(GOOD, "invalidate is told nowhere", ("miss", "invalidate"))
+    def test_event_that_is_never_emitted(self):
+        self.assert_wrong(GOOD, "invalidate: no code tests its key", ("miss", "invalidate"))
 
-    def test_event_that_nobody_knows(self):
+    def test_unknown_event(self):
         self.assert_wrong(GOOD + function("g", f"g_nop: {NOP}; ret; g_out: ret") + entry("g_nop", "g_out", "hit"),
-                          "hit is not expected here")
+                          "hit: its key is not expected")
 
     def test_call_without_key(self):
         self.assert_wrong(GOOD + function("g", "call vrc_trace_miss; ret"), "vrc_trace_miss is called from g")
 
-    def test_call_without_key_below(self):
+    def test_call_without_key_in_a_callee(self):
         source = GOOD + function("g", "test %rdi, %rdi; jne 1f; ret; 1: jmp h")
         self.assert_wrong(source + function("h", "call vrc_trace_miss; ret", ".text.unlikely", ".local"),
                           "vrc_trace_miss is called from h")
 
-    def test_local_function_that_only_the_key_leads_to(self):
-        wrong, _ = self.check(GOOD.replace("call vrc_trace_miss", "call tell")
-                              + function("tell", "jmp vrc_trace_miss", ".text", ".local"))
+    def test_local_function_reached_only_through_the_key(self):
+        wrong, _ = self.check(GOOD.replace("call vrc_trace_miss", "call emit")
+                              + function("emit", "jmp vrc_trace_miss", ".text", ".local"))
         self.assertEqual(wrong, [])
 
     def test_call_of_a_function_by_its_address(self):
@@ -98,16 +98,16 @@ class Sites(unittest.TestCase):
     def test_short_nop(self):
         self.assert_wrong(GOOD.replace(NOP, ".byte 0x66, 0x90"), "66 90 instead of a five-byte NOP")
 
-    def test_jump_that_is_there_already(self):
+    def test_jump_instead_of_nop(self):
         self.assert_wrong(GOOD.replace(NOP, ".byte 0xe9, 0, 0, 0, 0"), "instead of a five-byte NOP")
 
-    def test_arguments_in_line(self):
+    def test_inline_arguments(self):
         source = function("f", f"f_nop: {NOP}; f_in: mov 8(%rdi), %rsi; test %rsi, %rsi; jne f.cold; f_back: ret")
         source += entry("f_nop", "f_in", "miss") + SHIM + COLD
         wrong, _ = self.check(source)
-        self.assertIn("miss in f: what tells it is in line", wrong)
+        self.assertIn("miss in f: the code that emits it is inline", wrong)
 
-    def test_key_of_the_kernel_is_followed(self):
+    def test_kernel_key_may_be_on(self):
         source = GOOD + function("g", f"g_nop: {NOP}; ret; g_out: call vrc_trace_miss; ret")
         source += entry("g_nop", "g_out", "x").replace("__tracepoint_x", "another_key")
         self.assert_wrong(source, "vrc_trace_miss is called from g")
@@ -122,11 +122,11 @@ class Sites(unittest.TestCase):
         self.assert_wrong(source + function("h", "call vrc_report_mismatch; ret"), "vrc_report_mismatch is called from h",
                           ("miss", "verify"))
 
-    def test_what_follows_a_call_that_does_not_return(self):
+    def test_code_after_a_call_that_does_not_return(self):
         wrong, _ = self.check(GOOD + function("g", "call __stack_chk_fail; call vrc_trace_miss"))
         self.assertEqual(wrong, [])
 
-    def test_landing_of_a_fault(self):
+    def test_exception_fixup(self):
         source = GOOD + function("g", "1: mov (%rdi), %rax; ret; g_fixup: call vrc_trace_miss; ret")
         source += '.section __ex_table, "a"\n.long 1b - .\n.long g_fixup - .\n.long 1\n'
         source = source.replace("1: mov", "g_at: mov").replace("1b", "g_at")

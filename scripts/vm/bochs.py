@@ -41,7 +41,7 @@ class Bochs:
             for name in names:
                 if (folder / name).exists():
                     return folder / name
-        raise SystemExit(f"no {names[0]} near {self.binary} (looked in ../share/bochs, ., bios); say {variable}=")
+        raise SystemExit(f"{names[0]} was not found near {self.binary} (in ../share/bochs, ., bios); set {variable}=")
 
     def describe(self):
         return f"Bochs, {self.cpus} CPU{'s' if self.cpus > 1 else ''}"

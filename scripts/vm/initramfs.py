@@ -30,7 +30,7 @@ class Tests:
     def _list(self, name):
         path = self.directory / name
         if not path.exists():
-            raise SystemExit(f"{path} is missing: run `make selftests` first")
+            raise SystemExit(f"{path} is missing; run `make selftests`")
         return path.read_text().split()
 
     def collections(self):
@@ -47,7 +47,7 @@ class Tests:
             found = [p for p in self.programs if name in (p, p.partition(":")[2], p.partition(":")[2].partition(".")[0])
                      or name == p.partition(":")[0]]
             if not found:
-                raise SystemExit(f"no test '{name}'; there are: {' '.join(self.programs)}")
+                raise SystemExit(f"no test '{name}'; available: {' '.join(self.programs)}")
             chosen += [p for p in found if p not in chosen]
         return chosen
 
@@ -55,9 +55,9 @@ class Tests:
 def _with_libraries(program):
     """A program of this machine, and its libraries: name in the archive -> path."""
     files = {f"bin/{program.name}": program}
-    said = subprocess.run(["ldd", program], stdout=subprocess.PIPE, text=True, check=True).stdout
+    output = subprocess.run(["ldd", program], stdout=subprocess.PIPE, text=True, check=True).stdout
     # "libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x...)", and the loader alone.
-    for library in re.findall(r"(/\S+) \(0x", said):
+    for library in re.findall(r"(/\S+) \(0x", output):
         # /lib is a link to /usr/lib; the loader looks in both.
         files[re.sub(r"^/(usr/)?", "", library)] = pathlib.Path(library)
     return files
@@ -97,7 +97,7 @@ def _contents(kernel, tests):
 
     ours = kernel.built_modules()
     if not ours:
-        raise SystemExit(f"no modules are built for {kernel.release}: run `make modules` first")
+        raise SystemExit(f"no modules are built for {kernel.release}; run `make modules`")
     for path in ours:
         files[f"modules/{path.name}"] = (path, False, True)
 
@@ -110,7 +110,7 @@ def _contents(kernel, tests):
         collection, _, name = item.partition(":")
         path = base / collection / name
         if not path.exists():
-            raise SystemExit(f"{path} has gone: run `make selftests` first")
+            raise SystemExit(f"{path} is missing; run `make selftests`")
         is_elf = path.read_bytes()[:4] == b"\x7fELF"
         files[f"selftests/{collection}/{name}"] = (path, is_elf or path.suffix == ".sh", is_elf)
     return files

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """The judge of a guest's log.
 
-Everything that should have happened and did not is a failure: a test without a result, a log without its
-end, a reset.  So is everything that should not have happened: kernel reports that no test announced.
+Whatever is missing is a failure: a test without a result, a log without its end.  So is whatever is unexpected: a reset,
+a kernel report that no test announced.
 
 A test announces a report that it provokes on purpose by writing to /dev/kmsg, before it does so:
 
@@ -33,8 +33,8 @@ _USERSPACE = re.compile(r"^(#( |$)|(not )?ok\b|TAP version|1\.\.\d|kselftest:)")
 _COMPARED = re.compile(r"vregcache: verification compared (\d+) reads, (\d+) registers and (\d+) last-written values")
 # Two reports that differ only in these count as the same one.
 _VARIABLE = re.compile(r"(CPU|PID): ?#?\d+|\b(0x)?[0-9a-f]{8,}\b")
-# After so many reports the rest of the run proves nothing, and costs time.
-_HOPELESS = 200
+# After this many reports the rest of the run proves nothing, and costs time.
+_MAX_REPORTS = 200
 _TAINT_DIED, _TAINT_WARN, _TAINT_SOFTLOCKUP = 1 << 7, 1 << 9, 1 << 14
 
 
@@ -52,7 +52,7 @@ class _Expectation:
     pattern: str
     count: int
     line_number: int
-    may_stay_away: bool = False
+    optional: bool = False
     seen: int = 0
 
 
@@ -107,7 +107,7 @@ class Judge:
             self._reports.line(text, self._line_number)
 
     def finish(self, how):
-        """The machine has ended; `how` says why if the runner knows: None, or "hang after ..."."""
+        """The machine has ended; `how` is the reason if the runner stopped it, such as "hang: ...", else None."""
         self._reports.close()
         self._settle_expectations()
         running = self._tap.current
@@ -115,33 +115,33 @@ class Judge:
         if how:
             self._problem(how + during, *self._last)
         elif not self.begun:
-            self._problem("the guest did not come up to its init", *self._last)
+            self._problem("the guest did not reach its init", *self._last)
         elif not self.ended:
-            self._problem(f"the machine went off or was reset before the end of the run{during}", *self._last)
+            self._problem(f"the machine powered off or was reset before the end of the run{during}", *self._last)
         if running:
             self.cases += running.cases
             self._tap.current = None
         if self._compared and self.ended and not all(self._compared):
-            said = "{} reads, {} registers and {} last-written values".format(*self._compared)
-            self._problem(f"verification was to be on, and compared {said}", *self._last)
+            compared = "{} reads, {} registers and {} last-written values".format(*self._compared)
+            self._problem(f"verification should be on, but it compared {compared}", *self._last)
         for name, line_number in self._open_cases.items():
-            self.cases.append(ktap.Case("machine", name, ktap.FAIL, "the machine does not say that it passed", line_number))
+            self.cases.append(ktap.Case("machine", name, ktap.FAIL, "no result", line_number))
         for name in self._expected_programs:
             if name not in self.finished_programs:
-                line_number, reason = self._last[0], "gave no result: never started"
+                line_number, reason = self._last[0], "no result: the program was not started"
                 if running and running.name == name:
                     line_number = running.line_number
-                    reason = f"gave no result; last output: {running.last_line or 'none'}"
+                    reason = f"no result; last output: {running.last_line or 'none'}"
                 self.cases.append(ktap.Case(name, name.partition(":")[2], ktap.FAIL, reason, line_number))
         if self._mode == "command" and self.ended and self.command_status != 0:
-            self._problem(f"the command's exit status is {self.command_status}", *self._last)
+            self._problem(f"the command failed with exit status {self.command_status}", *self._last)
 
     # The verdict.
 
-    def hopeless(self):
+    def stop_reason(self):
         """Why the run need not continue; None while it should."""
         unexpected = sum(problem.times for problem in self._seen_kinds.values())
-        return f"stopped after {unexpected} unexpected reports" if unexpected >= _HOPELESS else None
+        return f"stopped after {unexpected} unexpected reports" if unexpected >= _MAX_REPORTS else None
 
     def counts(self):
         """passed, failed, skipped"""
@@ -151,9 +151,9 @@ class Judge:
         return of(ktap.PASS), of(ktap.FAIL) + len(self.problems), of(ktap.SKIP)
 
     def failures(self):
-        """For each failed test and each problem: its name, and the lines that say what is wrong."""
+        """For each failed test and each problem: its name, and the lines that describe it."""
         cases = [case for case in self.cases if case.status == ktap.FAIL]
-        return ([(f"{case.program} {case.name}", case.complaints or [case.reason or "not ok"]) for case in cases] +
+        return ([(f"{case.program} {case.name}", case.messages or [case.reason or "not ok"]) for case in cases] +
                 [(problem.program or "the machine", [f"{problem.what}: {problem.text}"]) for problem in self.problems])
 
     # Parts.
@@ -188,7 +188,7 @@ class Judge:
         elif word == "taint":
             self._taint(int(rest), text)
         elif word == "debug_locks" and rest != "1":
-            self._problem("lockdep has switched itself off", self._line_number, text)
+            self._problem("lockdep was disabled during the run", self._line_number, text)
         else:
             self._listener("note", text)
 
@@ -203,7 +203,7 @@ class Judge:
             re.compile(pattern)
             self._expectations.append(_Expectation(pattern, int(count), self._line_number, word == "vrc-allow:"))
         except (re.error, ValueError) as error:
-            self._problem(f"not of the form '{word} REGEX COUNT' ({error})", self._line_number, text)
+            self._problem(f"invalid announcement, it must be '{word} REGEX COUNT' ({error})", self._line_number, text)
 
     def _report(self, report):
         self._reports_seen += 1
@@ -216,14 +216,14 @@ class Judge:
         if kind in self._seen_kinds:
             self._seen_kinds[kind].times += 1
             return
-        self._problem("unexpected report of the kernel's", report.line_number, report.title)
+        self._problem("unexpected kernel report", report.line_number, report.title)
         self._seen_kinds[kind] = self.problems[-1]
 
     def _settle_expectations(self):
         for expectation in self._expectations:
-            if expectation.seen != expectation.count and not expectation.may_stay_away:
+            if expectation.seen != expectation.count and not expectation.optional:
                 self._problem(
-                    f"announced {expectation.count} report(s), {expectation.seen} came",
+                    f"announced {expectation.count} report(s), but {expectation.seen} came",
                     expectation.line_number,
                     f"vrc-expect: {expectation.pattern} {expectation.count}",
                 )

@@ -12,7 +12,7 @@ _START = re.compile(r"^# selftests: (\S+): (\S+)")
 _OUTER_NAME = re.compile(r"^selftests: (\S+): (\S+)")
 _RUN = re.compile(r"^#?\s*RUN\s+(\S+)")
 # "# file.c:12:test:Expected ...": the harness's message on a failed check.  The first one is the cause.
-_COMPLAINT = re.compile(r"^#? *[\w./-]+\.(c|h|S|sh):\d+: ?\S")
+_MESSAGE = re.compile(r"^#? *[\w./-]+\.(c|h|S|sh):\d+: ?\S")
 _SKIP_REASON = re.compile(r"#?\s*\[?SKIP\]?:?\s+(.*)", re.IGNORECASE)
 
 
@@ -24,7 +24,7 @@ class Case:
     reason: str = ""
     line_number: int = 0
     # The messages of a failed test.
-    complaints: list = dataclasses.field(default_factory=list)
+    messages: list = dataclasses.field(default_factory=list)
 
 
 class Program:
@@ -37,21 +37,21 @@ class Program:
         self.planned = None
         self.running = None
         self.last_line = ""
-        self.complaints = []
+        self.messages = []
         self.skip_reason = ""
 
     @property
-    def complaint(self):
-        return self.complaints[0] if self.complaints else ""
+    def message(self):
+        return self.messages[0] if self.messages else ""
 
     def inner(self, text, line_number):
         """A line of the program's own output."""
         found = _RUN.match(text)
         if found:
             self.running = found.group(1)
-            self.complaints = []
-        elif _COMPLAINT.match(text):
-            self.complaints.append(text.lstrip("# "))
+            self.messages = []
+        elif _MESSAGE.match(text):
+            self.messages.append(text.lstrip("# "))
         found = _PLAN.match(text)
         if found and self.planned is None:
             self.planned = int(found.group(1))
@@ -76,11 +76,11 @@ class Program:
         if directive == "SKIP":
             status, reason = SKIP, rest or self.skip_reason or "no reason given"
         elif failed:
-            status, reason = FAIL, f"# {directive} {rest}".strip() if directive else self.complaint or self.last_line
+            status, reason = FAIL, f"# {directive} {rest}".strip() if directive else self.message or self.last_line
         else:
             status, reason = PASS, ""
-        complaints, self.complaints = self.complaints, []
-        self.cases.append(Case(self.name, name, status, reason, line_number, complaints if status == FAIL else []))
+        messages, self.messages = self.messages, []
+        self.cases.append(Case(self.name, name, status, reason, line_number, messages if status == FAIL else []))
 
     def finish(self, failed, directive, rest, line_number):
         """The runner's verdict on the program.  Completes the list of cases."""
@@ -96,14 +96,14 @@ class Program:
         if failed:
             verdict = f"{directive.lower()} {rest}".strip() if directive != "EXIT" else f"exit status {rest.lstrip('=')}"
             if not any(c.status == FAIL for c in self.cases):
-                case(FAIL, f"{verdict}; last output: {self.complaint or self.last_line or 'none'}")
+                case(FAIL, f"{verdict}; last output: {self.message or self.last_line or 'none'}")
         elif not self.cases:
             if self.planned == 0:
-                case(SKIP, self.skip_reason or "plans no test")
+                case(SKIP, self.skip_reason or "its plan has no tests")
             else:
-                case(FAIL, "ended well and gave no result")
+                case(FAIL, "exited successfully without a result")
         if self.planned is not None and ran < self.planned:
-            case(FAIL, f"planned {self.planned} tests, gave {ran} results", "plan")
+            case(FAIL, f"planned {self.planned} tests, reported {ran}", "plan")
 
 
 class Reader:

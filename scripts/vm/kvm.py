@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Does this host run virtual machines that have VMX?  Checked from the cheapest way to the most expensive."""
+"""Checks whether this host can run virtual machines with VMX: the cheapest check first."""
 
 import fcntl
 import json
@@ -18,11 +18,11 @@ _HEADER = struct.Struct("II")
 _VMX_BIT = 5
 _ROM_SECONDS = 5
 # vmx_rom.S's output on the port, which QEMU's exit status contains.
-_ROM_SAYS = {
+_ROM_RESULTS = {
     "W": None,
-    "N": "shows it no VMX",
-    "D": "shows it VMX that firmware has disabled",
-    "F": "fails its VMXON",
+    "N": "finds no VMX",
+    "D": "finds VMX disabled by firmware",
+    "F": "cannot execute VMXON",
 }
 
 
@@ -36,26 +36,26 @@ def _cpu(cpuinfo):
 def claims_vmx(device="/dev/kvm", cpuinfo="/proc/cpuinfo", nested="/sys/module/kvm_intel/parameters/nested"):
     """The host's own claim, without a guest.  Returns (yes or no, why)."""
     if not os.path.exists(device):
-        return False, f"there is no {device}"
+        return False, f"{device} does not exist"
     model, flags = _cpu(cpuinfo)
     if "vmx" not in flags:
-        return False, f"{device} is there, but this host's CPU has no VMX ({model})"
+        return False, f"{device} exists, but this host's CPU has no VMX ({model})"
     try:
         if pathlib.Path(nested).read_text().strip() not in ("Y", "1"):
-            return False, f"{device} is there, but {nested} is off"
+            return False, f"{device} exists, but {nested} is off"
     except OSError:
         # Not visible in every container; the next check detects it, too.
         pass
     try:
         fd = os.open(device, os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
-        return False, f"{device} does not open: {error.strerror}"
+        return False, f"{device} cannot be opened: {error.strerror}"
     try:
         capacity = 256
         buffer = bytearray(_HEADER.pack(capacity, 0) + bytes(_ENTRY.size * capacity))
         fcntl.ioctl(fd, _KVM_GET_SUPPORTED_CPUID, buffer)
     except OSError as error:
-        return False, f"{device} opens but does not answer KVM_GET_SUPPORTED_CPUID: {error.strerror}"
+        return False, f"{device} can be opened, but KVM_GET_SUPPORTED_CPUID fails: {error.strerror}"
     finally:
         os.close(fd)
     count = _HEADER.unpack_from(buffer)[0]
@@ -64,8 +64,8 @@ def claims_vmx(device="/dev/kvm", cpuinfo="/proc/cpuinfo", nested="/sys/module/k
         if function == 1:
             if ecx >> _VMX_BIT & 1:
                 return True, f"{device} offers VMX to guests"
-            return False, f"{device} opens but offers no VMX to guests"
-    return False, f"{device} opens but reports no CPUID leaf 1"
+            return False, f"{device} offers no VMX to guests"
+    return False, f"{device} reports no CPUID leaf 1"
 
 
 def runs_rom(command, seconds=_ROM_SECONDS):
@@ -80,12 +80,12 @@ def runs_rom(command, seconds=_ROM_SECONDS):
             done = subprocess.run(command(rom), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                   stderr=subprocess.STDOUT, text=True, errors="replace", timeout=seconds)
         except subprocess.TimeoutExpired:
-            return f"a guest of a few instructions hangs in it (for {seconds} s)"
-    for letter, wrong in _ROM_SAYS.items():
+            return f"a minimal guest hangs (for {seconds} s)"
+    for letter, wrong in _ROM_RESULTS.items():
         if done.returncode == ord(letter) << 1 | 1:
-            return f"a guest of a few instructions runs, and the host {wrong}" if wrong else None
-    said = done.stdout.strip().splitlines()
-    return f"QEMU ends with status {done.returncode}: {said[-1] if said else 'it said nothing'}"
+            return f"a minimal guest {wrong}" if wrong else None
+    output = done.stdout.strip().splitlines()
+    return f"QEMU exited with status {done.returncode}: {output[-1] if output else 'no output'}"
 
 
 def _host(binary):
@@ -97,7 +97,7 @@ def _host(binary):
 
 def offers_vmx(machine, binary, boots, claims=claims_vmx, rom=runs_rom, memory=None):
     """Returns (yes or no, why).  boots() boots the test kernel on `machine` to its init and back, and returns None or
-    what went wrong.  Guests, some of which may hang, run once per boot of the host."""
+    what went wrong.  The guests, which may hang, run once per boot of the host."""
     claimed, why = claims()
     if not claimed:
         return False, why
@@ -106,11 +106,11 @@ def offers_vmx(machine, binary, boots, claims=claims_vmx, rom=runs_rom, memory=N
     try:
         known = json.loads(memory.read_text())
         if known["host"] == host:
-            return known["answer"], f"{known['why']}; seen before in this boot of the host"
+            return known["answer"], f"{known['why']}; checked earlier in this boot of the host"
     except (OSError, ValueError, KeyError):
         pass
     wrong = rom(machine.rom_command) or boots()
-    why = f"{why}, but {wrong}" if wrong else f"{why}, and a probe boot came up"
+    why = f"{why}, but {wrong}" if wrong else f"{why}, and a probe boot succeeded"
     memory.parent.mkdir(parents=True, exist_ok=True)
     part = memory.with_suffix(f".{os.getpid()}")
     part.write_text(json.dumps({"host": host, "answer": not wrong, "why": why}) + "\n")

@@ -78,7 +78,7 @@ class Qemu:
     def state(self):
         """The CPUs' registers, for the log of a hang."""
         if not self.alive():
-            return f"(QEMU ended with status {self._process.returncode})"
+            return f"(QEMU exited with status {self._process.returncode})"
         try:
             return self.monitor("info registers -a")
         except (OSError, ValueError) as error:

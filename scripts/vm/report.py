@@ -66,5 +66,5 @@ def summary(judge, log, output, is_command, seconds):
         passed, failed, skipped = judge.counts()
         counts = f"{passed} passed, {failed} failed, {skipped} skipped"
         if is_command:
-            counts = f"{failed} problem{'s' if failed != 1 else ''}" if failed else "done, powered off"
+            counts = f"{failed} problem{'s' if failed != 1 else ''}" if failed else "finished"
         print(f"vm-run: {counts} in {seconds:.0f} s; log: {log}", flush=True)

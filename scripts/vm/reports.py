@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Finds the kernel's complaints (WARN, BUG, oops, lockdep, panic, stalls, sanitizers) in its log."""
+"""Finds the kernel's error reports (WARN, BUG, oops, lockdep, panic, stalls, sanitizers) in its log."""
 
 import re
 

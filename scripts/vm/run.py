@@ -21,7 +21,7 @@ def kernel_args(machine, extra):
 
 def follow(machine, kernel, initrd, extra_args, work, log_path, timeout, on_line, judge):
     """Runs the machine to its end.  Each line goes to the log and to on_line; the judge knows when the run is
-    complete and only the power-off is awaited, and when it need not continue.  Returns None or the error."""
+    complete and only the power-off is left, and when it need not continue.  Returns None or the error."""
     work.mkdir(parents=True, exist_ok=True)
     log_path.parent.mkdir(parents=True, exist_ok=True)
     how = None
@@ -42,7 +42,7 @@ def follow(machine, kernel, initrd, extra_args, work, log_path, timeout, on_line
                     *lines, rest = (rest + data).split(b"\n")
                     for line in lines:
                         on_line(line.decode(errors="replace"))
-                    how = judge.hopeless() or (now - began > timeout and f"timeout: not done after {timeout} s") or None
+                    how = judge.stop_reason() or (now - began > timeout and f"timeout: not finished after {timeout} s") or None
                     if how:
                         break
                     continue
@@ -56,20 +56,20 @@ def follow(machine, kernel, initrd, extra_args, work, log_path, timeout, on_line
                     # End of file, or a pipe that has no writer yet.
                     time.sleep(0.1)
                 if judge.ended:
-                    limit, what = 30, "does not power off"
+                    limit, what = 30, "the machine does not power off"
                 else:
                     limit, what = machine.quiet_timeout, f"hang: no output for {machine.quiet_timeout} s"
                 if now - last > limit:
                     how = what
                 elif now - began > timeout:
-                    how = f"timeout: not done after {timeout} s"
+                    how = f"timeout: not finished after {timeout} s"
                 if how:
                     break
             if rest:
                 on_line(rest.decode(errors="replace"))
                 log.write(b"\n")
             if not judge.ended:
-                log.write(f"\n--- the runner: {how or 'the machine is gone'}; its state:\n{machine.state()}\n".encode())
+                log.write(f"\n--- vm-run: {how or 'the machine has ended'}; its state:\n{machine.state()}\n".encode())
         finally:
             machine.stop()
     return how
