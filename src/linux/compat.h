@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* Differences between kernel versions, and nothing else. */
-#ifndef VREGCACHE_GLUE_COMPAT_H
-#define VREGCACHE_GLUE_COMPAT_H
+#ifndef VREGCACHE_LINUX_COMPAT_H
+#define VREGCACHE_LINUX_COMPAT_H
 
 #include <linux/cache.h>
 #include <linux/module.h>

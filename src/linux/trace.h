@@ -7,8 +7,8 @@
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM vregcache
 
-#if !defined(VREGCACHE_GLUE_TRACE_H) || defined(TRACE_HEADER_MULTI_READ)
-#define VREGCACHE_GLUE_TRACE_H
+#if !defined(VREGCACHE_LINUX_TRACE_H) || defined(TRACE_HEADER_MULTI_READ)
+#define VREGCACHE_LINUX_TRACE_H
 
 #include <linux/tracepoint.h>
 
