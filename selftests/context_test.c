@@ -38,7 +38,7 @@ static const struct operation operations[] = {
 	{ VRC_TEST_WRITE_TYPED, "write", "rip" },
 	{ VRC_TEST_WRITE_BACK, "write_back", NULL },
 	{ VRC_TEST_VM_EXIT, "vm_exit", NULL },
-	{ VRC_TEST_VM_ENTRY_FAILED, "vm_entry_failed", NULL },
+	{ VRC_TEST_VM_FAIL, "vm_entry_failed", NULL },
 	{ VRC_TEST_VM_ENTRY_FAILURE_EXIT, "vm_entry_failed", NULL },
 	{ VRC_TEST_MARK_FOR_RELOAD, "mark_for_reload", NULL },
 	{ VRC_TEST_BIND, "bind", NULL },

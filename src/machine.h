@@ -25,6 +25,7 @@ vrc_bool vrc_cpu_is_busy(void);
 /* Ends VMX operation on this CPU for good: no vCPU runs here any more. */
 void vrc_cpu_give_up(void);
 
+/* ---- virtual machines and vCPUs ---- */
 struct vrc_vm *vrc_vm_create(struct vrc_host_vm *host);
 void vrc_vm_destroy(struct vrc_vm *vm);
 /* Creates a vCPU in @vm; @run is the page that userspace maps, followed by the page for port I/O data. */
@@ -39,11 +40,13 @@ int vrc_vcpu_set_up(struct vrc_vcpu *vcpu);
  */
 void vrc_vcpu_destroy(struct vrc_vcpu *vcpu, vrc_bool release_id);
 
-/* ioctls; unknown ones return -ENOTTY.  The C part creates the files. */
+/* ---- ioctls ---- */
+/* Unknown ones return -ENOTTY.  The C part creates the files. */
 long vrc_device_ioctl(unsigned int command, unsigned long argument);
 long vrc_vm_ioctl(struct vrc_vm *vm, unsigned int command, unsigned long argument);
 long vrc_vcpu_ioctl(struct vrc_vcpu *vcpu, unsigned int command, unsigned long argument);
 
+/* ---- a vCPU on a CPU ---- */
 /*
  * While pmi_in_guest() is true, on the vCPU's CPU: the guest's RIP, and whether it runs at privilege level 3.  -EIO:
  * they cannot be read.
@@ -51,11 +54,10 @@ long vrc_vcpu_ioctl(struct vrc_vcpu *vcpu, unsigned int command, unsigned long a
 int vrc_vcpu_pmi_sample(struct vrc_vcpu *vcpu, vrc_u64 *rip, vrc_bool *user);
 
 /*
- * From the scheduler's notifiers, preemption off.  They never use the register cache.  If the result is not 0, no VMCS
- * can be used here.  -EAGAIN: this CPU is going down, and the task will leave it.  -EIO: it has left VMX operation for
- * good.
+ * From the scheduler's notifiers, preemption off; vrc_vcpu_sched_out() with interrupts off.  They never use the register
+ * cache.
  */
-int vrc_vcpu_sched_in(struct vrc_vcpu *vcpu);
+void vrc_vcpu_sched_in(struct vrc_vcpu *vcpu);
 void vrc_vcpu_sched_out(struct vrc_vcpu *vcpu);
 
 /* ---- debugfs ---- */

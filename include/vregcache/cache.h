@@ -13,7 +13,7 @@
 // the value is cached: an interrupt in between finds a register that is not available, never a stale value.  A failed VMREAD
 // or VMWRITE changes no bit of its register, and the caller gets the error.
 //
-// A third bit, fast path, is set while the register is available and the hooks do not count reads (hooks.h).  With it, a read()
+// A third bit, fast path, is set while the register is available and the hooks do not watch reads (hooks.h).  With it, a read()
 // takes three instructions; without it, a read() is a call.  It is set after "available", and cleared before.
 //
 // The cycle is: write_back(), VM-entry, VM-exit, vm_exit(), reads and writes, write_back(), ...
@@ -243,7 +243,7 @@ class Cache {
 	// The cached value of a register, or 0.  It touches no field, and no hook is called: for traces, and for registers that are
 	// known to be available.
 	u64 peek(Reg reg) const { return available_.contains(reg) ? value_[index(reg)] : 0; }
-	Hooks& hooks() { return hooks_; }
+	[[gnu::always_inline]] Hooks& hooks() { return hooks_; }
 
  private:
 	// Tests define it, to plant faults.

@@ -14,8 +14,8 @@ namespace vregcache {
 struct ControlRegisterShare {
 	u64 guest_owned = 0;  // complement of the guest/host mask
 	u64 forced_ones = 0;  // set in hardware whatever value the guest loads; must not be guest-owned
-	u64 not_loaded =
-		0;  // bits of the field that VM-entry does not load, and VM-exit saves as the processor has them
+	// Bits of the field that VM-entry does not load, and VM-exit saves as the processor has them.
+	u64 not_loaded = 0;
 };
 
 // Bits that decide the paging mode, or whether PDPTEs are loaded (SDM Vol. 3A, 4.1.1 and 4.4.1): the host must see each change.

@@ -19,9 +19,6 @@
 
 #include "sdm_fields.h"
 
-// The choice of controls, which is not tested here, logs its failures.
-extern "C" void vrc_host_error(const char*, ...) {}
-
 namespace {
 
 namespace field = vregcache;

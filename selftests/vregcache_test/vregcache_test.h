@@ -90,7 +90,7 @@ enum vrc_test_operation {
 	VRC_TEST_WRITE_TYPED, /* RIP */
 	VRC_TEST_WRITE_BACK,
 	VRC_TEST_VM_EXIT,
-	VRC_TEST_VM_ENTRY_FAILED,
+	VRC_TEST_VM_FAIL,
 	VRC_TEST_VM_ENTRY_FAILURE_EXIT,
 	VRC_TEST_MARK_FOR_RELOAD, /* unless it is dirty */
 	VRC_TEST_BIND,            /* to the VMCS that it is bound to */

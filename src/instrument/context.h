@@ -5,8 +5,8 @@
 #include <vregcache/hooks.h>
 
 #include "linux/host.h"
+#include "instrument/call_aside.h"
 #include "instrument/static_key.h"
-#include "instrument/trace.h"
 
 extern static_key_false g_check_context asm("vrc_check_context_key");
 

@@ -35,10 +35,10 @@ inline void Counters::add_row(u32 row, ExitCounters& sum) const
 	}
 }
 
-VREGCACHE_COLD void Counters::change_reason(u32 basic_reason)
+VREGCACHE_OUT_OF_LINE void Counters::change_reason(u32 basic_reason)
 {
 	reason_ = basic_reason;
-	u32 row = basic_reason < kExitReasonCount ? basic_reason : kExitReasonCount - 1;
+	u32 row = basic_reason < kExitReasonCount ? basic_reason : kOtherRow;
 	if (row == row_)
 		return;
 	__atomic_store_n(&changes_, changes_ + 1, __ATOMIC_RELAXED);

@@ -17,10 +17,12 @@ struct ExitCounters {
 	void subtract(const ExitCounters& other);
 };
 
+// A row for each exit reason of the SDM, and one for all others.
+constexpr u32 kOtherRow = kExitReasonCount;
 // Accesses before a vCPU's first VM-entry belong to no exit.
-constexpr u32 kSetupRow = kExitReasonCount;
+constexpr u32 kSetupRow = kExitReasonCount + 1;
 
-constexpr u32 kCounterRows = kExitReasonCount + 1;
+constexpr u32 kCounterRows = kExitReasonCount + 2;
 
 // The cost of a vCPU's exits.
 class Counters {

@@ -26,7 +26,7 @@ class VcpuHooks : public vregcache::NoHooks {
 	}
 
 	// With lockdep the context of each access is checked.
-	bool watches_reads() const { return kLockdep || is_set(vrc_watched_reads); }
+	[[gnu::always_inline]] bool watches_reads() const { return kLockdep || is_set(vrc_watched_reads); }
 	void hit(Reg)
 	{
 		if (__atomic_load_n(&vrc_watched_reads, __ATOMIC_RELAXED) & VRC_WATCH_HITS)

@@ -7,7 +7,7 @@
 
 namespace {
 
-consteval bool every_group_is_one()
+consteval bool groups_agree()
 {
 	using vregcache::Reg;
 	using vregcache::Segment;
@@ -43,7 +43,7 @@ consteval bool every_group_is_one()
 	return true;
 }
 
-static_assert(every_group_is_one(), "the groups of linux/names.h are not those of the cache");
+static_assert(groups_agree(), "the groups of linux/names.h are not those of the cache");
 
 #define VRC_IS_FOUND_AT(number, name, constant) vregcache::FoundAt{number} == vregcache::FoundAt::constant
 #define VRC_IS_OPERATION(number, name, constant) vregcache::Operation{number} == vregcache::Operation::constant

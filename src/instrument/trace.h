@@ -7,6 +7,7 @@
 #include <vregcache/register.h>
 
 #include "linux/host.h"
+#include "instrument/call_aside.h"
 #include "instrument/static_key.h"
 #include "vmx/types.h"
 
@@ -20,21 +21,6 @@ extern tracepoint g_vmcs_load asm("__tracepoint_vmcs_load");
 #define VRC_TRACEABLE [[maybe_unused, gnu::noinline, gnu::noclone]]
 
 namespace {
-
-// A call that preserves all registers, so that nothing has to be saved on the path without it.  The function must preserve
-// them itself; its argument registers are set here, and restored.
-// clang-format off
-#define VRC_CALL_ASIDE(function, first, second, third)                                                 \
-	({                                                                                             \
-		/* Keeps the call after the setup of the function's own stack frame, if any. */        \
-		register u64 stack asm("rsp");                                                         \
-		asm volatile("push %%rdi\n\tpush %%rsi\n\tpush %%rdx\n\t"                             \
-			     "push %[a]\n\tpush %[b]\n\tpush %[c]\n\tpop %%rdx\n\tpop %%rsi\n\tpop %%rdi\n\t" \
-			     "call " #function "\n\tpop %%rdx\n\tpop %%rsi\n\tpop %%rdi"            \
-			     : "+r"(stack) : [a] "r"(static_cast<u64>(first)), [b] "r"(static_cast<u64>(second)),  \
-				 [c] "r"(static_cast<u64>(third)) : "memory");                         \
-	})
-// clang-format on
 
 // The vCPU's number is passed by reference, so that it is read only if the key is on.
 [[gnu::always_inline]] inline void trace_miss(const u32& vcpu, vregcache::Reg reg, u64 value)

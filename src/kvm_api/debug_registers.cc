@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 // KVM_GET_DEBUGREGS and KVM_SET_DEBUGREGS.
 #include "kvm_api/ioctls.h"
-#include "kvm_api/register_checks.h"
 #include "vcpu/debug_register.h"
 
 namespace {

@@ -70,7 +70,7 @@ constexpr VcpuIoctl kVcpuIoctls[] = {
 };
 
 template <class Ioctl, unsigned kCount>
-const Ioctl* find(const Ioctl (&table)[kCount], unsigned int command)
+const Ioctl* find_ioctl(const Ioctl (&table)[kCount], unsigned int command)
 {
 	for (const Ioctl& ioctl : table) {
 		if (ioctl.command == command)
@@ -98,7 +98,7 @@ inline long run_ioctl(Vcpu& vcpu, unsigned long argument)
 
 VREGCACHE_OUT_OF_LINE long other_ioctl(Vcpu& vcpu, unsigned int command, unsigned long argument)
 {
-	const VcpuIoctl* ioctl = find(kVcpuIoctls, command);
+	const VcpuIoctl* ioctl = find_ioctl(kVcpuIoctls, command);
 	if (!ioctl)
 		return -ENOTTY;
 	if (ioctl->plain)
@@ -126,12 +126,12 @@ extern "C" long vrc_vcpu_ioctl(struct vrc_vcpu* handle, unsigned int command, un
 
 extern "C" long vrc_vm_ioctl(struct vrc_vm* vm, unsigned int command, unsigned long argument)
 {
-	const VmIoctl* ioctl = find(kVmIoctls, command);
+	const VmIoctl* ioctl = find_ioctl(kVmIoctls, command);
 	return ioctl ? ioctl->function(vm_of(vm), argument) : -ENOTTY;
 }
 
 extern "C" long vrc_device_ioctl(unsigned int command, unsigned long argument)
 {
-	const DeviceIoctl* ioctl = find(kDeviceIoctls, command);
+	const DeviceIoctl* ioctl = find_ioctl(kDeviceIoctls, command);
 	return ioctl ? ioctl->function(argument) : -ENOTTY;
 }

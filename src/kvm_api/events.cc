@@ -27,13 +27,6 @@ inline Result<long> add_nmi(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long ar
 	return 0L;
 }
 
-inline void set_pending_interrupt(Vcpu& vcpu, u8 number)
-{
-	if (vcpu.injected.information.is_external_interrupt())
-		vcpu.injected = {};
-	vcpu.pending.add_interrupt(number);
-}
-
 inline Result<long> get_vcpu_events(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument)
 {
 	using namespace interruptibility;
@@ -90,7 +83,7 @@ inline Result<long> set_vcpu_events(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned
 	if (events.nmi.masked)
 		blocking |= kBlockingByNmi;
 	if (events.flags & KVM_VCPUEVENT_VALID_SHADOW) {
-		blocking &= ~(kBlockingBySti | kBlockingByMovSs);
+		blocking &= ~kInterruptShadow;
 		if (events.interrupt.shadow & KVM_X86_SHADOW_INT_MOV_SS)
 			blocking |= kBlockingByMovSs;
 		else if (events.interrupt.shadow & KVM_X86_SHADOW_INT_STI)

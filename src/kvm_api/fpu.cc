@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 // KVM_GET_FPU and KVM_SET_FPU.
 #include "kvm_api/ioctls.h"
-#include "kvm_api/register_checks.h"
+#include "vmx/capability.h"
 
 namespace {
 

@@ -2,13 +2,18 @@
 // The functions that implement KVM's ioctls.
 #pragma once
 
-#include <initializer_list>
-
 #include "kvm_api/user_memory.h"
 #include "vcpu/vcpu.h"
 #include "vcpu/vm.h"
 
 namespace {
+
+// Logs why a vCPU's ioctl is refused; returns -EINVAL.
+inline int refuse(const Vcpu& vcpu, const char* ioctl, const char* why)
+{
+	vrc_host_error("vCPU %u: %s refused: %s", vcpu.id, ioctl, why);
+	return -EINVAL;
+}
 
 // ---- of the device ----
 
@@ -35,9 +40,6 @@ inline long add_interrupt(Vcpu& vcpu, unsigned long argument);
 
 // KVM_NMI.
 inline Result<long> add_nmi(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument);
-
-// Replaces any pending interrupt with this one.
-inline void set_pending_interrupt(Vcpu& vcpu, u8 number);
 
 // INT n, INT3 and INTO are not reported: RIP is still at the instruction, which will execute again.
 inline Result<long> get_vcpu_events(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-// Values of KVM_SET_REGS and KVM_SET_SREGS that no CPU can hold.
+// Values of KVM_SET_REGS and KVM_SET_SREGS that this guest's CPU cannot hold.
 #include "kvm_api/register_checks.h"
 #include "vcpu/control_register.h"
+#include "vcpu/msr.h"
 #include "vmx/explain/entry_failure.h"
 
 namespace {
@@ -96,20 +97,30 @@ inline bool can_hold(const Vcpu& vcpu, const kvm_regs& regs)
 	return true;
 }
 
-inline const char* find_error(const Vcpu& vcpu, const kvm_sregs& sregs)
+inline bool can_hold(const Vcpu& vcpu, const kvm_sregs& sregs)
 {
-	if (!is_valid_cr0(sregs.cr0))
-		return "CR0 has reserved bits set, NW without CD, or PG without PE";
-	if (sregs.cr4 & ~vcpu.model.cr4)
-		return "CR4 has bits set that the guest's CPUID does not announce";
-	if (sregs.efer & ~vcpu.model.efer)
-		return "IA32_EFER has bits set that the guest's CPUID does not announce";
-	if (sregs.cr3 & ~vcpu.model.cr3)
-		return "CR3 has bits set above the guest's physical-address width";
-	if (sregs.cr8 > 15)
-		return "CR8 is above 15";
-	if (sregs.apic_base & (apic_base::kReserved | apic_base::kX2apic | vcpu.model.beyond_physical))
-		return "IA32_APIC_BASE has reserved bits set, or enables x2APIC, which is not offered";
+	if (!is_valid_cr0(sregs.cr0)) {
+		vrc_host_error(
+			"vCPU %u: KVM_SET_SREGS refused: CR0 is %#llx: it has bits 63:32 set, NW without CD, or PG "
+			"without PE",
+			vcpu.id, u64{sregs.cr0});
+		return false;
+	}
+	// KVM_SET_SREGS does not set XCR0.
+	DisallowedBits found = find_disallowed_bits(vcpu.model, sregs.cr4, sregs.efer, 0, sregs.cr3);
+	if (!found.name && sregs.cr8 > 15)
+		found = {"CR8", sregs.cr8, 15};
+	if (!found.name && (sregs.apic_base & ~allowed_apic_base(vcpu.model)))
+		found = {"IA32_APIC_BASE", sregs.apic_base, allowed_apic_base(vcpu.model)};
+	if (!found.name)
+		return true;
+	vrc_host_error("vCPU %u: KVM_SET_SREGS refused: %s is %#llx, but this guest's CPU allows only %#llx", vcpu.id,
+		       found.name, found.value, found.allowed);
+	return false;
+}
+
+inline const char* reason_to_refuse(const kvm_sregs& sregs)
+{
 	bool one = false;
 	for (u64 word : sregs.interrupt_bitmap) {
 		if ((word & (word - 1)) || (word && one))
@@ -124,12 +135,6 @@ inline const char* find_error(const Vcpu& vcpu, const kvm_sregs& sregs)
 	if (sregs.cs.l && (!long_mode || sregs.cs.db))
 		return "CS.L is 1, but EFER.LMA is 0 or CS.D is 1";
 	return nullptr;
-}
-
-inline int refuse(const Vcpu& vcpu, const char* ioctl, const char* why)
-{
-	vrc_host_error("vCPU %u: %s refused: %s", vcpu.id, ioctl, why);
-	return -EINVAL;
 }
 
 }  // namespace

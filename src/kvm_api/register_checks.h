@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-// Values of KVM_SET_REGS and KVM_SET_SREGS that no CPU can hold.  The checks are those of VM-entry; values that several
-// ioctls set together are left to it.
+// Values of KVM_SET_REGS and KVM_SET_SREGS that this guest's CPU cannot hold.  The checks are those of VM-entry; values that
+// several ioctls set together are left to it.
 #pragma once
 
 #include "vcpu/guest_state.h"
@@ -17,12 +17,11 @@ struct SegmentsToSet {
 // False: VM-entry would fail whatever the other ioctls set.  KVM_SET_REGS sets RFLAGS.VM, so both of its values are tried.
 inline bool can_hold_segments(const Vcpu& vcpu, const kvm_sregs& sregs, const SegmentsToSet& segments);
 
+// False: this guest's CPU cannot hold one of the values; the log has it.
 inline bool can_hold(const Vcpu& vcpu, const kvm_regs& regs);
+inline bool can_hold(const Vcpu& vcpu, const kvm_sregs& sregs);
 
-// The reason why no CPU can be in this state; null if one can.  can_hold_segments() checks the segments.
-inline const char* find_error(const Vcpu& vcpu, const kvm_sregs& sregs);
-
-// Logs why the ioctl is refused; returns -EINVAL.
-inline int refuse(const Vcpu& vcpu, const char* ioctl, const char* why);
+// The reason why no CPU can hold these values together; null if one can.  can_hold_segments() checks the segments.
+inline const char* reason_to_refuse(const kvm_sregs& sregs);
 
 }  // namespace

@@ -189,7 +189,9 @@ inline Result<long> set_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long 
 	SegmentsToSet segments;
 	for (const NamedSegment& named : kSregsSegments)
 		segments[named.segment] = VREGCACHE_TRY(from_kvm(vcpu, vmcs, named.segment, sregs.*named.member));
-	if (const char* why = find_error(vcpu, sregs))
+	if (!can_hold(vcpu, sregs))
+		return long{-EINVAL};
+	if (const char* why = reason_to_refuse(sregs))
 		return long{refuse(vcpu, "KVM_SET_SREGS", why)};
 	if (!can_hold_segments(vcpu, sregs, segments))
 		return long{-EINVAL};

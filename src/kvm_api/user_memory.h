@@ -2,7 +2,9 @@
 // Copies ioctl arguments from and to the calling process.
 #pragma once
 
-#include "vcpu/uapi.h"
+#include <asm/errno.h>
+
+#include "linux/host.h"
 #include "vmx/types.h"
 
 namespace {

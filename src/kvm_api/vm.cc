@@ -2,6 +2,7 @@
 // Ioctls of the device and of virtual machines.
 #include "kvm_api/ioctls.h"
 #include "vcpu/vm.h"
+#include "vmx/capability.h"
 
 namespace {
 

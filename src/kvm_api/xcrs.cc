@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 // KVM_GET_XCRS and KVM_SET_XCRS.
 #include "kvm_api/ioctls.h"
-#include "kvm_api/register_checks.h"
 #include "vcpu/control_register.h"
 
 namespace {
@@ -29,8 +28,7 @@ inline Result<long> set_xcrs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long a
 		if (!is_valid_xcr0(vcpu.model, value))
 			return long{refuse(vcpu, "KVM_SET_XCRS", "XSETBV would raise #GP for this value of XCR0")};
 	}
-	vcpu.entry_switch.xcr0 = value;
-	follow_cr4(vcpu, VREGCACHE_TRY(host_owned_cr4<kCr4Followed>(vcpu, vmcs)));
+	VREGCACHE_TRY(set_xcr0(vcpu, vmcs, value));
 	return 0L;
 }
 

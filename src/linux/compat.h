@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Differences between kernel versions, and nothing else. */
+/* Differences between kernel versions and configurations, and nothing else. */
 #ifndef VREGCACHE_LINUX_COMPAT_H
 #define VREGCACHE_LINUX_COMPAT_H
 
@@ -8,7 +8,6 @@
 #include <linux/mutex.h>
 #include <linux/version.h>
 #include <asm/cpufeature.h>
-#include <asm/fpu/api.h>
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
 #error "vregcache needs Linux 6.1 or newer"

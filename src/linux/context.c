@@ -71,10 +71,10 @@ static enum vrc_fault find_fault(const struct vrc_host_vcpu *vcpu)
 	}
 #ifdef CONFIG_LOCKDEP
 	if (lockdep_is_held(&vcpu->lock) != LOCK_STATE_NOT_HELD)
-		return VRC_FAULTS;
+		return VRC_NO_FAULT;
 #else
 	if (vrc_compat_mutex_owner(&vcpu->lock) == current)
-		return VRC_FAULTS;
+		return VRC_NO_FAULT;
 #endif
 	return vrc_compat_mutex_owner(&vcpu->lock) ? VRC_FAULT_FOREIGN_TASK : VRC_FAULT_UNLOCKED;
 }
@@ -202,7 +202,7 @@ void vrc_check_context(const struct vrc_host_vcpu *vcpu, vrc_u32 what, const voi
 	struct violation it;
 
 	it.kind = find_fault(vcpu);
-	if (likely(it.kind == VRC_FAULTS))
+	if (likely(it.kind == VRC_NO_FAULT))
 		return;
 	it.vcpu = vcpu;
 	it.id = vcpu->id;

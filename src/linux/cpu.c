@@ -6,18 +6,16 @@
 #include <linux/module.h>
 #include <linux/percpu.h>
 #include <linux/reboot.h>
-#include <linux/sched/signal.h>
+#include <linux/sched.h>
 #include <linux/smp.h>
 #include <linux/syscore_ops.h>
 #include <asm/cpu.h>
 #include <asm/cpufeature.h>
-#include <asm/debugreg.h>
 #include <asm/desc.h>
 #include <asm/fpu/api.h>
 #include <asm/fpu/types.h>
 #include <asm/mce.h>
 #include <asm/mmu_context.h>
-#include <asm/msr.h>
 #include <asm/nospec-branch.h>
 #include <asm/tlbflush.h>
 
@@ -112,6 +110,8 @@ static int leave_for_reboot(struct notifier_block *block, unsigned long code, vo
 
 static struct notifier_block reboot_notifier = { .notifier_call = leave_for_reboot };
 
+/* ---- start and end of the module ---- */
+
 /* On every CPU that is up or comes up; a failure undoes the CPUs that were done. */
 int vrc_cpus_start(void)
 {
@@ -131,6 +131,8 @@ void vrc_cpus_stop(void)
 	vrc_compat_unregister_syscore(&syscore);
 	cpuhp_remove_state(hotplug_state);
 }
+
+/* ---- CPUs and interrupts ---- */
 
 unsigned int vrc_host_cpu_limit(void)
 {
@@ -179,6 +181,8 @@ void vrc_host_prediction_barrier(void)
 	indirect_branch_prediction_barrier();
 }
 
+/* ---- events that the guest caused ---- */
+
 /*
  * The CPU was in the guest, whose memory belongs to a user process: the handler, which checks the privilege level, must
  * not take the error for one of the kernel's own.
@@ -196,6 +200,8 @@ vrc_bool vrc_host_handle_split_lock(vrc_u64 rip)
 {
 	return handle_guest_split_lock(rip);
 }
+
+/* ---- host state that a VM-exit loses (SDM Vol. 3C, 28.5) ---- */
 
 /* A task that may use I/O ports needs the whole TSS. */
 static noinline void reload_tss(void)

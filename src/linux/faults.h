@@ -15,7 +15,8 @@ enum vrc_fault {
 	/* A register's value in memory differs from the VMCS. */
 	VRC_FAULT_MISMATCH,
 	VRC_FAULT_WRONG_VMCS,
-	VRC_FAULTS
+	VRC_FAULTS,
+	VRC_NO_FAULT = VRC_FAULTS
 };
 
 /* In any context. */

@@ -81,7 +81,7 @@ vrc_u64 vrc_host_pinned_physical(const struct vrc_host_pinned *pinned, vrc_u64 p
 /* ---- processors ---- */
 unsigned int vrc_host_cpu_limit(void); /* one more than the greatest CPU number */
 unsigned int vrc_host_cpu(void);       /* this CPU; only a hint while preemption is on */
-/* Turn interrupts off on this CPU, and restore them: the scheduler's notifiers run with interrupts off. */
+/* Turn interrupts off on this CPU, and restore them; they may be off already. */
 unsigned long vrc_host_irq_save(void);
 void vrc_host_irq_restore(unsigned long flags);
 /* Runs @function on @cpu, or on every online CPU, with interrupts off, and waits for it. */

@@ -5,6 +5,7 @@
 #include <linux/module.h>
 #include <linux/printk.h>
 #include <linux/ratelimit.h>
+#include <linux/smp.h>
 
 #ifdef VRC_TEST_HOOKS
 #include "../test_hooks/exports.h"
@@ -48,6 +49,8 @@ void vrc_host_info(const char *format, ...)
 
 void vrc_host_warn(const char *what)
 {
+	/* The WARN below is for the first only. */
+	pr_err_ratelimited("CPU %u: %s\n", raw_smp_processor_id(), what);
 	WARN_ONCE(1, KBUILD_MODNAME ": %s\n", what);
 }
 

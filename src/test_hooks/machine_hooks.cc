@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 // Accesses a vCPU's VMCS without its register cache's knowledge, and runs the cache's operations one by one, for callers that
 // must not use them.  For tests only.
-#pragma once
-
 #include "test_hooks/machine_hooks.h"
 #include "vcpu/guest_sample.h"
 #include "vcpu/vcpu_load.h"
@@ -188,7 +186,7 @@ extern "C" void vrc_vcpu_use_cache(struct vrc_vcpu* handle, struct vrc_cache_use
 	case VRC_CACHE_VM_EXIT:
 		use->error = errno_of(cache.vm_exit(pinned).error());
 		return;
-	case VRC_CACHE_VM_ENTRY_FAILED:
+	case VRC_CACHE_VM_FAIL:
 		cache.vm_fail(pinned);
 		break;
 	case VRC_CACHE_VM_ENTRY_FAILURE_EXIT:

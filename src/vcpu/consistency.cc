@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 // State that VM-entry checks tie together, made consistent.
 #include "vcpu/consistency.h"
-#include "vcpu/control_register.h"
-#include "vcpu/cpuid.h"
 #include "vcpu/instruction.h"
 
 namespace {
@@ -20,7 +18,7 @@ inline Result<void> reconcile_flags(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	if ((vcpu.cache.dirty() & kTiedToFlags).empty() && !vcpu.injected.is_debug_exception())
 		return {};
 	u32 blocking = VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs));
-	if (!(blocking & (kBlockingBySti | kBlockingByMovSs)))
+	if (!(blocking & kInterruptShadow))
 		return {};
 	u64 flags = VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs));
 	if (!(flags & rflags::kIf))
@@ -31,7 +29,7 @@ inline Result<void> reconcile_flags(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	vcpu.cache.write<Reg::kInterruptibility>(vmcs, blocking);
 	// While either blocks, a single step that is due must be pending.
 	u64 pending = VREGCACHE_TRY(vcpu.cache.read<Reg::kPendingDebugExceptions>(vmcs));
-	if (blocking & (kBlockingBySti | kBlockingByMovSs)) {
+	if (blocking & kInterruptShadow) {
 		bool due = VREGCACHE_TRY(traps_each_instruction(vcpu, vmcs, flags));
 		pending = due ? pending | pending_debug::kSingleStep : pending & ~pending_debug::kSingleStep;
 	}
@@ -57,7 +55,7 @@ VREGCACHE_COLD Result<void> reconcile_what_changed(Vcpu& vcpu, const LoadedVmcs&
 }
 
 // The activity state needs no check: HLT exits, so a guest is active at each VM-exit, and no code sets another.
-[[gnu::always_inline]] inline Result<void> reconcile(Vcpu& vcpu, const LoadedVmcs& vmcs)
+inline Result<void> reconcile(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	bool registers = !(vcpu.cache.dirty() & kTied).empty();
 	bool events = vcpu.injected.valid() || vcpu.pending.any() || userspace_wants_interrupt_window(vcpu) ||

@@ -7,6 +7,6 @@
 namespace {
 
 // Most exits change no tied register and leave no event pending: then this only checks that.
-inline Result<void> reconcile(Vcpu& vcpu, const LoadedVmcs& vmcs);
+[[gnu::always_inline]] inline Result<void> reconcile(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
 }  // namespace

@@ -23,6 +23,19 @@ inline bool is_valid_xcr0(const CpuModel& model, u64 value)
 	return !avx512 || (avx512 == xcr0::kAvx512 && (value & xcr0::kAvx));
 }
 
+inline DisallowedBits find_disallowed_bits(const CpuModel& model, u64 cr4, u64 efer, u64 xcr0, u64 cr3)
+{
+	if (cr4 & ~model.cr4)
+		return {"CR4", cr4, model.cr4};
+	if (efer & ~model.efer)
+		return {"IA32_EFER", efer, model.efer};
+	if (xcr0 & ~model.xcr0)
+		return {"XCR0", xcr0, model.xcr0};
+	if (cr3 & ~model.cr3)
+		return {"CR3", cr3, model.cr3};
+	return {};
+}
+
 // reconcile() updates the VM-entry control for it (consistency.h).
 inline Result<void> set_long_mode(Vcpu& vcpu, const LoadedVmcs& vmcs, bool on)
 {
@@ -105,6 +118,13 @@ inline void follow_cr4(Vcpu& vcpu, u64 value)
 					 (vcpu.entry_switch.xcr0_in_use && (vcpu.entry_switch.xcr0 & xcr0::kPkru)));
 }
 
+inline Result<void> set_xcr0(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)
+{
+	vcpu.entry_switch.xcr0 = value;
+	follow_cr4(vcpu, VREGCACHE_TRY(host_owned_cr4<kCr4Followed>(vcpu, vmcs)));
+	return {};
+}
+
 inline Result<bool> load_cr4(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)
 {
 	if (value & ~vcpu.model.cr4)
@@ -138,14 +158,10 @@ inline Result<bool> load_cr3(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)
 
 inline Result<bool> load_efer(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)
 {
-	if (value & ~vcpu.model.efer)
-		return false;
 	u64 old = VREGCACHE_TRY(vcpu.cache.read<Reg::kEfer>(vmcs));
 	if (((old ^ value) & efer::kLme) && VREGCACHE_TRY(host_owned_cr0<cr0::kPg>(vcpu, vmcs)))
 		return false;
-	// Software cannot write LMA.
-	vcpu.cache.write<Reg::kEfer>(vmcs, (value & ~efer::kLma) | (old & efer::kLma));
-	return true;
+	return set_efer(vcpu, vmcs, value);
 }
 
 inline Result<bool> set_efer(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)
@@ -153,6 +169,7 @@ inline Result<bool> set_efer(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)
 	if (value & ~vcpu.model.efer)
 		return false;
 	u64 old = VREGCACHE_TRY(vcpu.cache.read<Reg::kEfer>(vmcs));
+	// Software cannot write LMA.
 	vcpu.cache.write<Reg::kEfer>(vmcs, (value & ~efer::kLma) | (old & efer::kLma));
 	return true;
 }

@@ -17,8 +17,8 @@ struct CpuModel {
 	// Its MAXPHYADDR is smaller than the one that the module offers.  The CPU would accept CR3 values that the guest's CPU
 	// must refuse, so MOV to CR3 exits.
 	bool checks_cr3 = false;
-	u64 cr3 =
-		0;  // bits that CR3 may have.  Without the exit the CPU decides, and it may accept more than is offered
+	// Bits that CR3 may have.  Without the exit the CPU decides, and it may accept more than is offered.
+	u64 cr3 = 0;
 	bool rdtscp = false;  // RDTSCP or RDPID
 	bool rdrand = false;
 	bool rdseed = false;

@@ -2,6 +2,8 @@
 // Hands events to VM-entry.
 #include "vcpu/event.h"
 
+#include <vregcache/vmcs_fields.h>
+
 namespace {
 
 inline Result<void> Event::inject(const PinnedVmcs& vmcs, ControlFields& controls, bool protected_mode) const

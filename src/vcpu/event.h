@@ -2,8 +2,6 @@
 // An event for the guest: an exception, interrupt or NMI that the next VM-entry delivers (SDM Vol. 3C, 27.6).
 #pragma once
 
-#include <vregcache/vmcs_fields.h>
-
 #include "vmx/architecture.h"
 #include "vmx/interruption_information.h"
 #include "vmx/last_written_fields.h"

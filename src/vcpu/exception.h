@@ -6,8 +6,8 @@
 
 namespace {
 
-// The exception is delivered first.  A pending interrupt or NMI is not lost: it waits.  Another exception, or INT n, is
-// dropped: its instruction will execute again (SDM Vol. 3A, table 6-5).
+// The exception is delivered first.  An injected interrupt or NMI is not lost: it becomes pending.  Another exception, or INT n,
+// is dropped: its instruction will execute again (SDM Vol. 3A, table 6-5).
 inline void raise(Vcpu& vcpu, Event event);
 
 inline Result<void> set_resume_flag(Vcpu& vcpu, const LoadedVmcs& vmcs);

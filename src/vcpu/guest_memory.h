@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 // Guest-physical memory: slots of pinned user memory, and the EPT that maps them.
 //
-// Everything here is called with the memory lock of the virtual machine held.
+// Everything here but create(), destroy() and ept_pointer() is called with the memory lock of the virtual machine held.
 #pragma once
 
 #include "vmx/ept.h"

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "vcpu/vcpu.h"
+#include "vmx/capability.h"
 
 namespace {
 

@@ -9,15 +9,14 @@ inline Result<bool> can_take_interrupt(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	using namespace interruptibility;
 	if (!(VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs)) & rflags::kIf))
 		return false;
-	return !(VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs)) & (kBlockingBySti | kBlockingByMovSs));
+	return !(VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs)) & kInterruptShadow);
 }
 
 // The same for an NMI.  Whether STI blocks NMIs is up to the CPU, so it is assumed to.
 inline Result<bool> can_take_nmi(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	using namespace interruptibility;
-	return !(VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs)) &
-		 (kBlockingBySti | kBlockingByMovSs | kBlockingByNmi));
+	return !(VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs)) & (kInterruptShadow | kBlockingByNmi));
 }
 
 inline PendingInterrupt pending_interrupt(const Vcpu& vcpu)
@@ -29,7 +28,14 @@ inline PendingInterrupt pending_interrupt(const Vcpu& vcpu)
 	return {};
 }
 
-[[maybe_unused]] VREGCACHE_OUT_OF_LINE Result<bool> pending_event_is_due(Vcpu& vcpu, const LoadedVmcs& vmcs)
+inline void set_pending_interrupt(Vcpu& vcpu, u8 number)
+{
+	if (vcpu.injected.information.is_external_interrupt())
+		vcpu.injected = {};
+	vcpu.pending.add_interrupt(number);
+}
+
+VREGCACHE_OUT_OF_LINE Result<bool> pending_event_is_due(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	if (vcpu.pending.nmis && VREGCACHE_TRY(can_take_nmi(vcpu, vmcs)))
 		return true;

@@ -16,6 +16,10 @@ struct PendingInterrupt {
 };
 
 inline PendingInterrupt pending_interrupt(const Vcpu& vcpu);
+
+// Replaces any pending interrupt with this one.
+inline void set_pending_interrupt(Vcpu& vcpu, u8 number);
+
 Result<bool> pending_event_is_due(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
 // Userspace, which has the interrupt controller, asks for an exit; it may change the request at any time.
@@ -23,7 +27,7 @@ inline bool userspace_wants_interrupt_window(const Vcpu& vcpu) { return is_set(v
 
 constexpr u32 kWindows = primary::kInterruptWindow | primary::kNmiWindow;
 
-// Chooses the event of highest priority that can be delivered, if none is pending: NMI before interrupt (SDM Vol. 3A,
+// Chooses the event of highest priority that can be delivered, if none is injected yet: NMI before interrupt (SDM Vol. 3A,
 // table 6-2).  For each that must still wait, requests a VM-exit at the first instruction boundary where it can be delivered.
 inline Result<void> choose_event(Vcpu& vcpu, const LoadedVmcs& vmcs);
 

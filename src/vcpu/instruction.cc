@@ -23,7 +23,7 @@ inline Result<bool> end_blocking(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	using namespace interruptibility;
 	u32 blocking = VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs));
-	vcpu.cache.write<Reg::kInterruptibility>(vmcs, blocking & ~(kBlockingBySti | kBlockingByMovSs));
+	vcpu.cache.write<Reg::kInterruptibility>(vmcs, blocking & ~kInterruptShadow);
 	return (blocking & kBlockingByMovSs) != 0;
 }
 
@@ -76,7 +76,7 @@ VREGCACHE_OUT_OF_LINE Result<void> skip_instruction(Vcpu& vcpu, const LoadedVmcs
 	return {};
 }
 
-[[gnu::always_inline]] inline Result<void> skip_instruction_inline(Vcpu& vcpu, const LoadedVmcs& vmcs)
+inline Result<void> skip_instruction_inline(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	using namespace interruptibility;
 	[[gnu::uninitialized]] u64 rip, flags;
@@ -87,8 +87,8 @@ VREGCACHE_OUT_OF_LINE Result<void> skip_instruction(Vcpu& vcpu, const LoadedVmcs
 	if (!read.ok()) [[unlikely]]
 		return read;
 	// Nearly always only RIP has to move.
-	bool extraordinary = (flags & (rflags::kTf | rflags::kRf)) ||
-			     (blocking & (kBlockingBySti | kBlockingByMovSs)) || (rip ^ (rip + length)) >> 32;
+	bool extraordinary = (flags & (rflags::kTf | rflags::kRf)) || (blocking & kInterruptShadow) ||
+			     (rip ^ (rip + length)) >> 32;
 	if (extraordinary) [[unlikely]]
 		return skip_instruction(vcpu, vmcs, 0);
 	vcpu.cache.write<Reg::kRip>(vmcs, rip + length);

@@ -33,6 +33,6 @@ Result<void> skip_instruction(Vcpu& vcpu, const LoadedVmcs& vmcs);
 Result<void> skip_instruction(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 breakpoints);
 
 // Inline variant, for an exit that userspace waits for.
-inline Result<void> skip_instruction_inline(Vcpu& vcpu, const LoadedVmcs& vmcs);
+[[gnu::always_inline]] inline Result<void> skip_instruction_inline(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
 }  // namespace

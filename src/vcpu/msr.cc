@@ -2,6 +2,7 @@
 // MSRs of the guest.
 #include "vcpu/control_register.h"
 #include "vcpu/msr.h"
+#include "vmx/interrupts.h"
 
 namespace {
 
@@ -92,6 +93,11 @@ inline bool is_valid_pat(u64 value)
 	return true;
 }
 
+inline u64 allowed_apic_base(const CpuModel& model)
+{
+	return ~(apic_base::kReserved | apic_base::kX2apic | model.beyond_physical);
+}
+
 inline Result<bool> write_msr(Vcpu& vcpu, const LoadedVmcs& vmcs, MsrUser user, u32 index, u64 value)
 {
 	if (user == MsrUser::kGuest && !guest_has_msr(vcpu.model, index))
@@ -117,13 +123,11 @@ inline Result<bool> write_msr(Vcpu& vcpu, const LoadedVmcs& vmcs, MsrUser user, 
 	case msr::kTimeStampCounter:
 		VREGCACHE_TRY(vcpu.controls.tsc_offset.set(vmcs, value - rdtsc()));
 		return true;
-	case msr::kApicBase: {
-		// The module has no local APIC: it keeps the base and refuses x2APIC.
-		if (value & (apic_base::kReserved | apic_base::kX2apic | vcpu.model.beyond_physical))
+	case msr::kApicBase:
+		if (value & ~allowed_apic_base(vcpu.model))
 			return false;
 		vcpu.apic_base = value;
 		return true;
-	}
 	case msr::kSysenterCs:
 		VREGCACHE_TRY(vcpu.msr_fields.sysenter_cs.set(vmcs, static_cast<u32>(value)));
 		return true;

@@ -16,6 +16,9 @@ constexpr u32 kMsrIndexList[] = {
 
 // clang-format on
 
+// Bits that IA32_APIC_BASE may have.  The module has no local APIC: it keeps the base and refuses x2APIC.
+inline u64 allowed_apic_base(const CpuModel& model);
+
 // A guest has the MSRs that its CPUID announces (SDM Vol. 4, table 2-2); userspace may save and restore them all.
 enum class MsrUser : u8 { kGuest, kUserspace };
 

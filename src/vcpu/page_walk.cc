@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 // Translation of linear to guest-physical addresses by the guest's paging structures.
 #include "vcpu/page_walk.h"
+#include "vmx/capability.h"
 
 namespace {
 
@@ -22,14 +23,17 @@ inline Result<PageWalk> PageWalk::begin(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	return walk;
 }
 
-inline Translation PageWalk::fault(Access access, u32 error_code)
+inline Translation PageWalk::fault(MemoryAccess access, u32 error_code)
 {
 	return {Translation::Outcome::kPageFault,
 		error_code | (access.write ? page_fault::kWrite : 0) | (access.user ? page_fault::kUser : 0), 0};
 }
 
 // Bits @first to @last.
-constexpr u64 bits(u32 first, u32 last) { return first > last ? 0 : (~u64{0} >> (63 - last)) & (~u64{0} << first); }
+constexpr u64 bit_range(u32 first, u32 last)
+{
+	return first > last ? 0 : (~u64{0} >> (63 - last)) & (~u64{0} << first);
+}
 
 template <class Entry>
 u64 PageWalk::reserved(u32 level, bool large) const
@@ -37,19 +41,19 @@ u64 PageWalk::reserved(u32 level, bool large) const
 	const u32 width = physical_bits_;
 	if constexpr (sizeof(Entry) == 4) {
 		// Bits 20:13 of a 4 MiB page's entry are address bits 39:32, as far as they exist.
-		return large ? bits(width >= 40 ? 21 : width - 19, 21) : 0;
+		return large ? bit_range(width >= 40 ? 21 : width - 19, 21) : 0;
 	} else {
 		const bool long_mode = efer_ & efer::kLma;
-		u64 mask = bits(width, long_mode ? 51 : 62);
+		u64 mask = bit_range(width, long_mode ? 51 : 62);
 		if (!(efer_ & efer::kNxe))
 			mask |= kExecuteDisable;
 		if (level >= 4 || (level == 3 && !g_vmx.gigabyte_pages))
 			return mask | kLargePage;
-		return large ? mask | bits(13, 12 + 9 * (level - 1) - 1) : mask;
+		return large ? mask | bit_range(13, 12 + 9 * (level - 1) - 1) : mask;
 	}
 }
 
-inline bool PageWalk::allowed(bool writable, bool user, Access access) const
+inline bool PageWalk::allowed(bool writable, bool user, MemoryAccess access) const
 {
 	if (access.user)
 		return user && (writable || !access.write);
@@ -58,7 +62,7 @@ inline bool PageWalk::allowed(bool writable, bool user, Access access) const
 	return !user || !(cr4_ & cr4::kSmap) || ac_;
 }
 
-inline bool PageWalk::key_allows(u64 entry, Access access) const
+inline bool PageWalk::key_allows(u64 entry, MemoryAccess access) const
 {
 	if (!(cr4_ & cr4::kPke) || !(efer_ & efer::kLma))
 		return true;
@@ -70,7 +74,7 @@ inline bool PageWalk::key_allows(u64 entry, Access access) const
 }
 
 template <class Entry>
-Translation PageWalk::walk(u64 linear, u64 table, u32 levels, u32 index_bits, Access access) const
+Translation PageWalk::walk(u64 linear, u64 table, u32 levels, u32 index_bits, MemoryAccess access) const
 {
 	bool writable = true, user = true;
 	for (u32 level = levels; level > 0; level--) {
@@ -116,7 +120,7 @@ Translation PageWalk::walk(u64 linear, u64 table, u32 levels, u32 index_bits, Ac
 	return fault(access, 0);
 }
 
-inline Translation PageWalk::translate(u64 linear, Access access) const
+inline Translation PageWalk::translate(u64 linear, MemoryAccess access) const
 {
 	if (!(cr0_ & cr0::kPg))
 		return {Translation::Outcome::kDone, 0, static_cast<u32>(linear)};

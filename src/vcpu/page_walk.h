@@ -3,11 +3,11 @@
 // Only instructions that the module emulates need it: INS and OUTS.
 #pragma once
 
-#include "vcpu/cpuid.h"
+#include "vcpu/vcpu.h"
 
 namespace {
 
-struct Access {
+struct MemoryAccess {
 	bool write = false;
 	bool user = false;
 };
@@ -30,7 +30,7 @@ class PageWalk {
 	static Result<PageWalk> begin(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
 	// The memory lock is held.
-	Translation translate(u64 linear, Access access) const;
+	Translation translate(u64 linear, MemoryAccess access) const;
 
  private:
 	static constexpr u64 kPagingBits = cr4::kPse | cr4::kPae | cr4::kLa57 | cr4::kSmap | cr4::kPke;
@@ -41,7 +41,7 @@ class PageWalk {
 
 	PageWalk(GuestMemory& memory, u32 physical_bits) : memory_(&memory), physical_bits_(physical_bits) {}
 
-	static Translation fault(Access access, u32 error_code);
+	static Translation fault(MemoryAccess access, u32 error_code);
 
 	// Reserved bits of a present entry (SDM Vol. 3A, 4.3, 4.4.2 and 4.5.4).
 	template <class Entry>
@@ -49,12 +49,12 @@ class PageWalk {
 
 	// @levels levels of tables with 2^@index_bits entries of type @Entry.
 	template <class Entry>
-	Translation walk(u64 linear, u64 table, u32 levels, u32 index_bits, Access access) const;
+	Translation walk(u64 linear, u64 table, u32 levels, u32 index_bits, MemoryAccess access) const;
 
-	bool allowed(bool writable, bool user, Access access) const;
+	bool allowed(bool writable, bool user, MemoryAccess access) const;
 
 	// Protection keys of user pages (SDM Vol. 3A, 4.6.2).
-	bool key_allows(u64 entry, Access access) const;
+	bool key_allows(u64 entry, MemoryAccess access) const;
 
 	GuestMemory* memory_ = nullptr;
 	u32 physical_bits_ = 0;

@@ -2,7 +2,7 @@
 // KVM_RUN: enters the guest and handles its exits until userspace is needed.
 #pragma once
 
-#include "vcpu/vcpu_load.h"
+#include "vcpu/vcpu.h"
 
 namespace {
 

@@ -2,41 +2,27 @@
 // Checks of KVM_RUN for state that VM-entry does not check: registers that need a CPUID, and PDPTEs that need memory.
 #include "vcpu/control_register.h"
 #include "vcpu/run_checks.h"
+#include "vcpu/transition.h"
 #include "vmx/exit_reason.h"
 
 namespace {
 
-constexpr u64 kInvalidGuestState = kEntryFailure | static_cast<u32>(ExitReason::kInvalidGuestState);
-
-inline void report_failed_entry(Vcpu& vcpu, u64 reason)
-{
-	vcpu.run->exit_reason = KVM_EXIT_FAIL_ENTRY;
-	vcpu.run->fail_entry.hardware_entry_failure_reason = reason;
-	vcpu.run->fail_entry.cpu = vrc_host_cpu();
-}
+constexpr u64 kFailedByGuestState = kEntryFailure | static_cast<u32>(ExitReason::kInvalidGuestState);
 
 // Does the guest's CPU have the bits that are set in its registers?
 inline Result<bool> fits_cpuid(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
-	const struct {
-		const char* name;
-		u64 value, allowed;
-	} registers[] = {
-		{"CR4", VREGCACHE_TRY(guest_cr4(vcpu, vmcs)), vcpu.model.cr4},
-		{"IA32_EFER", VREGCACHE_TRY(vcpu.cache.read<Reg::kEfer>(vmcs)), vcpu.model.efer},
-		{"XCR0", vcpu.entry_switch.xcr0, vcpu.model.xcr0},
-		{"CR3", VREGCACHE_TRY(vcpu.cache.read<Reg::kCr3>(vmcs)), vcpu.model.cr3},
-	};
-	for (const auto& it : registers) {
-		if (it.value & ~it.allowed) {
-			vrc_host_error(
-				"vCPU %u: KVM_RUN refused: guest %s is %#llx, but the guest's CPUID allows only %#llx; "
-				"change the register or the CPUID",
-				vcpu.id, it.name, it.value, it.allowed);
-			return false;
-		}
-	}
-	return true;
+	const u64 cr4 = VREGCACHE_TRY(guest_cr4(vcpu, vmcs));
+	const u64 efer = VREGCACHE_TRY(vcpu.cache.read<Reg::kEfer>(vmcs));
+	const u64 cr3 = VREGCACHE_TRY(vcpu.cache.read<Reg::kCr3>(vmcs));
+	const DisallowedBits found = find_disallowed_bits(vcpu.model, cr4, efer, vcpu.entry_switch.xcr0, cr3);
+	if (!found.name)
+		return true;
+	vrc_host_error(
+		"vCPU %u: KVM_RUN refused: guest %s is %#llx, but the guest's CPUID allows only %#llx; change the "
+		"register or the CPUID",
+		vcpu.id, found.name, found.value, found.allowed);
+	return false;
 }
 
 inline Result<bool> load_missing_pdptes(Vcpu& vcpu, const LoadedVmcs& vmcs)
@@ -50,15 +36,15 @@ inline Result<bool> load_missing_pdptes(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	return false;
 }
 
-[[maybe_unused]] VREGCACHE_COLD Result<bool> check_before_run(Vcpu& vcpu, const LoadedVmcs& vmcs)
+VREGCACHE_COLD Result<bool> check_before_run(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	if ((vcpu.due & Vcpu::kNewCpuid) && !VREGCACHE_TRY(fits_cpuid(vcpu, vmcs))) {
-		report_failed_entry(vcpu, kInvalidGuestState);
+		report_failed_entry(vcpu, kFailedByGuestState);
 		return false;
 	}
 	vcpu.due &= ~Vcpu::kNewCpuid;
 	if ((vcpu.due & Vcpu::kPdptesNotLoaded) && !VREGCACHE_TRY(load_missing_pdptes(vcpu, vmcs))) {
-		report_failed_entry(vcpu, kInvalidGuestState);
+		report_failed_entry(vcpu, kFailedByGuestState);
 		return false;
 	}
 	return true;

@@ -6,8 +6,6 @@
 
 namespace {
 
-inline void report_failed_entry(Vcpu& vcpu, u64 reason);
-
 // False: kvm_run has KVM_EXIT_FAIL_ENTRY, and the log says what to fix.
 Result<bool> check_before_run(Vcpu& vcpu, const LoadedVmcs& vmcs);
 

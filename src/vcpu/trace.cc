@@ -18,7 +18,7 @@ VREGCACHE_COLD void emit_vm_entry(const Vcpu& vcpu)
 	vrc_trace_vm_entry(&entry);
 }
 
-[[maybe_unused]] VREGCACHE_COLD void emit_vm_exit(const Vcpu& vcpu, u32 reason, ExitEnd next)
+VREGCACHE_COLD void emit_vm_exit(const Vcpu& vcpu, u32 reason, ExitEnd next)
 {
 	auto peek = [&vcpu](Reg reg) { return vcpu.cache.peek(reg); };
 	vrc_trace_exit exit = {};

@@ -56,8 +56,7 @@ inline Result<void> prepare_entry(Vcpu& vcpu, const PinnedVmcs& vmcs, u64 host_c
 
 // ---- VM-entry and VM-exit ----
 
-// An NMI is handled before anything else, or the next one could come anywhere: NMIs are blocked until the host's
-// handler returns, but the IRET of a breakpoint or page fault in traced code would end the blocking.
+// The NMI is handled first: the IRET of a breakpoint or page fault in traced code would unblock NMIs too early.
 [[gnu::always_inline]] inline Error take_exit(Vcpu& vcpu, const PinnedVmcs& vmcs, u32& reason)
 {
 	Error error = vcpu.cache.vm_exit_untraced(vmcs).error();
@@ -198,6 +197,13 @@ inline Result<VmExit> enter_once(Vcpu& vcpu, EntryScope& scope)
 	if (exit.reason() == ExitReason::kExternalInterrupt)
 		scope.take_interrupt(vcpu);
 	return exit;
+}
+
+inline void report_failed_entry(Vcpu& vcpu, u64 reason)
+{
+	vcpu.run->exit_reason = KVM_EXIT_FAIL_ENTRY;
+	vcpu.run->fail_entry.hardware_entry_failure_reason = reason;
+	vcpu.run->fail_entry.cpu = vrc_host_cpu();
 }
 
 }  // namespace

@@ -4,10 +4,11 @@
 
 #include "vcpu/vcpu.h"
 #include "vcpu/vm_exit.h"
+#include "vmx/interrupts.h"
 
 namespace {
 
-// Proof of a PinnedVmcs, which is all that VM-entry needs of one; it is passed in no register.
+// Shows that the caller has a PinnedVmcs.  It is empty, so it takes no register.
 struct MayEnter {
 	[[gnu::always_inline]] MayEnter(const PinnedVmcs&) {}
 };
@@ -47,5 +48,8 @@ class EntryScope {
 
 // Prepares the VMCS and enters the guest once.  If VM-entry fails, the log says why.
 inline Result<VmExit> enter_once(Vcpu& vcpu, EntryScope& scope);
+
+// Reports a failed VM-entry in kvm_run.  @reason: as VmExit::failure() returns it.
+inline void report_failed_entry(Vcpu& vcpu, u64 reason);
 
 }  // namespace

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 // A virtual CPU: its VMCS, the register cache in front of it, and state that hardware does not keep for it.
 //
-// Everything but vrc_vcpu_sched_in() and vrc_vcpu_sched_out() is called with the vCPU's mutex held.
+// Everything is called with the vCPU's mutex held, but vrc_vcpu_create(), vrc_vcpu_vmcs(), vrc_vcpu_destroy(),
+// vrc_vcpu_sched_in(), vrc_vcpu_sched_out() and vrc_vcpu_pmi_sample().
 #pragma once
 
 #include <vregcache/cache.h>
@@ -10,6 +11,8 @@
 #include <vregcache/pdptes.h>
 #include <vregcache/segment.h>
 #include "instrument/hooks.h"
+#include "vmx/entry.h"
+#include "vmx/host_state.h"
 #include "vmx/vmcs.h"
 #include "vmx/vmcs_setup.h"
 #include "vcpu/cpu_model.h"
@@ -88,7 +91,7 @@ struct Vcpu {
 	kvm_cpuid_entry2 cpuid[kCpuidLimit] = {};
 
 	vregcache::GprFile& gpr() { return frame.gpr; }
-	RawVmx access() { return RawVmx(cache.hooks().counters.accesses()); }
+	[[gnu::always_inline]] RawVmx access() { return RawVmx(cache.hooks().counters.accesses()); }
 };
 
 inline Vcpu& vcpu_of(vrc_vcpu* vcpu) { return *reinterpret_cast<Vcpu*>(vcpu); }

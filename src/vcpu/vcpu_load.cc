@@ -2,9 +2,12 @@
 // Loads a vCPU: makes its VMCS the current one, and keeps it so while the scheduler moves the task.
 #include "machine.h"
 #include "vcpu/vcpu_load.h"
+#include "vmx/interrupts.h"
 
 namespace {
 
+// Preemption off.  If the result is not 0, no VMCS can be used here.  -EAGAIN: this CPU is going down, and the task will leave
+// it.  -EIO: it has left VMX operation for good.
 VREGCACHE_COLD int load_vmcs(Vcpu& vcpu)
 {
 	const unsigned from = vcpu.vmcs.home();
@@ -19,9 +22,7 @@ VREGCACHE_COLD int load_vmcs(Vcpu& vcpu)
 	return 0;
 }
 
-// Preemption off.  Errors are those of vrc_vcpu_sched_in().
-inline int make_current(Vcpu& vcpu) { return current_vmcs() == vcpu.vmcs.id() ? 0 : load_vmcs(vcpu); }
-
+// A VMCS is current only on a CPU that is in VMX operation: each VMCS is cleared before that ends.
 inline int LoadedVcpu::load(Vcpu& vcpu)
 {
 	return vrc_host_notify_begin(vcpu.host, vcpu.vmcs.task()) ? 0 : load_here(vcpu);
@@ -47,7 +48,7 @@ VREGCACHE_COLD int LoadedVcpu::load_here(Vcpu& vcpu)
 VREGCACHE_OUT_OF_LINE void LoadedVcpu::put(Vcpu& vcpu)
 {
 	{
-		// The task stays on this CPU for so long.
+		// So that the task stays on this CPU; cheaper than turning preemption off.
 		RawInterruptsOff interrupts_off;
 		vcpu.load_switch.to_host(vcpu.msrs);
 	}
@@ -56,8 +57,13 @@ VREGCACHE_OUT_OF_LINE void LoadedVcpu::put(Vcpu& vcpu)
 
 }  // namespace
 
-// A VMCS is current only on a CPU that is in VMX operation: each VMCS is cleared before that ends.
-extern "C" int vrc_vcpu_sched_in(struct vrc_vcpu* handle) { return make_current(vcpu_of(handle)); }
+// If it fails, no VMCS can be used here, and each access to the vCPU's fails with kNotCurrent.
+extern "C" void vrc_vcpu_sched_in(struct vrc_vcpu* handle)
+{
+	Vcpu& vcpu = vcpu_of(handle);
+	if (current_vmcs() != vcpu.vmcs.id())
+		load_vmcs(vcpu);
+}
 
 extern "C" void vrc_vcpu_sched_out(struct vrc_vcpu* handle)
 {

@@ -13,9 +13,9 @@ class VmExit {
 	VmExit() = default;
 
 	// @exit_reason: as the VMCS has it.
-	static VmExit of(u32 exit_reason) { return VmExit(exit_reason); }
+	[[gnu::always_inline]] static VmExit of(u32 exit_reason) { return VmExit(exit_reason); }
 	// Not an ordinary one: VM-entry failed (@entry), or a field that is needed at once could not be read (@error).
-	static VmExit extraordinary(EntryResult entry, Error error)
+	[[gnu::always_inline]] static VmExit extraordinary(EntryResult entry, Error error)
 	{
 		return VmExit(u64{static_cast<u8>(entry)} << kEntryShift | u64{static_cast<u8>(error)} << kErrorShift);
 	}
@@ -24,7 +24,10 @@ class VmExit {
 
 	// Neither by an exception or NMI, nor extraordinary.  Includes VM-entry failure, a VM-exit (SDM Vol. 3C, 27.8).
 	bool is_ordinary() const { return is_ordinary(static_cast<u32>(word_)); }
-	static bool is_ordinary(u32 exit_reason) { return exit_reason & (kEntryFailure | kBasicExitReasonMask); }
+	[[gnu::always_inline]] static bool is_ordinary(u32 exit_reason)
+	{
+		return exit_reason & (kEntryFailure | kBasicExitReasonMask);
+	}
 
 	// The guest did not run.
 	bool entry_failed() const { return word_ >> kEntryFailureBit; }
@@ -45,7 +48,7 @@ class VmExit {
 	static_assert(kEntryFailure == 1u << kEntryFailureBit);
 	static_assert(ExitReason::kExceptionOrNmi == ExitReason{0});
 
-	explicit VmExit(u64 word) : word_(word) {}
+	[[gnu::always_inline]] explicit VmExit(u64 word) : word_(word) {}
 
 	u64 word_ = 0;  // an ordinary exit is its reason alone
 };

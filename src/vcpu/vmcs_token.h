@@ -13,7 +13,7 @@ class VmExit;
 class VmcsKey {
 	VmcsKey() = default;
 
-	// LoadedVcpu hands it out after loading the VMCS, and EntryScope with interrupts off.
+	// The vCPU's token; LoadedVcpu and EntryScope hand it out.
 	friend class VmcsToken;
 	// It has just loaded the VMCS.
 	friend int load_vmcs(Vcpu& vcpu);

@@ -15,7 +15,6 @@ enum : u32 {
 	kSysenterCs = 0x174,
 	kSysenterEsp = 0x175,
 	kSysenterEip = 0x176,
-	kMiscEnable = 0x1a0,
 	kDebugctl = 0x1d9,
 	kPat = 0x277,
 	kVmxBasic = 0x480,
@@ -34,7 +33,6 @@ enum : u32 {
 	kVmxTrueProcbased = 0x48e,
 	kVmxTrueExit = 0x48f,
 	kVmxTrueEntry = 0x490,
-	kXss = 0xda0,
 	kEfer = 0xc0000080,
 	kStar = 0xc0000081,
 	kLstar = 0xc0000082,
@@ -98,6 +96,12 @@ constexpr u64 kEnableAny = 0xff, kFixedOnes = 1u << 10, kGeneralDetect = 1u << 1
 namespace interruptibility {
 constexpr u32 kBlockingBySti = 1u << 0, kBlockingByMovSs = 1u << 1, kBlockingBySmi = 1u << 2, kBlockingByNmi = 1u << 3,
 	      kEnclave = 1u << 4;
+constexpr u32 kInterruptShadow = kBlockingBySti | kBlockingByMovSs;
+}  // namespace interruptibility
+
+// The activity state (SDM Vol. 3C, 25.4.2).
+namespace activity_state {
+constexpr u64 kActive = 0, kHlt = 1, kShutdown = 2, kWaitForSipi = 3;
 }
 
 // The guest's pending debug exceptions (SDM Vol. 3C, table 25-4).
@@ -134,7 +138,7 @@ enum : u8 {
 
 // IA32_VMX_BASIC (SDM Vol. 3D, A.1)
 namespace vmx_basic {
-constexpr u64 kInsOutsInformation = u64{1} << 54, kTrueControls = u64{1} << 55;
+constexpr u64 kTrueControls = u64{1} << 55;
 constexpr u64 kErrorCodeWithAnyVector = u64{1} << 56;  // VM-entry may inject a hardware exception with or without one
 }  // namespace vmx_basic
 

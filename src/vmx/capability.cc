@@ -2,6 +2,12 @@
 // VMX capabilities of this CPU.
 #include "vmx/capability.h"
 
+// The uAPI's numbers, as all C++ of the module returns them.
+#include <asm/errno.h>
+
+#include "vmx/architecture.h"
+#include "vmx/cpu.h"
+
 namespace {
 
 CpuCapability g_vmx;
@@ -88,7 +94,6 @@ inline int detect_vmx(bool unsafe_allowed)
 
 	u64 basic = rdmsr(msr::kVmxBasic);
 	g_vmx.revision = static_cast<u32>(basic) & 0x7fffffff;
-	g_vmx.string_io_information = basic & vmx_basic::kInsOutsInformation;
 	if (!choose_all_controls(basic & vmx_basic::kTrueControls, g_vmx.facts.rdtscp, g_vmx.controls))
 		return -EOPNOTSUPP;
 	if (int error = check_ept())

@@ -2,13 +2,8 @@
 // VMX capabilities of this CPU.  Each reason why the module cannot use VMX has its own errno and message.
 #pragma once
 
-// The uAPI's numbers, as all C++ of the module returns them.
-#include <asm/errno.h>
-
 #include "linux/host.h"
-#include "vmx/architecture.h"
 #include "vmx/controls.h"
-#include "vmx/cpu.h"
 
 namespace {
 
@@ -24,7 +19,6 @@ constexpr u32 kXsaveLegacyBytes = 512 + 64;  // including the header
 
 struct CpuCapability {
 	u32 revision = 0;
-	bool string_io_information = false;  // INS and OUTS exits provide instruction information
 	VmxControls controls;
 	u64 cr0_fixed0 = 0;
 	u64 cr0_fixed1 = 0;

@@ -22,8 +22,8 @@ constexpr u32 kEpt = 1u << 1, kRdtscp = 1u << 3, kWbinvd = 1u << 6, kUnrestricte
 }
 
 namespace exit_control {
-constexpr u32 kSaveDebugControls = 1u << 2, kHostAddressSpaceSize = 1u << 9, kAcknowledgeInterrupt = 1u << 15,
-	      kSavePat = 1u << 18, kLoadPat = 1u << 19, kSaveEfer = 1u << 20, kLoadEfer = 1u << 21;
+constexpr u32 kSaveDebugControls = 1u << 2, kHostAddressSpaceSize = 1u << 9, kLoadPat = 1u << 19, kSaveEfer = 1u << 20,
+	      kLoadEfer = 1u << 21;
 }
 
 namespace entry_control {

@@ -110,17 +110,6 @@ VRC_SEGMENT_REGISTER(fs)
 VRC_SEGMENT_REGISTER(gs)
 #undef VRC_SEGMENT_REGISTER
 
-// After vrc_host_entry_begin().  With CONFIG_TRACE_IRQFLAGS only the kernel can do it, because it keeps a record.  Otherwise
-// STI is enough: a kernel that replaces STI, such as a Xen guest's, has no VMX.
-[[gnu::always_inline]] inline void turn_interrupts_on()
-{
-#ifdef CONFIG_TRACE_IRQFLAGS
-	vrc_host_entry_end();
-#else
-	asm volatile("sti" : : : "memory");
-#endif
-}
-
 inline u16 read_tr()
 {
 	u16 selector;

@@ -27,7 +27,7 @@ inline const char* exit_reason_name(u32 reason)
 	return "other";
 }
 
-consteval bool every_exit_reason_has_its_own_name()
+consteval bool exit_reason_numbers_agree()
 {
 	for (const ExitReasonName& row : kExitReasonNames) {
 		if (row.number != static_cast<u32>(row.reason))
@@ -36,6 +36,6 @@ consteval bool every_exit_reason_has_its_own_name()
 	return true;
 }
 
-static_assert(every_exit_reason_has_its_own_name(), "linux/names.h and the exit reasons do not agree");
+static_assert(exit_reason_numbers_agree(), "linux/names.h and the exit reasons do not agree");
 
 }  // namespace

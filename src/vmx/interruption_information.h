@@ -34,13 +34,6 @@ struct InterruptionInformation {
 	[[gnu::always_inline]] bool is(InterruptionType wanted) const { return valid() && type() == wanted; }
 	[[gnu::always_inline]] bool is_nmi() const { return is(InterruptionType::kNmi); }
 	bool is_external_interrupt() const { return is(InterruptionType::kExternalInterrupt); }
-	// Raised by an instruction or a breakpoint; not INT n, an interrupt or an NMI.
-	bool is_exception() const
-	{
-		return valid() && (type() == InterruptionType::kHardwareException ||
-				   type() == InterruptionType::kSoftwareException ||
-				   type() == InterruptionType::kPrivilegedSoftwareException);
-	}
 	// Delivery skips the instruction that raised it, so VM-entry needs its length.
 	bool is_software() const
 	{

@@ -2,8 +2,12 @@
 // VMX operation of each CPU.
 #include "vmx/operation.h"
 
+#include <asm/errno.h>
+
 #include "machine.h"
 #include "offsets_generated.h"
+#include "vmx/architecture.h"
+#include "vmx/capability.h"
 #include "vmx/instructions.h"
 #include "vmx/raw_vmx.h"
 #include "vmx/vmcs.h"
@@ -81,7 +85,8 @@ extern "C" int vrc_cpu_enable(void)
 	if (!vmxon(vrc_host_physical(cpu.vmxon_region)).ok()) {
 		vrc_host_set_cr4_vmxe(false);
 		vrc_host_error(
-			"VMXON failed on CPU %u: the firmware has disabled VMX on it, or it differs from the other CPUs",
+			"VMXON failed on CPU %u: the firmware has disabled VMX on it, or it differs from the other CPUs; "
+			"enable VMX in the firmware setup",
 			vrc_host_cpu());
 		return -EIO;
 	}

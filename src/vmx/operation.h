@@ -2,7 +2,8 @@
 // VMX operation of each CPU.
 #pragma once
 
-#include "vmx/capability.h"
+#include "linux/host.h"
+#include "vmx/cpu.h"
 
 namespace {
 
@@ -30,30 +31,6 @@ struct PerCpu {
 extern PerCpu* g_per_cpu;
 
 inline PerCpu& this_cpu() { return g_per_cpu[vrc_host_cpu()]; }
-
-// Turns interrupts off on this CPU, for a scope.
-class InterruptsOff {
- public:
-	InterruptsOff() : flags_(vrc_host_irq_save()) {}
-	~InterruptsOff() { vrc_host_irq_restore(flags_); }
-	InterruptsOff(const InterruptsOff&) = delete;
-	InterruptsOff& operator=(const InterruptsOff&) = delete;
-
- private:
-	unsigned long flags_;
-};
-
-// The same by one instruction, without the kernel's records of it, for code that calls no function of the kernel.
-class RawInterruptsOff {
- public:
-	RawInterruptsOff() { asm volatile("pushf; pop %0; cli" : "=r"(flags_) : : "memory"); }
-	~RawInterruptsOff() { asm volatile("push %0; popf" : : "r"(flags_) : "memory", "cc"); }
-	RawInterruptsOff(const RawInterruptsOff&) = delete;
-	RawInterruptsOff& operator=(const RawInterruptsOff&) = delete;
-
- private:
-	unsigned long flags_;
-};
 
 // 0: this CPU is in VMX operation.  -EAGAIN: it is going down, and the task will leave it.  -EIO: it has left for good.
 inline int cpu_state();

@@ -2,16 +2,16 @@
 // The module's VMCS access for the register cache.
 #include "vmx/raw_vmx.h"
 
+#include "vmx/interrupts.h"
+
 namespace {
 
 VREGCACHE_COLD VmcsId RawVmx::really_current(VmcsId believed) const
 {
-	unsigned long flags = vrc_host_irq_save();
-	VmcsId current = believed;
-	if (is_current(believed))
-		current = static_cast<VmcsId>(vmptrst().value_or(static_cast<u64>(believed)));
-	vrc_host_irq_restore(flags);
-	return current;
+	InterruptsOff interrupts_off;
+	if (!is_current(believed))
+		return believed;
+	return static_cast<VmcsId>(vmptrst().value_or(static_cast<u64>(believed)));
 }
 
 }  // namespace

@@ -26,7 +26,7 @@ static_assert(kNoCurrentVmcs != VmcsId::kNone);
 // Preemption off.
 inline void set_current_vmcs(VmcsId vmcs) { asm volatile("movq %0, %%gs:vrc_current_vmcs" : : "r"(vmcs) : "memory"); }
 
-// VMREADs and VMWRITEs since the counters were last collected, and reads that were served from memory.
+// Numbers of VMREADs, VMWRITEs and reads served from memory.
 struct AccessCounters {
 	u64 hits = 0;
 	u64 vmreads = 0;

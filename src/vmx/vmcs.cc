@@ -4,6 +4,7 @@
 
 #include "vmx/capability.h"
 #include "vmx/instructions.h"
+#include "vmx/interrupts.h"
 #include "vmx/raw_vmx.h"
 
 namespace {

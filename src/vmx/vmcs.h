@@ -27,7 +27,7 @@ class Vmcs {
 	// The CPU where it is loaded, or kNowhere.
 	unsigned home() const { return __atomic_load_n(&cpu_, __ATOMIC_ACQUIRE); }
 
-	// The task that uses it now, or nullptr; vrc_host_vcpu_get() sets it.
+	// The task that uses it now, or nullptr; vrc_host_notify_begin() sets it.
 	const void** task() { return &task_; }
 	void forget_task() { __atomic_store_n(&task_, nullptr, __ATOMIC_RELAXED); }
 

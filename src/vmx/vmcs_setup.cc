@@ -2,11 +2,13 @@
 // The fields of a VMCS that are not guest registers.
 #include "vmx/vmcs_setup.h"
 
+#include "vmx/capability.h"
+
 namespace {
 
 // Exceptions that must exit: a guest can make #DB and #AC repeat in microcode forever, without an instruction boundary, and #MC
 // belongs to the host.
-constexpr u32 kExceptionBitmap = 1u << vector::kDebug | 1u << vector::kAlignmentCheck | 1u << vector::kMachineCheck;
+constexpr u32 kExitingExceptions = 1u << vector::kDebug | 1u << vector::kAlignmentCheck | 1u << vector::kMachineCheck;
 
 inline Result<void> write_controls(const LoadedVmcs& vmcs, ControlFields& controls, u64 ept_pointer, u64 tsc_offset)
 {
@@ -15,7 +17,7 @@ inline Result<void> write_controls(const LoadedVmcs& vmcs, ControlFields& contro
 	VREGCACHE_TRY(controls.secondary.set(vmcs, g_vmx.controls.secondary));
 	VREGCACHE_TRY(controls.vm_exit.set(vmcs, g_vmx.controls.vm_exit));
 	VREGCACHE_TRY(controls.vm_entry.set(vmcs, g_vmx.controls.vm_entry));
-	VREGCACHE_TRY(controls.exception_bitmap.set(vmcs, ::kExceptionBitmap));
+	VREGCACHE_TRY(controls.exception_bitmap.set(vmcs, kExitingExceptions));
 	VREGCACHE_TRY(controls.ept_pointer.set(vmcs, ept_pointer));
 	VREGCACHE_TRY(controls.tsc_offset.set(vmcs, tsc_offset));
 	VRC_WRITE(vmcs, kPageFaultErrorCodeMask, 0);

@@ -19,7 +19,7 @@ struct ControlRegisterQualification {
 };
 
 // MOV to CR8.  If it lowers the task priority, the run ends: userspace may now have an interrupt to inject.
-VREGCACHE_COLD Result<Next> load_cr8(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)
+VREGCACHE_OUT_OF_LINE Result<Next> load_cr8(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 value)
 {
 	if (value > 15)
 		return handle_general_protection(vcpu, vmcs);

@@ -2,7 +2,6 @@
 // Maps exit reasons to handlers.
 #include "vcpu/exits/exits.h"
 #include "vcpu/exits/port_io.h"
-#include "vcpu/instruction.h"
 
 namespace {
 

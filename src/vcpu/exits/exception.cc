@@ -17,7 +17,7 @@ inline Result<bool> guest_checks_alignment(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	return (VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs)) & rflags::kAc) != 0;
 }
 
-[[maybe_unused]] VREGCACHE_COLD Result<Next> handle_split_lock(Vcpu& vcpu, const LoadedVmcs& vmcs)
+VREGCACHE_COLD Result<Next> handle_split_lock(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	u64 rip = VREGCACHE_TRY(vcpu.cache.read<Reg::kRip>(vmcs));
 	if (vrc_host_handle_split_lock(rip))

@@ -36,8 +36,7 @@ inline Next report_emulation_failure(Vcpu& vcpu, ExitReason reason, u64 qualific
 	return Next::kUserspace;
 }
 
-[[maybe_unused]] VREGCACHE_COLD Result<Next> report_emulation_failure(Vcpu& vcpu, const LoadedVmcs& vmcs,
-								      ExitReason reason)
+VREGCACHE_COLD Result<Next> report_emulation_failure(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason)
 {
 	const u64 qualification = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs));
 	const u64 guest_physical = VREGCACHE_TRY(vcpu.cache.read<Reg::kGuestPhysicalAddress>(vmcs));

@@ -35,9 +35,8 @@ Result<Next> handle_exception_or_nmi(Vcpu& vcpu, const LoadedVmcs& vmcs);
 // The guest can take an interrupt now; the next VM-entry delivers the pending one.
 Result<Next> handle_interrupt_window(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
-// In a burst, which must not sleep.  A handler that may have to sleep returns Next::kMaySleep, and nothing has changed;
+// handle_exit() must not sleep.  If it returns kMaySleep, nothing has changed, and handle_sleeping_exit() must follow.
 Result<Next> handle_exit(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason);
-// then this must follow, where it may sleep.
 inline Result<Next> handle_sleeping_exit(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason);
 
 }  // namespace

@@ -26,7 +26,7 @@ inline void ask_userspace(Vcpu& vcpu)
 
 // A register of the string instruction plus @delta, in the instruction's address size: 32-bit operations clear the upper
 // half, 16-bit ones leave everything above alone.
-inline u64 advance(u64 value, u64 mask, u64 delta)
+inline u64 advance_in_mask(u64 value, u64 mask, u64 delta)
 {
 	u64 kept = mask == 0xffff ? value & ~mask : 0;
 	return kept | ((value + delta) & mask);
@@ -53,7 +53,7 @@ inline Result<bool> stops_after_one(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 flag
 // No iteration is left.  With 32-bit addresses the instruction has written ECX.
 inline Result<Next> finish_without_iteration(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
-	vcpu.gpr()[Gpr::kRcx] = advance(vcpu.gpr()[Gpr::kRcx], vcpu.io.address_mask, 0);
+	vcpu.gpr()[Gpr::kRcx] = advance_in_mask(vcpu.gpr()[Gpr::kRcx], vcpu.io.address_mask, 0);
 	VREGCACHE_TRY(skip_instruction(vcpu, vmcs));
 	return Next::kResume;
 }
@@ -180,10 +180,10 @@ inline bool advance_registers(Vcpu& vcpu, const PortIo& io, u32 count, bool back
 {
 	u64 bytes = u64{count} * io.size;
 	Gpr pointer = index_register(io);
-	vcpu.gpr()[pointer] = advance(vcpu.gpr()[pointer], io.address_mask, backwards ? -bytes : bytes);
+	vcpu.gpr()[pointer] = advance_in_mask(vcpu.gpr()[pointer], io.address_mask, backwards ? -bytes : bytes);
 	if (!io.repeat)
 		return count == 0;
-	vcpu.gpr()[Gpr::kRcx] = advance(vcpu.gpr()[Gpr::kRcx], io.address_mask, -u64{count});
+	vcpu.gpr()[Gpr::kRcx] = advance_in_mask(vcpu.gpr()[Gpr::kRcx], io.address_mask, -u64{count});
 	return vcpu.gpr()[Gpr::kRcx] & io.address_mask;
 }
 

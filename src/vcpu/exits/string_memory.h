@@ -68,7 +68,7 @@ class StringMemory {
 	Vcpu* vcpu_ = nullptr;
 	StringSegment segment_;
 	PageWalk walk_;
-	Access access_;
+	MemoryAccess access_;
 	bool checks_alignment_ = false;  // CR0.AM, RFLAGS.AC and privilege level 3
 	Outcome outcome_ = Outcome::kDone;
 	Event fault_;

@@ -300,7 +300,7 @@ class GuestChecks : public EntryRules<Reader> {
 	bool activity()
 	{
 		using namespace vregcache;
-		constexpr u64 kActive = 0, kHlt = 1, kShutdown = 2, kWaitForSipi = 3;
+		using namespace activity_state;
 		u64 state = get(kGuestActivityState);
 		section("27.3.1.5");
 		if (state == kActive)
@@ -311,8 +311,7 @@ class GuestChecks : public EntryRules<Reader> {
 		if (state == kHlt && dpl(Segment::kSs) != 0)
 			return conflicts(kGuestActivityState, "the HLT state needs a DPL of 0 in SS",
 					 kGuestSsAccessRights);
-		if (get(kGuestInterruptibilityState) &
-		    (interruptibility::kBlockingBySti | interruptibility::kBlockingByMovSs))
+		if (get(kGuestInterruptibilityState) & interruptibility::kInterruptShadow)
 			return conflicts(kGuestActivityState, "blocking by STI or MOV SS needs the active state",
 					 kGuestInterruptibilityState);
 		if (!event().valid())
@@ -343,8 +342,8 @@ class GuestChecks : public EntryRules<Reader> {
 	bool interruptibility()
 	{
 		using namespace vregcache;
-		constexpr u64 kReserved = ~u64{0x1f},
-			      kInterruptShadow = interruptibility::kBlockingBySti | interruptibility::kBlockingByMovSs;
+		using interruptibility::kInterruptShadow;
+		constexpr u64 kReserved = ~u64{0x1f};
 		u64 state = get(kGuestInterruptibilityState);
 		section("27.3.1.5");
 		if (has(kGuestInterruptibilityState, kReserved, "reserved bits must be 0"))
@@ -381,15 +380,14 @@ class GuestChecks : public EntryRules<Reader> {
 	bool pending_debug_exceptions()
 	{
 		using namespace vregcache;
-		constexpr u64 kInterruptShadow = interruptibility::kBlockingBySti | interruptibility::kBlockingByMovSs,
-			      kHlt = 1;
 		u64 defined = pending_debug::kBreakpoints | pending_debug::kEnabledBreakpoint |
 			      pending_debug::kSingleStep | (facts().rtm ? pending_debug::kRtm : 0) |
 			      (facts().bus_lock_detection ? pending_debug::kBusLock : 0);
 		section("27.3.1.5");
 		if (has(kGuestPendingDebugExceptions, ~defined, "reserved bits must be 0"))
 			return true;
-		if (!(get(kGuestInterruptibilityState) & kInterruptShadow) && get(kGuestActivityState) != kHlt)
+		if (!(get(kGuestInterruptibilityState) & interruptibility::kInterruptShadow) &&
+		    get(kGuestActivityState) != activity_state::kHlt)
 			return false;
 		bool steps = (get(kGuestRflags) & rflags::kTf) && !(get(kGuestIa32Debugctl) & debugctl::kBtf);
 		return steps ? lacks(kGuestPendingDebugExceptions, pending_debug::kSingleStep,

@@ -2,7 +2,9 @@
 // Why a VM-entry failed.
 #include "vmx/explain/entry_failure.h"
 
+#include "vmx/architecture.h"
 #include "vmx/capability.h"
+#include "vmx/cpu.h"
 #include "vmx/exit_reason.h"
 #include "vmx/explain/field_name.h"
 #include "vmx/explain/vm_instruction_error.h"
@@ -63,7 +65,8 @@ inline void log_failed_entry(u32 vcpu, const char* what, const EntryFinding& fin
 	if (finding.found())
 		log_finding(vcpu, what, finding);
 	else
-		vrc_host_error("vCPU %u: %s; the module's own checks found no invalid field", vcpu, what);
+		vrc_host_error("vCPU %u: %s; the module's own checks found no invalid field; report this as a bug",
+			       vcpu, what);
 }
 
 VREGCACHE_COLD void explain_vm_fail(u32 vcpu, u32 error)
