@@ -6,9 +6,9 @@ QEMU TCG, with one instruction per translation block, writes one line per instru
     Trace 0: 0x7f1c080021c0 [0000000000000000/ffffffff8101c3a0/00203005/ff000201] name
           ^CPU                CS base         PC               flags
 
-The CPU's flags show whose code runs.  vmx_on_svm emulates VMX in SVM host mode, and Linux runs in SVM guest mode as its
-guest: an instruction without that flag is not Linux's, and is never counted.  The guest of Linux's hypervisor has the
-flag too, but it runs between VM-entry and VM-exit; only instructions between VM-exit and VM-entry are counted.
+The CPU's flags show whose code runs.  The monitor of the VMX ROM emulates VMX in SVM host mode, and Linux runs in SVM guest
+mode as its guest: an instruction without that flag is the monitor's, and is counted apart.  The guest of Linux's hypervisor
+has the flag too, but it runs between VM-entry and VM-exit; only instructions between VM-exit and VM-entry are counted.
 """
 
 import bisect
@@ -16,15 +16,18 @@ import collections
 import dataclasses
 import re
 
+_LINE = re.compile(rb"^Trace (\d+): \S+ \[[0-9a-f]+/([0-9a-f]+)/[0-9a-f]{2}([0-9a-f])[0-9a-f]{5}/", re.MULTILINE)
 # QEMU's bit for SVM guest mode is 21: the third digit of eight has bit 1.
-_GUEST_LINE = re.compile(rb"^Trace (\d+): \S+ \[[0-9a-f]+/([0-9a-f]+)/[0-9a-f]{2}[2367abef][0-9a-f]{5}/", re.MULTILINE)
+_GUEST_DIGITS = frozenset(b"2367abef")
 _FIRST_KERNEL_ADDRESS = 1 << 63
 
-USER, KERNEL, MODULE, EMULATOR = "userspace", "kernel", "module", "emulator"
+USER, KERNEL, MODULE = "userspace", "kernel", "module"
+# What the monitor does: the operation that root software's instruction, or the guest's, brings about.
+MONITOR = ("vmread", "vmwrite", "entry", "exit")
 
 
 class Places:
-    """The address map: the hypervisor's modules, the emulator of VMX, and the addresses with a meaning."""
+    """The address map: the hypervisor's modules, and the addresses with a meaning."""
 
     def __init__(self):
         self._ranges = []
@@ -91,16 +94,29 @@ class Counter:
         self._guest_pc = None
         self._inside = None
         self.crossings = []
+        # Instructions of the monitor since the last one of a guest's, and that one's mark; each operation's counts.
+        self._monitor = 0
+        self._last_mark = None
+        self.monitor = {what: [] for what in MONITOR}
 
     def feed(self, data):
         data = self._rest + data
         end = data.rfind(b"\n") + 1
         self._rest = data[end:]
         marks, mine = self._marks, self._cpu
-        for cpu, pc in _GUEST_LINE.findall(data[:end]):
+        for cpu, pc, digit in _LINE.findall(data[:end]):
             if cpu != mine:
                 continue
+            if digit[0] not in _GUEST_DIGITS:
+                self._monitor += 1
+                continue
             mark = marks.get(pc)
+            if self._monitor:
+                what = "exit" if mark == "exit" else self._last_mark
+                if what in self.monitor:
+                    self.monitor[what].append(self._monitor)
+                self._monitor = 0
+            self._last_mark = mark
             if mark == "exit":
                 self._inside = []
             if self._inside is None:
@@ -124,7 +140,7 @@ class Counter:
 
     def _close(self):
         crossing = Crossing(int(self._guest_pc, 16) if self._guest_pc else None)
-        counts = {USER: 0, KERNEL: 0, MODULE: 0, EMULATOR: 0}
+        counts = {USER: 0, KERNEL: 0, MODULE: 0}
         previous = None
         handling = False
         for pc in self._inside:

@@ -20,7 +20,6 @@ DEVICES = {"/dev/vregcache": "vregcache", "/dev/kvm": "kvm"}
 def _module_files(kernel):
     ours = {path.stem: path for path in kernel.built_modules()}
     yield "vregcache", ours["vregcache"], exec_log.MODULE
-    yield "vmx_on_svm", ours["vmx_on_svm"], exec_log.EMULATOR
     for path in kernel.modules.rglob("*.ko*") if kernel.modules else ():
         name = path.name.partition(".")[0].replace("-", "_")
         if name in ("kvm", "kvm_intel"):
@@ -47,7 +46,8 @@ def net(ticks):
 
 
 def measure(machine, kernel, tests, rounds, only, profile, say):
-    """Returns (rows, ticks, problems).  rows: {device: {name: row()}}, if instructions can be logged."""
+    """Returns (rows, ticks, monitor, problems).  rows: {device: {name: row()}}, and monitor: {operation: summary}, if
+    instructions can be logged.  The monitor's are those of vregcache's CPUID exits."""
     work = BUILD / "run" / f"bench.{os.getpid()}"
     work.mkdir(parents=True)
     options = f"-n {rounds}" + (f" -r {only}" if only else "")
@@ -90,12 +90,13 @@ def measure(machine, kernel, tests, rounds, only, profile, say):
     judge.finish(how)
     for found in ticks.values():
         net(found)
-    rows = {}
+    rows, monitor = {}, {}
     if tracer:
+        monitor = {what: exec_log.summary(counts) for what, counts in tracer.monitor.items() if counts}
         if tracer.error:
             problems.append(tracer.error)
         for (device, name), crossings in tracer.rows.items():
             if crossings:
                 rows.setdefault(DEVICES[device], {})[name] = row(crossings)
     run.remove(work)
-    return rows, ticks, problems
+    return rows, ticks, monitor, problems

@@ -34,6 +34,7 @@ class Tracer:
         self._functions = []
         self._row = None
         self.rows = {}
+        self.monitor = {}
         self.error = None
         os.mkfifo(self._pipe)
         # icount: time advances with executed instructions, so that logging them adds no timer ticks of the host.
@@ -121,6 +122,8 @@ class Tracer:
             raise TimeoutError("QEMU does not close its log")
         found = exec_log.of_row(counter.crossings, instruction, others)
         self.rows[self._device, name] = found
+        if (self._device, name) == ("/dev/vregcache", "cpuid"):
+            self.monitor = counter.monitor
         self._on_row(self._device, name, found, time.monotonic() - began)
 
     def _read(self, counter, ended):

@@ -5,7 +5,7 @@ import unittest
 
 from bench import code, codegen, disassembly, exec_log, limits, parts, report
 
-_LINUX, _EMULATOR = 0x18f0c2b0, 0x18d0c2b0
+_LINUX, _MONITOR = 0x18f0c2b0, 0x18d0c2b0
 _EXIT, _VMREAD, _VMRESUME = 0xffffffffc0001000, 0xffffffffc0001010, 0xffffffffc0001020
 _MODULE, _KERNEL, _USER, _GUEST = 0xffffffffc0001100, 0xffffffff81000000, 0x401000, 0x10012
 _IRQ, _IRET = 0xffffffff81a00000, 0xffffffff81a00100
@@ -25,7 +25,6 @@ class Log(unittest.TestCase):
     def setUp(self):
         places = exec_log.Places()
         places.add(0xffffffffc0001000, 0x1000, exec_log.MODULE)
-        places.add(0xffffffffc0010000, 0x1000, exec_log.EMULATOR)
         places.marks = {_EXIT: "exit", _VMREAD: "vmread", _VMRESUME: "entry", _IRQ: "interrupt", _IRET: "handled"}
         self.counter = exec_log.Counter(places, 0)
 
@@ -39,14 +38,12 @@ class Log(unittest.TestCase):
         self.assertEqual((found.total, found.module, found.kernel, found.userspace), (5, 3, 1, 1))
         self.assertEqual((found.vmreads, found.vmwrites, found.guest_pc), (1, 0, _GUEST))
 
-    def test_emulator_is_not_counted(self):
-        emulated = [(0xffffffffc0010000, _EMULATOR), (_KERNEL, _EMULATOR), (_MODULE, _EMULATOR)]
-        found, = self.crossings(log(_GUEST, _EXIT, _VMREAD, *emulated, 0xffffffffc0010008, _VMRESUME))
-        self.assertEqual((found.total, found.vmreads), (3, 1))
-
-    def test_instruction_executed_by_the_emulator_is_counted_once(self):
-        found, = self.crossings(log(_EXIT, _VMREAD, (_MODULE, _EMULATOR), _MODULE, _VMREAD, _VMRESUME))
-        self.assertEqual(found.vmreads, 2)
+    def test_monitor_is_counted_apart(self):
+        monitor = [(_KERNEL, _MONITOR), (_MODULE, _MONITOR), (_MODULE, _MONITOR)]
+        found, = self.crossings(log(_GUEST, *monitor, _EXIT, _VMREAD, *monitor, *monitor, _MODULE, _VMREAD, _VMRESUME,
+                                    (_KERNEL, _MONITOR), _GUEST, (_KERNEL, _MONITOR), _KERNEL))
+        self.assertEqual((found.total, found.vmreads), (5, 2))
+        self.assertEqual(self.counter.monitor, {"vmread": [6], "vmwrite": [], "entry": [1], "exit": [3]})
 
     def test_repeated_instruction_is_counted_once(self):
         found, = self.crossings(log(_EXIT, _KERNEL, _KERNEL, _KERNEL, _MODULE, _KERNEL, _VMRESUME))

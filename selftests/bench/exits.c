@@ -364,7 +364,6 @@ int main(int argc, char **argv)
 		die("a timer");
 	close(device_open());
 	tell("device %s", device_path());
-	tell_sections("vmx_on_svm");
 	tell_sections("vregcache");
 	tell_sections("kvm");
 	tell_sections("kvm_intel");
