@@ -24,7 +24,7 @@ unexport KERNEL MACHINE CPUS TESTS VERIFY MODULE_DIRS ONE_KERNEL VM_RUN
 .DEFAULT_GOAL := module
 # One target at a time; Kbuild and the others run their own jobs in parallel.
 .NOTPARALLEL:
-.PHONY: module modules selftests unit script-tests mutants lint compile_commands check check-full bench vm vmx-expected shell demo clean distclean help
+.PHONY: vmx-rom module modules selftests unit script-tests mutants lint compile_commands check check-full bench vm vmx-expected shell demo clean distclean help
 
 module: ## builds vregcache.ko for KDIR=; without it, for the running kernel or else for the test kernel
 	@kdir='$(KDIR)'; [ -z "$$kdir" ] || echo "KDIR: $$kdir (from KDIR=)" >&2; \
@@ -75,6 +75,9 @@ bench: ## measures what an exit costs in instructions, compared with KVM, and mo
 	@scripts/quietly 'building the modules' $(MAKE) --no-print-directory modules KERNEL='$(ONE_KERNEL)'
 	@scripts/quietly 'building the guest programs' $(MAKE) --no-print-directory selftests
 	@scripts/benchmark --kernel '$(ONE_KERNEL)' --machine '$(MACHINE)' $(BENCH)
+
+vmx-rom: ## builds build/vmx.rom, which gives QEMU's software CPU VMX; scripts/qemu-vmx runs QEMU with it
+	@rom=$$(scripts/build-rom) && echo "built: $$rom; use: scripts/qemu-vmx, or qemu-system-x86_64 -accel tcg -cpu max -option-rom $$rom"
 
 vm: modules selftests ## runs the tests in one virtual machine: TESTS="..." CPUS=1 VERIFY=1 MACHINE=auto|tcg|kvm|bochs
 	@$(VM_RUN) $(TESTS)

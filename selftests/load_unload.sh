@@ -102,50 +102,44 @@ refused_while_vmx_is_in_use() {
 	rmmod vmx_client && [ "$refused" -eq 0 ]
 }
 
-# Without vmx_on_svm a machine with SVM has no VMX.  A CPU's own VMX cannot be removed.
-refused_without_vmx() {
-	rmmod vmx_on_svm || return 1
-	! load && grep -q 'No such device' /tmp/load_unload.error && told 'has no VMX'
-	refused=$?
-	[ "$refused" -eq 0 ] || explain
-	insmod "$VRC_MODULES/vmx_on_svm.ko" && [ "$refused" -eq 0 ]
-}
-
-# refused_by_cpu PARAMETERS ERROR WORDS: vmx_on_svm presents another CPU, on which the module does not load.
+# refused_by_cpu PARAMETER VALUE ERROR WORDS: the VMX ROM presents another CPU, on which the module does not load.
+rom_parameter=vmx_on_svm/vmx_rom_parameter
 refused_by_cpu() {
 	log_lines=$(dmesg | wc -l)
-	rmmod vmx_on_svm || return 1
-	# Word splitting is wanted: these are several parameters.
-	# shellcheck disable=SC2086
-	insmod "$VRC_MODULES/vmx_on_svm.ko" $1 || return 1
-	! load && grep -q "$2" /tmp/load_unload.error && told "$3" && ! loaded vregcache && device_is_gone
+	before=$($rom_parameter "$1") && $rom_parameter "$1" "$2" || return 1
+	! load && grep -q "$3" /tmp/load_unload.error && told "$4" && ! loaded vregcache && device_is_gone
 	refused=$?
 	[ "$refused" -eq 0 ] || explain
 	! loaded vregcache || unload
-	# vmx_on_svm cannot be unloaded if a CPU was left in VMX operation.
-	rmmod vmx_on_svm && insmod "$VRC_MODULES/vmx_on_svm.ko" && [ "$refused" -eq 0 ]
+	$rom_parameter "$1" "$before"
+	# No CPU was left in VMX operation.
+	[ "$refused" -eq 0 ] && load && unload
+}
+
+refused_without_vmx() {
+	refused_by_cpu hide_vmx 1 'No such device' 'has no VMX'
 }
 
 refused_where_firmware_has_disabled_vmx() {
-	refused_by_cpu feature_control=1 'not permitted' 'firmware has disabled VMX (IA32_FEATURE_CONTROL is locked, 0x1)'
+	refused_by_cpu feature_control 1 'not permitted' 'firmware has disabled VMX (IA32_FEATURE_CONTROL is locked, 0x1)'
 }
 
 refused_where_firmware_has_enabled_nothing() {
-	refused_by_cpu feature_control=0 'not permitted' 'firmware has not enabled VMX (IA32_FEATURE_CONTROL is unlocked)'
+	refused_by_cpu feature_control 0 'not permitted' 'firmware has not enabled VMX (IA32_FEATURE_CONTROL is unlocked)'
 }
 
 refused_without_unrestricted_guest() {
-	refused_by_cpu absent_secondary=0x80 'not supported' 'does not support the "unrestricted guest" VM-execution (secondary) control'
+	refused_by_cpu absent_secondary 0x80 'not supported' 'does not support the "unrestricted guest" VM-execution (secondary) control'
 }
 
 refused_without_ept() {
-	refused_by_cpu absent_secondary=0x2 'not supported' 'does not support the "enable EPT" VM-execution (secondary) control'
+	refused_by_cpu absent_secondary 0x2 'not supported' 'does not support the "enable EPT" VM-execution (secondary) control'
 }
 
 # It fails on the last CPU, so VMX must be turned off on the others.
 refused_where_vmxon_fails() {
 	last=$(($(nproc) - 1))
-	refused_by_cpu "vmxon_fails_on=$last" 'Input/output error' "VMXON failed on CPU $last"
+	refused_by_cpu vmxon_fails_on "$last" 'Input/output error' "VMXON failed on CPU $last"
 }
 
 # If the CPU has an open vulnerability, the module names it, and refuses to load unless guests are declared trusted.
@@ -204,7 +198,7 @@ has_client=no
 [ ! -e "$VRC_MODULES/vmx_client.ko" ] || has_client=yes
 optional $has_client refused_while_vmx_is_in_use "no vmx_client.ko to hold VMX"
 has_emulation=no
-! grep -q '^vmx_on_svm ' /proc/modules || has_emulation=yes
+! $rom_parameter feature_control >/dev/null 2>&1 || has_emulation=yes
 for test in refused_without_vmx refused_where_firmware_has_disabled_vmx refused_where_firmware_has_enabled_nothing \
 	refused_without_unrestricted_guest refused_without_ept refused_where_vmxon_fails; do
 	optional $has_emulation $test "VMX is the CPU's own"

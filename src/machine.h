@@ -54,8 +54,8 @@ long vrc_vcpu_ioctl(struct vrc_vcpu *vcpu, unsigned int command, unsigned long a
 int vrc_vcpu_pmi_sample(struct vrc_vcpu *vcpu, vrc_u64 *rip, vrc_bool *user);
 
 /*
- * From the scheduler's notifiers, preemption off; vrc_vcpu_sched_out() with interrupts off.  They never use the register
- * cache.
+ * From the scheduler's notifiers, preemption off; vrc_vcpu_sched_out() with interrupts off.  They never use the
+ * register cache.
  */
 void vrc_vcpu_sched_in(struct vrc_vcpu *vcpu);
 void vrc_vcpu_sched_out(struct vrc_vcpu *vcpu);

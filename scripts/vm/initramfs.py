@@ -34,7 +34,7 @@ class Tests:
         return path.read_text().split()
 
     def collections(self):
-        """In the order to run: the VMX CPU itself comes before the tests that run on it."""
+        """In the order to run: the CPU's VMX comes before the tests that use it."""
         names = dict.fromkeys(program.partition(":")[0] for program in self.programs)
         return sorted(names, key=lambda name: not name.endswith("/vmx_on_svm"))
 

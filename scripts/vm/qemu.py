@@ -8,6 +8,8 @@ import socket
 import subprocess
 import tempfile
 
+from vm.paths import script
+
 BINARY = "qemu-system-x86_64"
 
 
@@ -35,7 +37,7 @@ class Qemu:
     def command(self, kernel, initrd, append):
         return [
             BINARY, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-            *self._accelerator(), "-smp", str(self.cpus), "-m", str(self.memory),
+            *self._accelerator(), *self._vmx(), "-smp", str(self.cpus), "-m", str(self.memory),
             "-kernel", str(kernel.vmlinuz), "-initrd", str(initrd), "-append", append,
         ]
 
@@ -56,6 +58,12 @@ class Qemu:
         # code on another CPU and removed long before.  Loading modules patches code.
         accel, cpu = {"tcg": ("tcg,thread=single", "max"), "kvm": ("kvm", "host")}[self.accelerator]
         return ["-accel", accel, "-cpu", cpu]
+
+    def _vmx(self):
+        """QEMU's software CPU has no VMX of its own."""
+        if self.accelerator != "tcg":
+            return []
+        return ["-option-rom", script("build-rom"), "-fw_cfg", "name=opt/vmx-rom/testing,string=1"]
 
     def start(self, kernel, initrd, append, work):
         """Starts the machine; returns the file descriptor of its console."""

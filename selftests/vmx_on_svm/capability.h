@@ -126,8 +126,8 @@ constexpr u64 kFeatureControlVmxOutsideSmx = bit(2);
 struct CpuFacts {
 	u64 cr4_may_be_1;
 	unsigned physical_width;
-	unsigned linear_width;
-	u64 absent_secondary;  // controls that are offered everywhere but here
+	unsigned linear_width;  // that the CPU can have: for MSRs, segment bases and descriptor tables
+	u64 absent_secondary;   // controls that are offered everywhere but here
 
 	bool valid_physical(u64 address) const { return !(address >> physical_width); }
 	bool canonical(u64 address) const
@@ -163,7 +163,7 @@ inline CpuFacts read_cpu_facts()
 			facts.cr4_may_be_1 |= bit(feature.cr4_bit);
 	}
 	facts.physical_width = cpuid(0x80000008).eax & 0xff;
-	facts.linear_width = read_cr4() & kCr4La57 ? 57 : 48;
+	facts.linear_width = extended.ecx & bit(16) ? 57 : 48;
 	return facts;
 }
 

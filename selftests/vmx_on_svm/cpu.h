@@ -3,27 +3,32 @@
 #ifndef VMX_ON_SVM_CPU_H
 #define VMX_ON_SVM_CPU_H
 
-#include "boundary.h"
+#include "area.h"
 #include "capability.h"
 #include "fatal.h"
+#include "offsets.h"
+#include "parameters.h"
 #include "vmcb.h"
 
 namespace {
 
 // Known to entry.S by offset.
 struct SwitchState {
-	u64 registers[16];  // RAX and RSP are in the control block
-	u64 run_vmcb;       // physical
-	u64 stub_cr3;
-	Vmcb* linux_vmcb;
+	u64 registers[16];    // RAX and RSP are in the control block
+	u64 run_vmcb;         // physical
 	u64 interrupts_open;  // RFLAGS.IF at VMRUN
 	u64 nmi_taken;
 	u64 vector_taken;
-	u64 leave_rip, leave_cs, leave_rflags, leave_rsp, leave_ss, leave_cr3;
-	u8 stub_idtr_padding[6];
-	DescriptorTable stub_idtr;
-	u8 leave_idtr_padding[6];
-	DescriptorTable leave_idtr;
+	u8 monitor_idtr_padding[6];
+	DescriptorTable monitor_idtr;
+};
+
+// What this CPU has done since it was started.
+struct Statistics {
+	u64 exits;
+	u64 vmx_instructions;
+	u64 entries;
+	u64 nested_faults;
 };
 
 // An event being delivered through the guest's IDT, in the format of the interruption-information fields.
@@ -42,25 +47,35 @@ enum class Step : u8 {
 	Iret,    // over the IRET that ends blocking by NMI
 };
 
+// What ept_translate() has found, for the monitor's own accesses: valid until INVEPT, as in a TLB.
+struct GuestPhysicalMapping {
+	u64 guest_page;  // kNoPage if the entry is empty
+	u64 host_page;
+};
+constexpr u64 kNoPage = ~u64{0};
+constexpr unsigned kMappings = 32;
+
 constexpr u64 kNoVmcs = ~u64{0};
 constexpr unsigned kNestedPages = 48;
 constexpr unsigned kIoMapBytes = 3 * kPageBytes;
 constexpr unsigned kMsrMapBytes = 2 * kPageBytes;
 constexpr u64 kNoVector = ~u64{0};
 
-// The C glue knows it as struct vos_cpu, and nothing of what is in it.
 struct alignas(4096) Cpu {
 	u8 stack[VOS_STACK_BYTES];
 	SwitchState state;
 
-	vos_environment environment;
+	u32 apic_id;
+	bool boot_cpu;
+	bool started;       // it has been a guest since the machine was reset
+	bool init_pending;  // an INIT that VMX operation holds back or turns into a VM-exit; other CPUs set it
 	CpuFacts facts;
 	u64 misc;
 	u64 feature_control;
 
 	// VMX operation.
 	bool vmxon;
-	bool vmxe;      // CR4.VMXE as Linux sees it
+	bool vmxe;      // CR4.VMXE in VMX root operation
 	bool in_guest;  // VMX non-root operation
 	u64 vmxon_pointer;
 	u64 current_vmcs;   // physical, or kNoVmcs
@@ -80,52 +95,58 @@ struct alignas(4096) Cpu {
 	bool window_by_nmi;  // an NMI was sent to this CPU to open the NMI window after an injection
 	u64 entry_dr6;
 	u64 step_dr6;            // DR6 when single-stepping began
-	bool step_pushes_flags;  // the instruction is PUSHF: the image must not show the stub's RFLAGS.TF
+	bool step_pushes_flags;  // the instruction is PUSHF: the image must not show the monitor's RFLAGS.TF
 	bool step_loads_flags;   // it is POPF or IRET: RFLAGS.TF is what it has loaded
 	u64 pending_debug;       // debug exceptions that blocking by MOV SS holds back, as in DR6
 	u64 lent_cr4;            // in the VMCB alone (entry.h)
-	u64 debug_reported;      // what the #DB that is being raised reports, if the stub raises it
+	u64 debug_reported;      // what the #DB that is being raised reports, if the monitor raises it
 	bool halted;             // activity state HLT
 
 	u64 pdpte[4];  // with EPT and PAE paging; see pae_paging.h
 	u64 pae_cr3;
 	u64 pdpte_window;  // where nested paging finds them, or 0
 
-	u64 ept_pointer;  // that the nested page tables below were filled from
+	bool io_map_is_full;  // each bit of io_map is set
+	u64 ept_pointer;      // that the nested page tables below were filled from
 	unsigned nested_pages_used;
+	GuestPhysicalMapping mappings[kMappings];
 
-	vos_statistics statistics;
+	Statistics statistics;
 
-	Vmcb linux_vmcb;
+	Vmcb root_vmcb;
 	Vmcb guest_vmcb;
-	Vmcb halt_vmcb;
+	Vmcb own_vmcb;  // monitor_guest.h
 	alignas(4096) u8 host_save[kPageBytes];
-	alignas(4096) u8 linux_msr_map[kMsrMapBytes];
+	alignas(4096) u8 root_msr_map[kMsrMapBytes];
 	alignas(4096) u8 guest_msr_map[kMsrMapBytes];
 	alignas(4096) u8 io_map[kIoMapBytes];
-	alignas(4096) u64 stub_page_table[512];
-	alignas(4096) u64 stub_idt[512];
+	alignas(4096) u64 monitor_idt[512];
 	alignas(4096) u64 nested_root[512];
 	alignas(4096) u64 nested_page[kNestedPages][512];
 	alignas(4096) u64 pdpte_page[512];
-	alignas(4096) u8 unbacked[kPageBytes];  // stands for physical memory that is not there
+	alignas(4096) u8 unbacked[kPageBytes];  // in place of memory that a guest may not name
 
-	Vmcb& vmcb() { return in_guest ? guest_vmcb : linux_vmcb; }
-	u64 physical(const void* pointer) const { return reinterpret_cast<u64>(pointer) - environment.direct_map; }
+	Vmcb& vmcb() { return in_guest ? guest_vmcb : root_vmcb; }
+	// Of a Cpu or a part of it, which are used at their physical addresses.
+	static u64 physical(const void* pointer) { return reinterpret_cast<u64>(pointer); }
 
-	// The memory at a physical address, up to the end of its page.  Where there is none, reads give ones.
+	// The memory at a physical address that a guest has given, up to the end of its page.  The area is not there for a guest,
+	// nor is what the page tables do not map: reads give ones.
+	static bool is_visible(u64 address) { return !in_area(address) && address < kMappedBytes; }
 	void* memory(u64 address)
 	{
-		void* const pointer = reinterpret_cast<void*>(environment.direct_map + address);
-		if (!vos_probe_address(pointer))
-			return pointer;
+		if (is_visible(address))
+			return at<u8>(address);
 		fill_bytes(unbacked, 0xff, sizeof(unbacked));
 		return unbacked + (address & ~kPageMask);
 	}
 
-	VmcsRegion& vmcs() { return *reinterpret_cast<VmcsRegion*>(environment.direct_map + current_vmcs); }
-	u64 read(Field field) { return vmcs().read(field); }
-	void write(Field field, u64 value) { vmcs().write(field, value); }
+	// The current VMCS, which is never in the area: its revision would not be right.
+	VmcsRegion& vmcs() { return *at<VmcsRegion>(current_vmcs); }
+	[[gnu::always_inline]] u64 read(Field field) { return vmcs().read(field); }
+	[[gnu::always_inline]] void write(Field field, u64 value) { vmcs().write(field, value); }
+
+	GuestPhysicalMapping& mapping(u64 guest_physical) { return mappings[guest_physical / kPageBytes % kMappings]; }
 
 	u64 general_register(unsigned number)
 	{
@@ -148,24 +169,25 @@ struct alignas(4096) Cpu {
 	bool long_mode() { return vmcb().efer & kEferLongModeActive; }
 	bool code_64() { return long_mode() && (vmcb().cs.attributes & kAttributeLong); }
 	unsigned privilege_level() { return vmcb().cpl; }
+	// As the address of a memory access, under the paging mode of now.
+	bool canonical(u64 address)
+	{
+		const unsigned unused = vmcb().cr4 & kCr4La57 ? 64 - 57 : 64 - 48;
+		return static_cast<u64>(static_cast<s64>(address << unused) >> unused) == address;
+	}
 	bool ept() const { return proc2_controls & kProc2Ept; }
 };
 
 static_assert(offsetof(Cpu, state.registers) == VOS_REGISTERS);
 static_assert(offsetof(Cpu, state.run_vmcb) == VOS_RUN_VMCB);
-static_assert(offsetof(Cpu, state.stub_cr3) == VOS_STUB_CR3);
-static_assert(offsetof(Cpu, state.linux_vmcb) == VOS_LINUX_VMCB);
 static_assert(offsetof(Cpu, state.interrupts_open) == VOS_INTERRUPTS_OPEN);
 static_assert(offsetof(Cpu, state.nmi_taken) == VOS_NMI_TAKEN);
 static_assert(offsetof(Cpu, state.vector_taken) == VOS_VECTOR_TAKEN);
-static_assert(offsetof(Cpu, state.leave_rip) == VOS_LEAVE_RIP);
-static_assert(offsetof(Cpu, state.leave_cs) == VOS_LEAVE_CS);
-static_assert(offsetof(Cpu, state.leave_rflags) == VOS_LEAVE_RFLAGS);
-static_assert(offsetof(Cpu, state.leave_rsp) == VOS_LEAVE_RSP);
-static_assert(offsetof(Cpu, state.leave_ss) == VOS_LEAVE_SS);
-static_assert(offsetof(Cpu, state.leave_cr3) == VOS_LEAVE_CR3);
-static_assert(offsetof(Cpu, state.stub_idtr) == VOS_STUB_IDTR + 6);
-static_assert(offsetof(Cpu, state.leave_idtr) == VOS_LEAVE_IDTR + 6);
+static_assert(offsetof(Cpu, state.monitor_idtr) == VOS_MONITOR_IDTR + 6);
+static_assert(sizeof(Cpu) <= CPU_STRIDE && CPU_STRIDE % VOS_STACK_BYTES == 0);
+
+// By APIC ID.  It may not have been started.
+inline Cpu& cpu_by_id(u32 apic_id) { return *at<Cpu>(g_area + AREA_CPUS + u64{apic_id} * CPU_STRIDE); }
 
 }  // namespace
 

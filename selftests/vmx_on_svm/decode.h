@@ -30,6 +30,7 @@ struct Instruction {
 	u8 base, index;  // kNoRegister if absent
 	u8 scale;
 	s64 displacement;
+	s64 immediate;
 	bool rip_relative;
 
 	bool is(u8 first) const { return opcode_bytes == 1 && opcode[0] == first; }
@@ -82,7 +83,7 @@ class Decoder {
 			result_.has_modrm = true;
 			modrm();
 		}
-		at_ += immediate_bytes();
+		result_.immediate = next_signed(immediate_bytes());
 		result_.length = at_;
 		return at_ <= available_;
 	}
@@ -93,6 +94,13 @@ class Decoder {
 		const u64 address = code_address(cpu_, cpu_.vmcb().rip);
 		const unsigned in_page = kPageBytes - (address & ~kPageMask);
 		available_ = kMaximumInstruction;
+		if (in_page >= sizeof(code_)) {
+			u64 host_physical;
+			if (!translate_code(cpu_, address, host_physical))
+				return false;
+			__builtin_memcpy(code_, cpu_.memory(host_physical), sizeof(code_));
+			return true;
+		}
 		if (in_page < available_ && !peek(cpu_, address + in_page, code_ + in_page, available_ - in_page))
 			available_ = in_page;
 		return peek(cpu_, address, code_, in_page < available_ ? in_page : available_);
@@ -188,19 +196,26 @@ class Decoder {
 		result_.opcode_bytes = 3;
 	}
 
+	// Of one byte: those that can write to memory by ModRM, for the APIC.
 	bool has_modrm() const
 	{
 		if (result_.opcode_bytes == 3)
 			return true;
-		if (result_.opcode_bytes == 1)
-			return false;
+		if (result_.opcode_bytes == 1) {
+			const u8 code = result_.opcode[0];
+			return (code < 0x40 && (code & 7) < 4) || (code >= 0x80 && code <= 0x8b) || code == 0xc6 ||
+			       code == 0xc7;
+		}
 		switch (result_.opcode[1]) {
 		case 0x00:
 		case 0x01:
 		case 0x20 ... 0x23:
 		case 0x78:
 		case 0x79:
+		case 0xab:
 		case 0xae:
+		case 0xb3:
+		case 0xba:
 		case 0xc7:
 			return true;
 		default:
@@ -210,10 +225,34 @@ class Decoder {
 
 	unsigned immediate_bytes() const
 	{
+		const u8 first = result_.opcode[0];
+		if (result_.opcode_bytes == 2)
+			return result_.opcode[1] == 0xba ? 1 : 0;
 		if (result_.opcode_bytes != 1)
 			return 0;
-		const u8 first = result_.opcode[0];
-		return (first >= 0xe4 && first <= 0xe7) || first == 0xcd ? 1 : 0;
+		switch (first) {
+		case 0x80:
+		case 0x82:
+		case 0x83:
+		case 0xc6:
+		case 0xcd:
+		case 0xe4 ... 0xe7:
+			return 1;
+		case 0x81:
+		case 0xc7:
+			return operand_bytes() == 2 ? 2 : 4;
+		case 0xa0 ... 0xa3:
+			return result_.address_bytes;
+		default:
+			return 0;
+		}
+	}
+
+	// Without REX.W.
+	unsigned operand_bytes() const
+	{
+		const bool big = cpu_.code_64() || (cpu_.vmcb().cs.attributes & kAttributeDefaultBig);
+		return big != result_.operand_size_prefix ? 4 : 2;
 	}
 
 	void modrm()
@@ -276,7 +315,7 @@ class Decoder {
 
 	Cpu& cpu_;
 	Instruction& result_;
-	u8 code_[kMaximumInstruction] = {};
+	u8 code_[16] = {};
 	unsigned available_ = 0;
 	unsigned at_ = 0;
 };

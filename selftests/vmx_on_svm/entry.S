@@ -1,31 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The world switch, and the interrupt handlers of the stub.  All of it runs with GIF=0, but for the two
- * windows below, on the stub's own page-table root, IDT and stack.
+ * Where each CPU enters the monitor, the world switch, and the monitor's interrupt handlers.  All of it runs with GIF=0,
+ * except for the two windows below, on the monitor's own page tables, IDT and stacks.
  */
-#include <linux/linkage.h>
-#include <linux/objtool.h>
-#include <linux/version.h>
-#include <asm/unwind_hints.h>
+#include "layout.h"
 #include "offsets.h"
 
 	.text
 	.code64
 
-#ifdef ENDBR
-#define VOS_ENDBR ENDBR
-#else
-#define VOS_ENDBR
-#endif
-
-/* There is no stack frame that could be described: each place that objtool cannot reach by itself says so. */
-.macro NO_FRAME
-	ANNOTATE_NOENDBR
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
-	UNWIND_HINT_END_OF_STACK
-#else
-	UNWIND_HINT_EMPTY
-#endif
+.macro FUNCTION name
+	.globl	\name
+	.balign	16
+\name:
 .endm
 
 /* The Cpu begins with the stack. */
@@ -51,42 +38,40 @@
 	movq	VOS_REGISTERS+0x78(\base), %r15
 .endm
 
-/*
- * void vos_enter(struct vos_cpu *cpu, void *stack_top)
- * Called with interrupts disabled.  Returns in SVM guest mode; what it was called from is from then on the guest.
- */
-SYM_CODE_START(vos_enter)
-	NO_FRAME
-	pushq	%rbx
-	pushq	%rbp
-	pushq	%r12
-	pushq	%r13
-	pushq	%r14
-	pushq	%r15
-	movq	VOS_LINUX_VMCB(%rdi), %rax
-	movq	%rsp, VOS_VMCB_RSP(%rax)
-	leaq	.Lguest(%rip), %rdx
-	movq	%rdx, VOS_VMCB_RIP(%rax)
-	pushfq
-	popq	%rdx
-	movq	%rdx, VOS_VMCB_RFLAGS(%rax)
+/* From start.S: EBP is the address of the start-up page, CR3 that of the area. */
+	.section .text.first, "ax"
+	.globl	cpu_start
+cpu_start:
+	movl	$1, %eax
+	cpuid
+	shrl	$24, %ebx			/* the APIC ID */
+	cmpl	START_CPUS(%rbp), %ebx
+	jae	.				/* the machine said that there is none like this */
+	imulq	$CPU_STRIDE, %rbx, %rdi
+	movq	%cr3, %rax
+	leaq	AREA_CPUS(%rax, %rdi), %rdi	/* its Cpu */
+	leaq	VOS_STACK_BYTES - 16(%rdi), %rsp
+	lgdt	gdt_register(%rip)
 	clgi
-	movq	VOS_STUB_CR3(%rdi), %rax
-	movq	%rax, %cr3
-	movq	%rsi, %rsp
-	lidt	VOS_STUB_IDTR+6(%rdi)
+	movl	%ebx, %esi
+	movl	%ebp, %edx
+	pushq	%rdi
+	pushq	%rdi
+	call	vos_start_cpu
+	popq	%rdi
+	popq	%rdi
+	lidt	VOS_MONITOR_IDTR+6(%rdi)
 	jmp	.Lrun
 
-.Lguest:
-	NO_FRAME
-	popq	%r15
-	popq	%r14
-	popq	%r13
-	popq	%r12
-	popq	%rbp
-	popq	%rbx
-	RET
+	.data
+	.balign	8
+gdt:
+	.quad	0, 0x00cf9b000000ffff, 0x00cf93000000ffff, 0x00af9b000000ffff
+gdt_register:
+	.word	. - gdt - 1
+	.quad	gdt
 
+	.text
 .Lrun:
 	GET_CPU	%rax
 	/* With V_INTR_MASKING a pending interrupt makes the guest exit only if RFLAGS.IF was set at VMRUN. */
@@ -117,53 +102,31 @@ SYM_CODE_START(vos_enter)
 	cld
 	movq	%rax, %rdi
 	call	vos_handle_exit
-	testl	%eax, %eax
-	jz	.Lrun
-
-	/* Leave: become what was the guest. */
-	GET_CPU	%rax
-	pushq	VOS_LEAVE_SS(%rax)
-	pushq	VOS_LEAVE_RSP(%rax)
-	pushq	VOS_LEAVE_RFLAGS(%rax)
-	pushq	VOS_LEAVE_CS(%rax)
-	pushq	VOS_LEAVE_RIP(%rax)
-	lidt	VOS_LEAVE_IDTR+6(%rax)
-	movq	VOS_LEAVE_CR3(%rax), %rcx
-	movq	%rcx, %cr3
-	LOAD_REGISTERS %rax
-	xorl	%eax, %eax
-	stgi
-	iretq
-SYM_CODE_END(vos_enter)
+	jmp	.Lrun
 
 /*
  * void vos_open_nmi_window(void): GIF=1 and IF=0 for two instructions.  A pending NMI sets VOS_NMI_TAKEN, and NMIs
  * stay blocked.
  */
-SYM_CODE_START(vos_open_nmi_window)
-	NO_FRAME
+FUNCTION vos_open_nmi_window
 	stgi
 	nop
 	nop
 	clgi
-	RET
-SYM_CODE_END(vos_open_nmi_window)
+	ret
 
 /* void vos_open_interrupt_window(void): the same with IF=1; at most one vector goes to VOS_VECTOR_TAKEN. */
-SYM_CODE_START(vos_open_interrupt_window)
-	NO_FRAME
+FUNCTION vos_open_interrupt_window
 	stgi
 	sti
 	nop
 	nop
 	cli
 	clgi
-	RET
-SYM_CODE_END(vos_open_interrupt_window)
+	ret
 
 /* void vos_unblock_nmis(void): IRET to the next instruction; GIF=0 keeps a pending NMI away. */
-SYM_CODE_START(vos_unblock_nmis)
-	NO_FRAME
+FUNCTION vos_unblock_nmis
 	movq	%rsp, %rax
 	movl	%ss, %ecx
 	pushq	%rcx
@@ -174,16 +137,14 @@ SYM_CODE_START(vos_unblock_nmis)
 	leaq	1f(%rip), %rax
 	pushq	%rax
 	iretq
-1:	NO_FRAME
-	RET
-SYM_CODE_END(vos_unblock_nmis)
+1:
+	ret
 
 /*
  * void vos_run_halted(unsigned long vmcb, int interrupts_wake): VMRUN, with RFLAGS.IF set if interrupts are to make it
  * exit.  The guest is vos_halt, which changes no register.
  */
-SYM_CODE_START(vos_run_halted)
-	NO_FRAME
+FUNCTION vos_run_halted
 	movq	%rdi, %rax
 	testl	%esi, %esi
 	jz	1f
@@ -191,57 +152,40 @@ SYM_CODE_START(vos_run_halted)
 	nop
 1:	vmrun
 	cli
-	RET
-SYM_CODE_END(vos_run_halted)
+	ret
 
-SYM_CODE_START(vos_halt)
-	NO_FRAME
+FUNCTION vos_halt
 	hlt
 	vmmcall
 	ud2
-SYM_CODE_END(vos_halt)
 
 /* int vos_rdmsr_safe(unsigned int msr, unsigned long *value): 0, or 1 if RDMSR raised #GP. */
-SYM_CODE_START(vos_rdmsr_safe)
-	NO_FRAME
+FUNCTION vos_rdmsr_safe
 	movl	%edi, %ecx
-SYM_INNER_LABEL(vos_rdmsr_instruction, SYM_L_GLOBAL)
-	ANNOTATE_NOENDBR
+	.globl	vos_rdmsr_instruction
+vos_rdmsr_instruction:
 	rdmsr
 	shlq	$32, %rdx
 	orq	%rdx, %rax
 	movq	%rax, (%rsi)
 	xorl	%eax, %eax
-	RET
-SYM_CODE_END(vos_rdmsr_safe)
+	ret
 
 /* int vos_wrmsr_safe(unsigned int msr, unsigned long value): 0, or 1 if WRMSR raised #GP. */
-SYM_CODE_START(vos_wrmsr_safe)
-	NO_FRAME
+FUNCTION vos_wrmsr_safe
 	movl	%edi, %ecx
 	movl	%esi, %eax
 	movq	%rsi, %rdx
 	shrq	$32, %rdx
-SYM_INNER_LABEL(vos_wrmsr_instruction, SYM_L_GLOBAL)
-	ANNOTATE_NOENDBR
+	.globl	vos_wrmsr_instruction
+vos_wrmsr_instruction:
 	wrmsr
 	xorl	%eax, %eax
-	RET
-SYM_CODE_END(vos_wrmsr_safe)
-
-/* int vos_probe_address(const void *address): 0, or 1 if a read faults. */
-SYM_CODE_START(vos_probe_address)
-	NO_FRAME
-SYM_INNER_LABEL(vos_probe_instruction, SYM_L_GLOBAL)
-	movb	(%rdi), %al
-	xorl	%eax, %eax
-	RET
-SYM_CODE_END(vos_probe_address)
+	ret
 
 .Lfailed:
-	NO_FRAME
 	movl	$1, %eax
-	RET
+	ret
 
 /*
  * Returns from an interrupt without IRET, which would unblock NMIs.  The stack holds RCX and RAX above the interrupt
@@ -256,7 +200,7 @@ SYM_CODE_END(vos_probe_address)
 	popq	%rcx
 	popq	%rax
 	popq	%rsp
-	RET
+	ret
 
 .Lnmi:
 	addq	$8, %rsp			/* the vector */
@@ -290,13 +234,10 @@ SYM_CODE_END(vos_probe_address)
 	leaq	vos_wrmsr_instruction(%rip), %rax
 	cmpq	%rax, %rcx
 	je	1f
-	leaq	vos_probe_instruction(%rip), %rax
-	cmpq	%rax, %rcx
-	je	1f
 	leaq	0x10(%rsp), %rdi
 	movq	%cr2, %rsi
 	andq	$-16, %rsp
-	call	vos_handle_stub_fault
+	call	vos_handle_monitor_fault
 	ud2
 
 1:	leaq	.Lfailed(%rip), %rax
@@ -310,12 +251,10 @@ SYM_CODE_END(vos_probe_address)
 
 /* 256 handlers, 16 bytes each. */
 	.balign	16
-SYM_CODE_START_NOALIGN(vos_handlers)
+FUNCTION vos_handlers
 	vector = 0
 	.rept	256
 	.balign	16
-	NO_FRAME
-	VOS_ENDBR
 	pushq	$vector
 	.if vector == 2
 	jmp	.Lnmi
@@ -326,14 +265,11 @@ SYM_CODE_START_NOALIGN(vos_handlers)
 	.endif
 	vector = vector + 1
 	.endr
-SYM_CODE_END(vos_handlers)
 
-/* Two instructions that the stub has Linux execute; see linux_debug_registers.h. */
-SYM_CODE_START(vos_write_dr7)
-	NO_FRAME
+/* Instructions that a guest of the monitor's own executes; see monitor_guest.h. */
+FUNCTION vos_write_dr7
 	movq	%rax, %dr7
 	vmmcall
 	ud2
-SYM_CODE_END(vos_write_dr7)
 
 	.section .note.GNU-stack, "", @progbits

@@ -4,15 +4,14 @@
 #define VMX_ON_SVM_ENTRY_H
 
 #include "entry_checks.h"
-#include "halt.h"
-#include "linux_debug_registers.h"
+#include "monitor_guest.h"
 
 namespace {
 
 constexpr u32 kContributoryExceptions = bit(kDivideError) | bit(kInvalidTss) | bit(kSegmentNotPresent) |
 					bit(kStackFault) | bit(kGeneralProtection);
 
-// The exceptions that must reach the stub, for the guest's exception bitmap and for the emulation.
+// The exceptions that must reach the monitor, for the guest's exception bitmap and for the emulation.
 inline u32 exception_intercepts(Cpu& cpu)
 {
 	const u32 bitmap = cpu.exception_bitmap;
@@ -40,7 +39,6 @@ inline u64 instruction_intercepts(Cpu& cpu)
 		{cpu.pin_controls & kPinNmiExiting, intercept(kExitNmi)},
 		{cpu.proc_controls & kProcInterruptWindowExiting, intercept(kExitVirtualInterrupt)},
 		{cpu.proc_controls & kProcInvlpgExiting, intercept(kExitInvlpg)},
-		{cpu.proc_controls & kProcMwaitExiting, intercept(kExitMwait)},
 		{cpu.proc_controls & kProcRdpmcExiting, intercept(kExitRdpmc)},
 		// QEMU 7.2 intercepts RDTSCP as RDTSC; it is #UD unless enabled.
 		{(cpu.proc_controls & kProcRdtscExiting) || !(cpu.proc2_controls & kProc2Rdtscp),
@@ -56,7 +54,8 @@ inline u64 instruction_intercepts(Cpu& cpu)
 	// QEMU reports INVD as WBINVD.
 	u64 intercepts = kInterceptSvmInstructions | intercept(kExitCpuid) | intercept(kExitInvd) |
 			 intercept(kExitHlt) | intercept(kExitMsr) | intercept(kExitShutdown) | intercept(kExitRdtscp) |
-			 intercept(kExitIcebp) | intercept(kExitWbinvd) | intercept(kExitXsetbv);
+			 intercept(kExitIcebp) | intercept(kExitWbinvd) | intercept(kExitXsetbv) |
+			 intercept(kExitMwait);
 	for (const auto& condition : conditional) {
 		if (condition.wanted)
 			intercepts |= condition.intercepts;
@@ -95,7 +94,7 @@ inline void take_pae_back(Cpu& cpu)
 	cpu.lent_cr4 = 0;
 }
 
-// The last thing before the guest runs, again after each exit that the stub handles itself.
+// The last thing before the guest runs, again after each exit that the monitor handles itself.
 inline void prepare_to_run(Cpu& cpu)
 {
 	Vmcb& guest = cpu.guest_vmcb;
@@ -152,7 +151,7 @@ inline void load_guest_segments(Cpu& cpu)
 inline void load_guest_state(Cpu& cpu)
 {
 	Vmcb& guest = cpu.guest_vmcb;
-	const Vmcb& host = cpu.linux_vmcb;
+	const Vmcb& host = cpu.root_vmcb;
 	constexpr u64 kCr0Kept = kCr0NotWriteThrough | kCr0CacheDisable | kCr0ExtensionType;
 	constexpr u64 kLong = kEferLongMode | kEferLongModeActive;
 
@@ -199,16 +198,23 @@ inline void load_guest_state(Cpu& cpu)
 	}
 }
 
+// Every access exits at first: copying the bitmaps at each VM-entry takes long, and software may change them at any time.
+inline void fill_io_map(Cpu& cpu)
+{
+	if (cpu.io_map_is_full)
+		return;
+	fill_bytes(cpu.io_map, 0xff, kIoMapBytes);
+	cpu.io_map_is_full = true;
+}
+
+// Until the next VM-entry, for string I/O that the bitmaps do not want.
 inline void load_io_map(Cpu& cpu)
 {
-	if (cpu.proc_controls & kProcIoBitmaps) {
-		copy_bytes(cpu.io_map, cpu.memory(cpu.read(Field::IoBitmapA)), kPageBytes);
-		copy_bytes(cpu.io_map + kPageBytes, cpu.memory(cpu.read(Field::IoBitmapB)), kPageBytes);
-		// An access that wraps around port FFFFH exits.
-		fill_bytes(cpu.io_map + 2 * kPageBytes, 0xff, 4);
-	} else {
-		fill_bytes(cpu.io_map, 0xff, kIoMapBytes);
-	}
+	copy_bytes(cpu.io_map, cpu.memory(cpu.read(Field::IoBitmapA)), kPageBytes);
+	copy_bytes(cpu.io_map + kPageBytes, cpu.memory(cpu.read(Field::IoBitmapB)), kPageBytes);
+	// An access that wraps around port FFFFH exits.
+	fill_bytes(cpu.io_map + 2 * kPageBytes, 0xff, 4);
+	cpu.io_map_is_full = false;
 }
 
 // QEMU 7.2 delivers an interrupt inside of VMRUN and keeps its vector as that of a pending exception: it is delivered once
@@ -395,9 +401,9 @@ inline void load_controls(Cpu& cpu)
 	guest.intercept_dr_read = guest.intercept_dr_write = proc & kProcMovDrExiting ? 0xffff : 0;
 	guest.tsc_offset = proc & kProcTscOffsetting ? cpu.read(Field::TscOffset) : 0;
 	guest.interrupt_control = read_cr8() & kVirtualTprMask;
-	if (proc & (kProcIoBitmaps | kProcUnconditionalIoExiting))
-		load_io_map(cpu);
-	guest.nested_control = cpu.ept() ? kNestedPaging : 0;
+	fill_io_map(cpu);
+	// Without EPT physical memory is that of root software.
+	guest.nested_page_table = cpu.ept() ? Cpu::physical(cpu.nested_root) : g_root_paging.pointer();
 	if (cpu.ept() && cpu.ept_pointer != cpu.read(Field::EptPointer)) {
 		cpu.ept_pointer = cpu.read(Field::EptPointer);
 		flush_nested_pages(cpu);
@@ -408,16 +414,16 @@ inline void load_controls(Cpu& cpu)
 inline void enter_guest(Cpu& cpu)
 {
 	Vmcb& guest = cpu.guest_vmcb;
-	Vmcb& host = cpu.linux_vmcb;
+	Vmcb& host = cpu.root_vmcb;
 	u64 qualification;
 
 	++cpu.statistics.entries;
 	host.event = 0;
-	disarm_linux_breakpoints(cpu);
-	vmsave(cpu.physical(&host));
+	disarm_root_breakpoints(cpu);
+	vmsave(Cpu::physical(&host));
 	const bool valid = EntryChecks(cpu).guest_state(qualification);
 	cpu.in_guest = true;
-	cpu.state.run_vmcb = cpu.physical(&guest);
+	cpu.state.run_vmcb = Cpu::physical(&guest);
 	if (!valid) {
 		// load_host_state() takes from the guest what VMX does not switch.
 		guest.cr0 = host.cr0;
@@ -431,7 +437,7 @@ inline void enter_guest(Cpu& cpu)
 	load_controls(cpu);
 	load_guest_state(cpu);
 	cpu.entry_dr6 = guest.dr6;
-	vmload(cpu.physical(&guest));
+	vmload(Cpu::physical(&guest));
 	if (cpu.entry_controls & kEntryLoadPat)
 		wrmsr(kMsrPat, cpu.read(Field::GuestPat));
 	const u64 failed = load_msr_area(cpu, cpu.read(Field::EntryMsrLoadAddress), cpu.read(Field::EntryMsrLoadCount));

@@ -81,6 +81,28 @@ inline void finish_instruction(Cpu& cpu, unsigned length)
 	}
 }
 
+// IN or OUT, for the code that was running.
+inline void carry_out_io(Cpu& cpu)
+{
+	Vmcb& vmcb = cpu.vmcb();
+	const u64 info = vmcb.exit_info_1;
+	const u16 port = info >> 16;
+	const unsigned bytes = info >> 4 & 7;
+	u64& rax = vmcb.rax;
+
+	if (info & kIoInput) {
+		const u32 value = bytes == 1 ? inb(port) : bytes == 2 ? inw(port) : inl(port);
+		const u64 mask = bits(0, bytes * 8 - 1);
+		rax = bytes == 4 ? value : (rax & ~mask) | value;
+	} else if (bytes == 1) {
+		outb(port, static_cast<u8>(rax));
+	} else if (bytes == 2) {
+		outw(port, static_cast<u16>(rax));
+	} else {
+		outl(port, static_cast<u32>(rax));
+	}
+}
+
 // SVM has one interrupt shadow where VMX has two.  With RFLAGS.IF clear it cannot come from STI; otherwise the byte
 // before RIP tells.
 inline u8 shadow_kind(Cpu& cpu)
@@ -105,7 +127,7 @@ inline u8 shadow_kind(Cpu& cpu)
 	const u64 address = linear_address(cpu, instruction);
 	DataFault fault;
 
-	if (cpu.code_64() && (!cpu.facts.canonical(address) || !cpu.facts.canonical(address + count - 1))) {
+	if (cpu.code_64() && (!cpu.canonical(address) || !cpu.canonical(address + count - 1))) {
 		inject_exception(cpu, instruction.segment == kSs ? kStackFault : kGeneralProtection, 0);
 		return false;
 	}

@@ -191,7 +191,7 @@ constexpr u16 kAttributesBusyTss = 0x8b;
 // SDM Vol. 3C, section 28.5.
 inline void load_host_state(Cpu& cpu)
 {
-	Vmcb& host = cpu.linux_vmcb;
+	Vmcb& host = cpu.root_vmcb;
 	const Vmcb& guest = cpu.guest_vmcb;
 	constexpr u64 kCr0Kept = kCr0NotWriteThrough | kCr0CacheDisable | kCr0ExtensionType;
 	constexpr u32 kHostTssLimit = 0x67;
@@ -236,9 +236,9 @@ inline void load_host_state(Cpu& cpu)
 	host.event = 0;
 	host.interrupt_state = 0;
 
-	vmload(cpu.physical(&host));
+	vmload(Cpu::physical(&host));
 	cpu.in_guest = false;
-	cpu.state.run_vmcb = cpu.physical(&host);
+	cpu.state.run_vmcb = Cpu::physical(&host);
 	cpu.state.interrupts_open = 0;
 	if (load_msr_area(cpu, cpu.read(Field::ExitMsrLoadAddress), cpu.read(Field::ExitMsrLoadCount)))
 		fatal("VMX abort 4: loading MSRs on VM-exit", cpu.read(Field::ExitReason), host.rip);
@@ -264,7 +264,7 @@ inline void restore_task_priority(Cpu& cpu)
 inline void fail_entry(Cpu& cpu, ExitReason reason, u64 qualification)
 {
 	forget_pdptes(cpu);
-	vmsave(cpu.physical(&cpu.guest_vmcb));
+	vmsave(Cpu::physical(&cpu.guest_vmcb));
 	cpu.write(Field::ExitReason, kReasonEntryFailure | reason);
 	cpu.write(Field::ExitQualification, qualification);
 	load_host_state(cpu);
@@ -278,7 +278,7 @@ inline void exit_to_host(Cpu& cpu, const Exit& exit)
 
 	close_nmi_window_request(cpu);
 	restore_task_priority(cpu);
-	vmsave(cpu.physical(&cpu.guest_vmcb));
+	vmsave(Cpu::physical(&cpu.guest_vmcb));
 	if (delivering && is_software(info_type(cpu.delivery.info))) {
 		cpu.guest_vmcb.rip = cpu.delivery.rip;
 		length = cpu.delivery.length;

@@ -191,6 +191,17 @@ class GuestExit : public GuestEvents {
 		cpu_.halted = cpu_.in_guest && !(guest_.event & kEventValid);
 	}
 
+	// QEMU with one CPU would sleep for good.  MWAIT may end at any time.
+	void on_mwait()
+	{
+		if (cpu_.proc_controls & kProcMwaitExiting) {
+			exit_instruction(kReasonMwait, 3);
+			return;
+		}
+		Instruction instruction;
+		skip(decode(cpu_, instruction) ? instruction.length : 3);
+	}
+
 	void dispatch(u32 code)
 	{
 		switch (code) {
@@ -249,7 +260,7 @@ class GuestExit : public GuestEvents {
 			exit_instruction(kReasonPause, 2);
 			break;
 		case kExitMwait:
-			exit_instruction(kReasonMwait, 3);
+			on_mwait();
 			break;
 		case kExitMonitor:
 			exit_instruction(kReasonMonitor, 3);

@@ -20,6 +20,15 @@ class GuestIoAndMsrs : public GuestEvents {
 		const bool input = info & kIoInput;
 		Instruction instruction;
 
+		if ((cpu_.proc_controls & kProcIoBitmaps) && !bitmaps_want(port, bytes)) {
+			if (info & (kIoString | kIoRepeat)) {
+				load_io_map(cpu_);
+			} else {
+				carry_out_io(cpu_);
+				skip(static_cast<unsigned>(guest_.exit_info_2 - guest_.rip));
+			}
+			return;
+		}
 		const bool decoded = decode(cpu_, instruction);
 		const u32 length = decoded ? u32(instruction.length) : u32(guest_.exit_info_2 - guest_.rip);
 		const bool string = decoded && instruction.opcode[0] >= 0x6c && instruction.opcode[0] <= 0x6f;
@@ -107,6 +116,19 @@ class GuestIoAndMsrs : public GuestEvents {
 	}
 
  private:
+	// SDM Vol. 3C, section 25.6.4.  An access that wraps around port FFFFH exits.
+	bool bitmaps_want(u64 port, u64 bytes)
+	{
+		for (const u64 end = port + bytes; port < end; ++port) {
+			if (port > 0xffff)
+				return true;
+			const u64 bitmap = cpu_.read(port < 0x8000 ? Field::IoBitmapA : Field::IoBitmapB);
+			if (*static_cast<u8*>(cpu_.memory(bitmap + (port & 0x7fff) / 8)) >> (port & 7) & 1)
+				return true;
+		}
+		return false;
+	}
+
 	// MSRs.  SDM Vol. 3C, section 25.6.9.
 	bool msr_exits(u32 msr, bool write)
 	{

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// Memory of Linux or of the guest by linear address: paging walked in software.  SDM Vol. 3A, chapter 4.
+// Memory of root software or of the guest by linear address: paging walked in software.  SDM Vol. 3A, chapter 4.
 #ifndef VMX_ON_SVM_GUEST_MEMORY_H
 #define VMX_ON_SVM_GUEST_MEMORY_H
 
@@ -14,9 +14,15 @@ inline bool to_host_physical(Cpu& cpu, u64 physical, u64& host_physical)
 		host_physical = physical;
 		return true;
 	}
-	const EptTranslation translation = ept_translate(cpu, physical);
-	host_physical = translation.address;
-	return translation.outcome == EptTranslation::Mapped;
+	GuestPhysicalMapping& mapping = cpu.mapping(physical);
+	if (mapping.guest_page != (physical & kPageMask)) {
+		const EptTranslation translation = ept_translate(cpu, physical);
+		if (translation.outcome != EptTranslation::Mapped)
+			return false;
+		mapping = {physical & kPageMask, translation.address & kPageMask};
+	}
+	host_physical = mapping.host_page | (physical & ~kPageMask);
+	return true;
 }
 
 struct LinearTranslation {
@@ -93,17 +99,47 @@ inline LinearTranslation translate(Cpu& cpu, u64 linear, u64 mark = 0)
 	return result;
 }
 
+// The same for code of root software in long mode, which most instructions that exit are, and in little time.
+inline bool translate_root_code(Cpu& cpu, u64 linear, u64& host_physical)
+{
+	u64 table = cpu.root_vmcb.cr3 & kEntryAddress;
+
+	for (unsigned shift = cpu.root_vmcb.cr4 & kCr4La57 ? 48 : 39;; shift -= 9) {
+		const u64 slot = table + (linear >> shift & 511) * 8;
+		if (!Cpu::is_visible(slot))
+			return false;
+		const u64 entry = *at<u64>(slot);
+		if (!(entry & kPagePresent))
+			return false;
+		if (shift == 12 || (shift <= 30 && (entry & kPageLarge))) {
+			const u64 offset_mask = bit(shift) - 1;
+			host_physical = (entry & kEntryAddress & ~offset_mask) | (linear & offset_mask);
+			return true;
+		}
+		table = entry & kEntryAddress;
+	}
+}
+
+inline bool translate_code(Cpu& cpu, u64 linear, u64& host_physical)
+{
+	if (!cpu.in_guest && cpu.long_mode())
+		return translate_root_code(cpu, linear, host_physical);
+	const LinearTranslation translation = translate(cpu, linear);
+	host_physical = translation.host_physical;
+	return translation.mapped;
+}
+
 // Reads code or data that the CPU itself has just reached; false if it is not mapped any more.
 inline bool peek(Cpu& cpu, u64 linear, void* buffer, unsigned count)
 {
 	u8* to = static_cast<u8*>(buffer);
 	while (count) {
-		const LinearTranslation translation = translate(cpu, linear);
-		if (!translation.mapped)
+		u64 host_physical;
+		if (!translate_code(cpu, linear, host_physical))
 			return false;
 		const u64 rest = kPageBytes - (linear & ~kPageMask);
 		const unsigned part = count < rest ? count : rest;
-		copy_bytes(to, cpu.memory(translation.host_physical), part);
+		copy_bytes(to, cpu.memory(host_physical), part);
 		to += part;
 		linear += part;
 		count -= part;

@@ -3,6 +3,7 @@
 #ifndef VMX_ON_SVM_GUEST_MEMORY_EXITS_H
 #define VMX_ON_SVM_GUEST_MEMORY_EXITS_H
 
+#include "apic_writes.h"
 #include "guest_events.h"
 
 namespace {
@@ -41,6 +42,12 @@ class GuestMemoryExits : public GuestEvents {
 		constexpr u64 kLinearValid = bit(7), kFinalAccess = bit(8), kNmiUnblocking = bit(12);
 		const u64 address = guest_.exit_info_2;
 		const u64 fault = guest_.exit_info_1;
+
+		++cpu_.statistics.nested_faults;
+		if (!cpu_.ept()) {
+			write_apic_page(address, address);
+			return;
+		}
 		u64 needed = kEptRead;
 		if (fault & kNestedFaultFetch)
 			needed = kEptExecute;
@@ -49,14 +56,18 @@ class GuestMemoryExits : public GuestEvents {
 		const bool pdptes = cpu_.pdpte_window && (address & kPageMask) == cpu_.pdpte_window &&
 				    (fault & kNestedFaultPageTable);
 		const EptTranslation translation = pdptes ? EptTranslation{EptTranslation::Mapped, kEptRights,
-									   cpu_.physical(cpu_.pdpte_page), kPageBytes}
+									   Cpu::physical(cpu_.pdpte_page), kPageBytes,
+									   true}
 							  : ept_translate(cpu_, address);
 
-		++cpu_.statistics.nested_faults;
 		if (translation.outcome == EptTranslation::Mapped && (translation.rights & needed)) {
-			map_nested_page(cpu_, address, translation);
+			if (needed == kEptWrite && (translation.address & kPageMask) == kApicPage)
+				write_apic_page(address, translation.address);
+			else
+				map_nested_page(cpu_, address, translation);
 			return;
 		}
+		cpu_.mapping(address).guest_page = kNoPage;
 		cpu_.write(Field::GuestPhysicalAddress, address);
 		if (translation.outcome == EptTranslation::Misconfiguration) {
 			if (!(cpu_.delivery.info & kInfoValid))
@@ -83,6 +94,16 @@ class GuestMemoryExits : public GuestEvents {
 		if (!(cpu_.delivery.info & kInfoValid))
 			guest_.rflags |= kFlagResume;
 		exit_to_host(cpu_, exit);
+	}
+
+ private:
+	// The local APIC's page, which root software has given to the guest.
+	void write_apic_page(u64 guest_physical, u64 address)
+	{
+		if ((address & kPageMask) != kApicPage || (cpu_.delivery.info & kInfoValid))
+			fatal("guest: nested page fault", guest_physical, guest_.rip);
+		if (const unsigned length = ApicWrite(cpu_).execute(address & ~kPageMask))
+			skip(length);
 	}
 };
 

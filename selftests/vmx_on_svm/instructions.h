@@ -57,7 +57,7 @@ class VmxInstructionEmulation {
 
 	bool available(VmxInstruction kind)
 	{
-		const Vmcb& vmcb = cpu_.linux_vmcb;
+		const Vmcb& vmcb = cpu_.root_vmcb;
 		if (!(vmcb.cr0 & kCr0ProtectionEnable) || (vmcb.rflags & kFlagVirtual8086) || !cpu_.code_64() ||
 		    !cpu_.vmxe)
 			return false;
@@ -113,7 +113,7 @@ class VmxInstructionEmulation {
 	{
 		constexpr u64 kArithmetic = kFlagCarry | kFlagParity | kFlagAdjust | kFlagZero | kFlagSign |
 					    kFlagOverflow;
-		u64& rflags = cpu_.linux_vmcb.rflags;
+		u64& rflags = cpu_.root_vmcb.rflags;
 		rflags = (rflags & ~kArithmetic) | flags;
 	}
 
@@ -154,20 +154,16 @@ class VmxInstructionEmulation {
 		if (cpu_.vmxon)
 			return fail(VmxError::VmxonInRoot);
 		constexpr u64 kEnabled = kFeatureControlLocked | kFeatureControlVmxOutsideSmx;
-		const bool fixed_bits = !(kCr0Fixed0 & ~cpu_.linux_vmcb.cr0);
+		const bool fixed_bits = !(kCr0Fixed0 & ~cpu_.root_vmcb.cr0);
 		if (!fixed_bits || (cpu_.feature_control & kEnabled) != kEnabled) {
 			inject_general_protection(cpu_);
 			return Outcome::Faulted;
 		}
 		if (!read_operand(&address, sizeof(address)))
 			return Outcome::Faulted;
-		if (!valid_region(address) || region(address).revision != kVmcsRevision || cpu_.environment.vmxon_fails)
+		if (!valid_region(address) || region(address).revision != kVmcsRevision ||
+		    g_parameters.vmxon_fails_on == cpu_.apic_id)
 			return fail_invalid();
-		// While this CPU is in VMX operation the module must not go.
-		if (!increment_unless_zero(*cpu_.environment.use_count)) {
-			inject_general_protection(cpu_);
-			return Outcome::Faulted;
-		}
 		cpu_.vmxon = true;
 		cpu_.vmxon_pointer = address;
 		cpu_.current_vmcs = kNoVmcs;
@@ -178,7 +174,12 @@ class VmxInstructionEmulation {
 	{
 		cpu_.vmxon = false;
 		cpu_.current_vmcs = kNoVmcs;
-		decrement(*cpu_.environment.use_count);
+		if (cpu_.init_pending && !cpu_.boot_cpu) {
+			// INIT was blocked.
+			cpu_.init_pending = false;
+			finish_instruction(cpu_, instruction_.length);
+			send_init(cpu_);
+		}
 		return succeed();
 	}
 

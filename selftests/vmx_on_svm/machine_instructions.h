@@ -6,14 +6,12 @@
 #include "registers.h"
 
 extern "C" {
-void vos_enter(struct vos_cpu* cpu, void* stack_top);
 void vos_open_nmi_window(void);
 void vos_open_interrupt_window(void);
 void vos_unblock_nmis(void);
 void vos_run_halted(unsigned long vmcb, int interrupts_wake);
 int vos_rdmsr_safe(unsigned int msr, unsigned long* value);
 int vos_wrmsr_safe(unsigned int msr, unsigned long value);
-int vos_probe_address(const void* address);
 extern const char vos_handlers[];
 }
 
@@ -59,6 +57,23 @@ inline u64 rdtsc()
 
 inline void outb(u16 port, u8 value) { asm volatile("outb %0, %1" : : "a"(value), "Nd"(port)); }
 
+inline void outw(u16 port, u16 value) { asm volatile("outw %0, %1" : : "a"(value), "Nd"(port)); }
+inline void outl(u16 port, u32 value) { asm volatile("outl %0, %1" : : "a"(value), "Nd"(port)); }
+
+inline u16 inw(u16 port)
+{
+	u16 value;
+	asm volatile("inw %1, %0" : "=a"(value) : "Nd"(port));
+	return value;
+}
+
+inline u32 inl(u16 port)
+{
+	u32 value;
+	asm volatile("inl %1, %0" : "=a"(value) : "Nd"(port));
+	return value;
+}
+
 inline u8 inb(u16 port)
 {
 	u8 value;
@@ -100,34 +115,6 @@ inline u64 read_cr8()
 
 inline void write_cr8(u64 value) { asm volatile("mov %0, %%cr8" : : "r"(value)); }
 
-inline u64 read_dr6()
-{
-	u64 value;
-	asm volatile("mov %%dr6, %0" : "=r"(value));
-	return value;
-}
-
-inline u64 read_dr7()
-{
-	u64 value;
-	asm volatile("mov %%dr7, %0" : "=r"(value));
-	return value;
-}
-
-inline DescriptorTable store_gdt()
-{
-	DescriptorTable table;
-	asm volatile("sgdt %0" : "=m"(table));
-	return table;
-}
-
-inline DescriptorTable store_idt()
-{
-	DescriptorTable table;
-	asm volatile("sidt %0" : "=m"(table));
-	return table;
-}
-
 inline void load_idt(const DescriptorTable& table) { asm volatile("lidt %0" : : "m"(table)); }
 
 inline u16 read_segment(Segment segment)
@@ -152,21 +139,6 @@ inline u16 read_segment(Segment segment)
 	return selector;
 }
 
-// The access rights of a descriptor as LAR gives them: bits 8 to 23 of its second double word.
-inline u32 load_access_rights(u16 selector)
-{
-	u32 rights = 0;
-	asm volatile("lar %1, %0" : "+r"(rights) : "r"(u32{selector}));
-	return rights;
-}
-
-// VMMCALL with the leave request in RAX and the Cpu in RBX; RAX is 0 when the request was taken.
-inline u64 vmmcall(u64 request, const void* cpu)
-{
-	asm volatile("vmmcall" : "+a"(request) : "b"(cpu) : "memory");
-	return request;
-}
-
 inline void copy_bytes(void* to, const void* from, size_t count)
 {
 	asm volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(count) : : "memory");
@@ -176,19 +148,6 @@ inline void fill_bytes(void* to, u8 value, size_t count)
 {
 	asm volatile("rep stosb" : "+D"(to), "+c"(count) : "a"(value) : "memory");
 }
-
-// Increments unless zero, as a reference that may be going away requires.
-inline bool increment_unless_zero(int& count)
-{
-	int seen = __atomic_load_n(&count, __ATOMIC_RELAXED);
-	while (seen) {
-		if (__atomic_compare_exchange_n(&count, &seen, seen + 1, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
-			return true;
-	}
-	return false;
-}
-
-inline void decrement(int& count) { __atomic_sub_fetch(&count, 1, __ATOMIC_ACQ_REL); }
 
 }  // namespace
 

@@ -1,14 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
-// MSRs as the running code sees them, be it Linux or its guest.
+// MSRs as the running code sees them, be it root software or a guest.
 #ifndef VMX_ON_SVM_MSR_H
 #define VMX_ON_SVM_MSR_H
 
-#include "cpu.h"
+#include "apic.h"
 
 namespace {
 
 constexpr u64 kEferDefined = kEferSyscall | kEferLongMode | kEferLongModeActive | kEferNoExecute;
 constexpr u64 kDebugControlDefined = bits(0, 1) | bits(6, 15);
+
+// RDCL_NO, SKIP_L1DFL_VMENTRY, SSB_NO, MDS_NO, IF_PSCHANGE_MC_NO, TAA_NO, SBDR_SSDP_NO, FBSDP_NO, PSDP_NO, BHI_NO, PBRSB_NO,
+// GDS_NO, RFDS_NO, ITS_NO: without this MSR Linux takes an Intel CPU that it does not know to have every fault.
+constexpr u64 kArchCapabilities = bit(0) | bits(3, 6) | bit(8) | bits(13, 15) | bit(20) | bit(24) | bit(26) | bit(27) |
+				  bit(62);
+
+inline void apply_parameters(Cpu& cpu)
+{
+	cpu.feature_control = g_parameters.feature_control;
+	cpu.misc = kVmxMisc | (g_parameters.vmwrite_any_field ? kMiscVmwriteAnyField : 0);
+	cpu.facts.absent_secondary = g_parameters.absent_secondary;
+}
 
 // Eight memory types, one a byte.  SDM Vol. 3A, section 12.12.2.
 constexpr bool valid_pat(u64 value)
@@ -46,12 +58,29 @@ constexpr bool holds_address(u32 msr)
 	case kMsrTimeStampCounter:
 		value = rdtsc() + (cpu.in_guest ? cpu.guest_vmcb.tsc_offset : 0);
 		return true;
+	case kMsrArchCapabilities:
+		value = kArchCapabilities;
+		return true;
+	case kMsrParameters ... kMsrLastParameter:
+		if (cpu.in_guest || !g_parameters.testing)
+			return false;
+		value = g_parameters.*kParameters[msr - kMsrParameters].value;
+		return true;
 	case kMsrVmCr:
 	case kMsrVmHsavePa:
 		return false;
 	default:
 		return !vos_rdmsr_safe(msr, &value);
 	}
+}
+
+// QEMU ignores bits 63:32 in MOV to CR0, and VMX operation restricts what CR0 may be.  Neither matters without IA-32e mode, in
+// which firmware and boot loaders change CR0 often.
+inline void intercept_root_cr0(Cpu& cpu)
+{
+	constexpr u16 kCr0 = bit(0);
+	Vmcb& root = cpu.root_vmcb;
+	root.intercept_cr_write = (root.intercept_cr_write & ~kCr0) | (root.efer & kEferLongMode ? kCr0 : 0);
 }
 
 [[nodiscard]] inline bool write_efer(Cpu& cpu, u64 value)
@@ -63,6 +92,8 @@ constexpr bool holds_address(u32 msr)
 	if (((value ^ vmcb.efer) & kEferLongMode) && (vmcb.cr0 & kCr0Paging))
 		return false;
 	vmcb.efer = (value & ~kEferLongModeActive) | (vmcb.efer & kEferLongModeActive) | kEferSvme;
+	if (!cpu.in_guest)
+		intercept_root_cr0(cpu);
 	return true;
 }
 
@@ -76,9 +107,24 @@ constexpr bool holds_address(u32 msr)
 		cpu.feature_control = value;
 		return true;
 	case kMsrVmxBasic ... kMsrVmxLast:
+	case kMsrArchCapabilities:
 	case kMsrVmCr:
 	case kMsrVmHsavePa:
 		return false;
+	case kMsrParameters ... kMsrLastParameter:
+		if (cpu.in_guest || !g_parameters.testing)
+			return false;
+		g_parameters.*kParameters[msr - kMsrParameters].value = value;
+		apply_parameters(cpu);
+		return true;
+	case kMsrApicBase:
+		// The page that nested paging protects.
+		return (value & bits(12, 51)) == kApicPage && !vos_wrmsr_safe(msr, value);
+	case kMsrX2apicInterruptCommand:
+		if (!in_x2apic_mode())
+			return false;
+		write_x2apic_command(cpu, value);
+		return true;
 	case kMsrEfer:
 		return write_efer(cpu, value);
 	case kMsrDebugControl:

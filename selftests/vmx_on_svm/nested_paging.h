@@ -3,7 +3,7 @@
 #ifndef VMX_ON_SVM_NESTED_PAGING_H
 #define VMX_ON_SVM_NESTED_PAGING_H
 
-#include "cpu.h"
+#include "root_paging.h"
 
 namespace {
 
@@ -29,6 +29,7 @@ struct EptTranslation {
 	u64 rights;   // on a violation, those that a translation has; 0 where an entry is not present
 	u64 address;  // host-physical
 	u64 page_bytes;
+	bool own = false;  // a page of the monitor's, for this guest
 };
 
 constexpr bool valid_leaf_memory_type(u64 entry)
@@ -73,27 +74,22 @@ inline EptTranslation ept_translate(Cpu& cpu, u64 guest_physical)
 	return {EptTranslation::Violation, 0, 0, 0};
 }
 
-// Nested page-table entries are ordinary ones.  The user bit is required, and the dirty bit lets QEMU cache writes.
-constexpr u64 kPagePresent = bit(0);
-constexpr u64 kPageWritable = bit(1);
-constexpr u64 kPageUser = bit(2);
-constexpr u64 kPageAccessed = bit(5);
-constexpr u64 kPageDirty = bit(6);
-constexpr u64 kPageLarge = bit(7);
-constexpr u64 kPageNoExecute = bit(63);
-
 inline void flush_nested_pages(Cpu& cpu)
 {
 	cpu.nested_pages_used = 0;
 	fill_bytes(cpu.nested_root, 0, sizeof(cpu.nested_root));
+	for (GuestPhysicalMapping& mapping : cpu.mappings)
+		mapping.guest_page = kNoPage;
 }
 
 inline void map_nested_page(Cpu& cpu, u64 guest_physical, const EptTranslation& translation)
 {
-	constexpr u64 kLargePageBytes = bit(21);
-	const unsigned last_level = translation.page_bytes >= kLargePageBytes ? 2 : 1;
-	// Nested paging has the depth of the stub's own paging.
-	unsigned level = cpu.facts.linear_width == 57 ? 5 : 4;
+	const u64 large_page = translation.address & ~(kLargePageBytes - 1);
+	const unsigned last_level = translation.page_bytes >= kLargePageBytes && is_plain(large_page, kLargePageBytes)
+					    ? 2
+					    : 1;
+	// Nested paging has the depth of the monitor's own paging.
+	unsigned level = 4;
 
 	if (cpu.nested_pages_used + level > kNestedPages)
 		flush_nested_pages(cpu);
@@ -103,20 +99,19 @@ inline void map_nested_page(Cpu& cpu, u64 guest_physical, const EptTranslation& 
 		if (!(entry & kPagePresent)) {
 			u64* const page = cpu.nested_page[cpu.nested_pages_used++];
 			fill_bytes(page, 0, kPageBytes);
-			entry = cpu.physical(page) | kPagePresent | kPageWritable | kPageUser | kPageAccessed;
+			entry = Cpu::physical(page) | kPagePresent | kPageWritable | kPageUser | kPageAccessed;
 		} else if (entry & kPageLarge) {
 			// EPT has split what was one large page.
 			flush_nested_pages(cpu);
 			map_nested_page(cpu, guest_physical, translation);
 			return;
 		}
-		table = reinterpret_cast<u64*>(cpu.environment.direct_map + (entry & kEntryAddress));
+		table = at<u64>(entry & kEntryAddress);
 	}
-	const u64 offset_mask = last_level == 2 ? kLargePageBytes - 1 : kPageBytes - 1;
-	u64 entry = (translation.address & ~offset_mask) | kPagePresent | kPageUser | kPageAccessed | kPageDirty;
-	if (last_level == 2)
-		entry |= kPageLarge;
-	if (translation.rights & kEptWrite)
+	const u64 page = last_level == 2 ? large_page : translation.address & kPageMask;
+	u64 entry = kPagePresent | kPageUser | kPageAccessed | kPageDirty;
+	entry |= last_level == 2 ? page | kPageLarge : translation.own ? page : visible_page(page);
+	if ((translation.rights & kEptWrite) && page != kApicPage)
 		entry |= kPageWritable;
 	if (!(translation.rights & kEptExecute))
 		entry |= kPageNoExecute;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-// NMIs and interrupts taken by the stub itself, and blocking by NMI, which no register shows: IRET ends it, and
+// NMIs and interrupts taken by the monitor itself, and blocking by NMI, which no register shows: IRET ends it, and
 // taking an NMI without returning by IRET begins it.
 #ifndef VMX_ON_SVM_NMI_H
 #define VMX_ON_SVM_NMI_H
 
-#include "cpu.h"
+#include "apic.h"
 
 namespace {
 
@@ -16,35 +16,8 @@ inline bool take_nmi(Cpu& cpu)
 	return __atomic_load_n(&cpu.state.nmi_taken, __ATOMIC_RELAXED);
 }
 
-inline void wait_for_apic(volatile u32& command)
-{
-	constexpr u32 kDeliveryPending = bit(12);
-	while (command & kDeliveryPending)
-		asm volatile("pause");
-}
-
-// Sends an NMI to this CPU; it is pending on return.  SDM Vol. 3A, section 11.6.1.
-inline void send_nmi_to_self(Cpu& cpu)
-{
-	constexpr u32 kNmiDelivery = 0x4400;  // delivery mode NMI, level assert, physical destination
-	constexpr u64 kApicX2apic = bit(10);
-	constexpr u32 kMsrX2apicId = 0x802;
-
-	if (rdmsr(kMsrApicBase) & kApicX2apic) {
-		wrmsr(kMsrX2apicInterruptCommand, rdmsr(kMsrX2apicId) << 32 | kNmiDelivery);
-		return;
-	}
-	volatile u32* const apic = reinterpret_cast<volatile u32*>(cpu.environment.apic_page);
-	volatile u32& id = apic[0x20 / 4];
-	volatile u32& command = apic[0x300 / 4];
-	volatile u32& destination = apic[0x310 / 4];
-	wait_for_apic(command);
-	const u32 saved = destination;
-	destination = id;
-	command = kNmiDelivery;
-	wait_for_apic(command);
-	destination = saved;
-}
+// It is pending on return.
+inline void send_nmi_to_self(const Cpu& cpu) { send_nmi(cpu.apic_id); }
 
 inline void unblock_nmis() { vos_unblock_nmis(); }
 

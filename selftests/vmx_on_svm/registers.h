@@ -83,6 +83,7 @@ enum Msr : u32 {
 	kMsrApicBase = 0x1b,
 	kMsrFeatureControl = 0x3a,
 	kMsrSmmMonitorControl = 0x9b,
+	kMsrArchCapabilities = 0x10a,
 	kMsrSysenterCs = 0x174,
 	kMsrSysenterEsp = 0x175,
 	kMsrSysenterEip = 0x176,

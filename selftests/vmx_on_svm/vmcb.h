@@ -3,7 +3,6 @@
 #ifndef VMX_ON_SVM_VMCB_H
 #define VMX_ON_SVM_VMCB_H
 
-#include "offsets.h"
 #include "types.h"
 
 namespace {
@@ -86,10 +85,10 @@ static_assert(offsetof(Vmcb, tr) == 0x490);
 static_assert(offsetof(Vmcb, cpl) == 0x4cb);
 static_assert(offsetof(Vmcb, efer) == 0x4d0);
 static_assert(offsetof(Vmcb, cr4) == 0x548);
-static_assert(offsetof(Vmcb, rflags) == VOS_VMCB_RFLAGS);
-static_assert(offsetof(Vmcb, rip) == VOS_VMCB_RIP);
-static_assert(offsetof(Vmcb, rsp) == VOS_VMCB_RSP);
-static_assert(offsetof(Vmcb, rax) == VOS_VMCB_RAX);
+static_assert(offsetof(Vmcb, rflags) == 0x570);
+static_assert(offsetof(Vmcb, rip) == 0x578);
+static_assert(offsetof(Vmcb, rsp) == 0x5d8);
+static_assert(offsetof(Vmcb, rax) == 0x5f8);
 static_assert(offsetof(Vmcb, cr2) == 0x640);
 static_assert(offsetof(Vmcb, pat) == 0x668);
 static_assert(sizeof(Vmcb) == 4096);

@@ -169,8 +169,11 @@ struct VmcsRegion {
 	u32 reserved;
 	u64 slot[kSlots.count()];
 
-	u64 read(Field field) const { return slot[kSlots.find(static_cast<u32>(field))]; }
-	void write(Field field, u64 value) { slot[kSlots.find(static_cast<u32>(field))] = value; }
+	[[gnu::always_inline]] u64 read(Field field) const { return slot[kSlots.find(static_cast<u32>(field))]; }
+	[[gnu::always_inline]] void write(Field field, u64 value)
+	{
+		slot[kSlots.find(static_cast<u32>(field))] = value;
+	}
 };
 static_assert(offsetof(VmcsRegion, abort_indicator) == 4, "SDM Vol. 3C, section 25.2");
 static_assert(sizeof(VmcsRegion) <= kPageBytes);
