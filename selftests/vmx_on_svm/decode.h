@@ -196,51 +196,89 @@ class Decoder {
 		result_.opcode_bytes = 3;
 	}
 
-	// Of one byte: those that can write to memory by ModRM, for the APIC.
+	// SDM Vol. 2D, tables.
 	bool has_modrm() const
 	{
+		const u8 code = result_.opcode[result_.opcode_bytes - 1];
 		if (result_.opcode_bytes == 3)
 			return true;
 		if (result_.opcode_bytes == 1) {
-			const u8 code = result_.opcode[0];
-			return (code < 0x40 && (code & 7) < 4) || (code >= 0x80 && code <= 0x8b) || code == 0xc6 ||
-			       code == 0xc7;
+			if (code < 0x40)
+				return (code & 7) < 4;
+			switch (code) {
+			case 0x63:
+			case 0x69:
+			case 0x6b:
+			case 0x80 ... 0x8f:
+			case 0xc0:
+			case 0xc1:
+			case 0xc6:
+			case 0xc7:
+			case 0xd0 ... 0xd3:
+			case 0xd8 ... 0xdf:
+			case 0xf6:
+			case 0xf7:
+			case 0xfe:
+			case 0xff:
+				return true;
+			default:
+				return false;
+			}
 		}
-		switch (result_.opcode[1]) {
-		case 0x00:
-		case 0x01:
-		case 0x20 ... 0x23:
-		case 0x78:
-		case 0x79:
-		case 0xab:
-		case 0xae:
-		case 0xb3:
-		case 0xba:
-		case 0xc7:
-			return true;
-		default:
+		switch (code) {
+		case 0x05 ... 0x09:
+		case 0x0b:
+		case 0x0e:
+		case 0x30 ... 0x37:
+		case 0x77:
+		case 0x80 ... 0x8f:
+		case 0xa0 ... 0xa2:
+		case 0xa8 ... 0xaa:
+		case 0xc8 ... 0xcf:
 			return false;
+		default:
+			return true;
 		}
 	}
 
 	unsigned immediate_bytes() const
 	{
-		const u8 first = result_.opcode[0];
-		if (result_.opcode_bytes == 2)
-			return result_.opcode[1] == 0xba ? 1 : 0;
-		if (result_.opcode_bytes != 1)
+		const u8 code = result_.opcode[result_.opcode_bytes - 1];
+		const bool first_two = (result_.reg & 6) == 0;  // TEST, of group 3
+		if (result_.opcode_bytes == 3)
 			return 0;
-		switch (first) {
+		if (result_.opcode_bytes == 2) {
+			switch (code) {
+			case 0x70 ... 0x73:
+			case 0xa4:
+			case 0xac:
+			case 0xba:
+			case 0xc2:
+			case 0xc4 ... 0xc6:
+				return 1;
+			default:
+				return 0;
+			}
+		}
+		switch (code) {
+		case 0x6b:
 		case 0x80:
 		case 0x82:
 		case 0x83:
+		case 0xc0:
+		case 0xc1:
 		case 0xc6:
 		case 0xcd:
 		case 0xe4 ... 0xe7:
 			return 1;
+		case 0xf6:
+			return first_two ? 1 : 0;
+		case 0x69:
 		case 0x81:
 		case 0xc7:
 			return operand_bytes() == 2 ? 2 : 4;
+		case 0xf7:
+			return first_two ? (operand_bytes() == 2 ? 2 : 4) : 0;
 		case 0xa0 ... 0xa3:
 			return result_.address_bytes;
 		default:

@@ -166,7 +166,7 @@ inline void load_guest_state(Cpu& cpu)
 	guest.rip = cpu.read(Field::GuestRip);
 	guest.rsp = cpu.read(Field::GuestRsp);
 	guest.rflags = cpu.read(Field::GuestRflags);
-	guest.dr7 = host.dr7;
+	guest.dr7 = cpu.root_dr7;
 	if (cpu.entry_controls & kEntryLoadDebugControls) {
 		guest.dr7 = (cpu.read(Field::GuestDr7) & ~kDr7Fixed0) | kDr7Fixed1;
 		cpu.debug_control = cpu.read(Field::GuestDebugControl);
@@ -419,6 +419,7 @@ inline void enter_guest(Cpu& cpu)
 
 	++cpu.statistics.entries;
 	host.event = 0;
+	cpu.root_dr7 = host.dr7;
 	disarm_root_breakpoints(cpu);
 	vmsave(Cpu::physical(&host));
 	const bool valid = EntryChecks(cpu).guest_state(qualification);

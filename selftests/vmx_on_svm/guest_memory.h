@@ -29,15 +29,16 @@ struct LinearTranslation {
 	bool mapped;
 	bool writable;
 	bool user;
-	u64 physical;  // as the running code sees it
+	u64 physical;  // as the running code sees it; of the paging-structure entry if EPT does not map that
 	u64 host_physical;
+	bool ends_in_tables;  // EPT does not map a paging-structure entry
 };
 
 // Does not check rights.  Sets the bits `mark` (accessed, dirty) in the last entry, and accessed in those above it.
 inline LinearTranslation translate(Cpu& cpu, u64 linear, u64 mark = 0)
 {
 	const Vmcb& vmcb = cpu.vmcb();
-	LinearTranslation result = {false, true, true, 0, 0};
+	LinearTranslation result = {false, true, true, 0, 0, false};
 
 	if (!(vmcb.cr0 & kCr0Paging)) {
 		result.physical = linear;
@@ -67,8 +68,11 @@ inline LinearTranslation translate(Cpu& cpu, u64 linear, u64 mark = 0)
 			table = pdpte & kEntryAddress;
 			continue;
 		}
-		if (!to_host_physical(cpu, table + index * entry_bytes, host_physical))
+		if (!to_host_physical(cpu, table + index * entry_bytes, host_physical)) {
+			result.physical = table + index * entry_bytes;
+			result.ends_in_tables = true;
 			return result;
+		}
 		void* const pointer = cpu.memory(host_physical);
 		const u64 entry = wide ? *static_cast<u64*>(pointer) : *static_cast<u32*>(pointer);
 		if (!(entry & kPagePresent))

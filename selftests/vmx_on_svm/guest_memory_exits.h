@@ -84,9 +84,11 @@ class GuestMemoryExits : public GuestEvents {
 			exit.guest_linear = code;
 			if ((code ^ address) & ~kPageMask)
 				exit.guest_linear = (code & kPageMask) + kPageBytes;
+		} else if (find_linear_address(address, fault & kNestedFaultPageTable, exit.guest_linear)) {
+			exit.qualification |= kLinearValid | (fault & kNestedFaultPageTable ? 0 : kFinalAccess);
 		} else if (!(fault & kNestedFaultPageTable)) {
-			// A CPU would set bit 7, too, but the linear address is not known here.  KVM of Linux 6.1 looks
-			// at this bit alone, and without it takes a store for one to the guest's page tables.
+			// A CPU would set bit 7, too.  KVM of Linux 6.1 looks at this bit alone, and without it takes a store for
+			// one to the guest's page tables.
 			exit.qualification |= kFinalAccess;
 		}
 		if (cpu_.iret_unblocked)
@@ -97,6 +99,73 @@ class GuestMemoryExits : public GuestEvents {
 	}
 
  private:
+	// SVM does not report the linear address of a data access: it is one that the instruction or the delivery could have used,
+	// and whose translation leads to the guest-physical address.
+	bool find_linear_address(u64 guest_physical, bool in_tables, u64& linear)
+	{
+		constexpr u64 kLargestPush = 8;
+		Instruction instruction;
+		if (!decode(cpu_, instruction))
+			return false;
+		const u64 stack = stack_address(0);
+		const struct {
+			bool possible;
+			u64 first;
+		} candidates[] = {
+			{!!(cpu_.delivery.info & kInfoValid), gate_address()},
+			{instruction.memory_operand, instruction.memory_operand ? linear_address(cpu_, instruction) : 0},
+			{true, string_address(instruction, kEs, kRdi)},
+			{true, string_address(instruction, instruction.segment, kRsi)},
+			{true, stack},
+			{true, stack_address(-kLargestPush)},
+			{instruction.opcode_bytes == 1 && (instruction.opcode[0] & 0xfc) == 0xa0,
+			 segment_base(cpu_, instruction.segment) + static_cast<u64>(instruction.immediate)},
+		};
+		for (const auto& candidate : candidates) {
+			// It may cross into the next page.
+			const u64 pages[] = {candidate.first, (candidate.first & kPageMask) + kPageBytes};
+			for (const u64 address : pages) {
+				if (candidate.possible && leads_to(address, guest_physical, in_tables)) {
+					linear = address;
+					return true;
+				}
+			}
+		}
+		return false;
+	}
+
+	bool leads_to(u64 linear, u64 guest_physical, bool in_tables)
+	{
+		const LinearTranslation translation = translate(cpu_, linear);
+		return translation.ends_in_tables == in_tables && translation.physical &&
+		       !((translation.physical ^ guest_physical) & kPageMask);
+	}
+
+	u64 string_address(const Instruction& instruction, Segment segment, unsigned number)
+	{
+		u64 offset = cpu_.general_register(number);
+		if (instruction.address_bytes < 8)
+			offset &= instruction.address_bytes == 2 ? 0xffff : 0xffffffff;
+		const u64 address = segment_base(cpu_, segment) + offset;
+		return cpu_.code_64() ? address : low_half(address);
+	}
+
+	// In the IDT, or the interrupt table of real mode, for the event that is being delivered.
+	u64 gate_address()
+	{
+		const u64 vector = cpu_.delivery.info & kEventVectorMask;
+		const u64 bytes = cpu_.long_mode() ? 16 : guest_.cr0 & kCr0ProtectionEnable ? 8 : 4;
+		return guest_.idtr.base + vector * bytes;
+	}
+
+	u64 stack_address(u64 by)
+	{
+		if (cpu_.code_64())
+			return guest_.rsp + by;
+		const u64 offset = guest_.rsp + by;
+		return low_half(guest_.ss.base + (guest_.ss.attributes & kAttributeDefaultBig ? low_half(offset) : offset & 0xffff));
+	}
+
 	// The local APIC's page, which root software has given to the guest.
 	void write_apic_page(u64 guest_physical, u64 address)
 	{

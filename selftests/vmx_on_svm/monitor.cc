@@ -9,8 +9,9 @@
  *  - Task switches of the guest are not intercepted: QEMU executes them.
  *  - EPT: no execute-only pages, no accessed and dirty flags. QEMU probes accesses to guest page tables as stores,
  *    so a page table on a page without write permission gives an EPT violation for a write. The guest-linear
- *    address is reported (qualification bit 7) for instruction fetches only. A guest-physical address is translated
- *    one page at a time: pages larger than 2 MiB are filled in pieces.
+ *    address (qualification bit 7) is worked out from the instruction or the event; where that fails, as for far
+ *    transfers and task switches, it is not reported. A guest-physical address is translated one page at a time: pages
+ *    larger than 2 MiB are filled in pieces.
  *  - PAE paging without EPT: MOV to CR3 does not load the guest's PDPTEs; they are read from memory at each walk.
  *  - IRET unblocks physical NMIs also with "NMI exiting" and without "virtual NMIs".
  *  - Blocking by STI and by MOV SS at VM-entry is kept by single-stepping, and only where it can be told from its

@@ -175,6 +175,9 @@ constexpr bool in_x2apic_range(u32 msr) { return msr >= kMsrX2apicFirst && msr <
 		u64 value;
 		if (entry.reserved || in_x2apic_range(entry.index) || !read_msr(cpu, entry.index, value))
 			return i + 1;
+		// Without the offset: it is not the guest that reads.
+		if (entry.index == kMsrTimeStampCounter)
+			value = rdtsc();
 		entry.value = value;
 	}
 	return 0;
