@@ -63,6 +63,9 @@ inline void send_init(Cpu& target)
 	send_interprocessor_interrupt(target.apic_id, kDeliverInit | kLevelAssert);
 }
 
+// Whether one was held back.  It is not any more.
+inline bool take_init(Cpu& cpu) { return __atomic_exchange_n(&cpu.init_pending, false, __ATOMIC_SEQ_CST); }
+
 // A write to the interrupt-command register.  @destination: an APIC ID, or one with all bits set for all CPUs.  Returns false if
 // the command has been carried out; otherwise the register is to be written with @command.
 inline bool filter_interrupt_command(const Cpu& sender, u32 destination, bool broadcast, u32& command)

@@ -93,7 +93,7 @@ struct alignas(4096) Cpu {
 	bool iret_unblocked;  // an IRET ended that, and has not completed
 	u64 iret_rip;
 	bool window_by_nmi;  // an NMI was sent to this CPU to open the NMI window after an injection
-	u64 root_dr7;  // of root software at VM-entry
+	u64 root_dr7;        // of root software at VM-entry
 	u64 entry_dr6;
 	u64 step_dr6;            // DR6 when single-stepping began
 	bool step_pushes_flags;  // the instruction is PUSHF: the image must not show the monitor's RFLAGS.TF

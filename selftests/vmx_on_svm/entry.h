@@ -36,7 +36,6 @@ inline u64 instruction_intercepts(Cpu& cpu)
 		u64 intercepts;
 	} conditional[] = {
 		{cpu.pin_controls & kPinExternalInterruptExiting, intercept(kExitInterrupt)},
-		{cpu.pin_controls & kPinNmiExiting, intercept(kExitNmi)},
 		{cpu.proc_controls & kProcInterruptWindowExiting, intercept(kExitVirtualInterrupt)},
 		{cpu.proc_controls & kProcInvlpgExiting, intercept(kExitInvlpg)},
 		{cpu.proc_controls & kProcRdpmcExiting, intercept(kExitRdpmc)},
@@ -51,11 +50,11 @@ inline u64 instruction_intercepts(Cpu& cpu)
 		{(cpu.exception_bitmap & (bit(kBreakpoint) | bit(kOverflow))) || cpu.step == Step::Shadow,
 		 intercept(kExitSoftwareInterrupt)},
 	};
-	// QEMU reports INVD as WBINVD.
+	// QEMU reports INVD as WBINVD.  An NMI may be that of send_init().
 	u64 intercepts = kInterceptSvmInstructions | intercept(kExitCpuid) | intercept(kExitInvd) |
 			 intercept(kExitHlt) | intercept(kExitMsr) | intercept(kExitShutdown) | intercept(kExitRdtscp) |
 			 intercept(kExitIcebp) | intercept(kExitWbinvd) | intercept(kExitXsetbv) |
-			 intercept(kExitMwait);
+			 intercept(kExitMwait) | intercept(kExitNmi);
 	for (const auto& condition : conditional) {
 		if (condition.wanted)
 			intercepts |= condition.intercepts;
@@ -276,6 +275,17 @@ inline void exit_for_interrupt(Cpu& cpu)
 	exit_to_host(cpu, exit);
 }
 
+// Of send_init(), if an INIT is pending.  False if it is the guest's own.
+inline bool exit_for_init(Cpu& cpu)
+{
+	if (!take_init(cpu))
+		return false;
+	take_nmi(cpu);
+	unblock_nmis();
+	exit_to_host(cpu, {.reason = kReasonInit});
+	return true;
+}
+
 inline void exit_for_nmi(Cpu& cpu)
 {
 	take_nmi(cpu);
@@ -302,6 +312,8 @@ inline bool stay_halted(Cpu& cpu)
 		exit_for_interrupt(cpu);
 		return false;
 	}
+	if (wake == Wake::Nmi && exit_for_init(cpu))
+		return false;
 	if (wake == Wake::Nmi && (cpu.pin_controls & kPinNmiExiting)) {
 		exit_for_nmi(cpu);
 		return false;
@@ -367,6 +379,14 @@ inline void begin_guest(Cpu& cpu)
 		// The window opens when the event has been delivered: an NMI to this CPU comes right there.
 		send_nmi_to_self(cpu);
 		cpu.window_by_nmi = true;
+	}
+	if (__atomic_load_n(&cpu.init_pending, __ATOMIC_SEQ_CST)) {
+		// It comes with the event that is injected, if any.
+		if (!(guest.event & kEventValid)) {
+			exit_for_init(cpu);
+			return;
+		}
+		send_nmi_to_self(cpu);
 	}
 	if (cpu.halted && !stay_halted(cpu))
 		return;

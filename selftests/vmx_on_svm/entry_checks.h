@@ -430,6 +430,9 @@ class EntryChecks {
 				pdpte[i] = read(Field::GuestPdpte0 + i);
 		} else {
 			copy_bytes(pdpte, cpu_.memory(read(Field::GuestCr3) & 0xffffffe0), sizeof(pdpte));
+			// QEMU 7.2 sets this bit in memory when it walks, where a CPU does not.
+			for (u64& entry : pdpte)
+				entry &= ~kPageAccessed;
 		}
 		return valid_pdptes(facts_, pdpte);
 	}

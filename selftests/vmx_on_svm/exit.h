@@ -14,6 +14,7 @@ enum ExitReason : u32 {
 	kReasonException = 0,
 	kReasonExternalInterrupt = 1,
 	kReasonTripleFault = 2,
+	kReasonInit = 3,
 	kReasonInterruptWindow = 7,
 	kReasonNmiWindow = 8,
 	kReasonCpuid = 10,

@@ -24,11 +24,20 @@ class GuestInterrupts : public GuestEvents {
 
 	void on_nmi()
 	{
+		if (exit_for_init(cpu_))
+			return;
 		if (cpu_.window_by_nmi) {
 			exit({.reason = kReasonNmiWindow});
 			return;
 		}
-		exit_for_nmi(cpu_);
+		if (cpu_.pin_controls & kPinNmiExiting) {
+			exit_for_nmi(cpu_);
+			return;
+		}
+		// It is blocked from here to the guest's IRET.
+		take_nmi(cpu_);
+		cpu_.nmi_blocked = true;
+		schedule_delivery(cpu_, {interruption_info(kNmi, kTypeNmi), 0, 0, guest_.rip, false});
 	}
 
 	// With NMIs blocked: the IRET ends that.

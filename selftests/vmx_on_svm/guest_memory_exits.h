@@ -113,7 +113,8 @@ class GuestMemoryExits : public GuestEvents {
 			u64 first;
 		} candidates[] = {
 			{!!(cpu_.delivery.info & kInfoValid), gate_address()},
-			{instruction.memory_operand, instruction.memory_operand ? linear_address(cpu_, instruction) : 0},
+			{instruction.memory_operand,
+			 instruction.memory_operand ? linear_address(cpu_, instruction) : 0},
 			{true, string_address(instruction, kEs, kRdi)},
 			{true, string_address(instruction, instruction.segment, kRsi)},
 			{true, stack},
@@ -163,7 +164,8 @@ class GuestMemoryExits : public GuestEvents {
 		if (cpu_.code_64())
 			return guest_.rsp + by;
 		const u64 offset = guest_.rsp + by;
-		return low_half(guest_.ss.base + (guest_.ss.attributes & kAttributeDefaultBig ? low_half(offset) : offset & 0xffff));
+		return low_half(guest_.ss.base +
+				(guest_.ss.attributes & kAttributeDefaultBig ? low_half(offset) : offset & 0xffff));
 	}
 
 	// The local APIC's page, which root software has given to the guest.

@@ -174,9 +174,10 @@ class VmxInstructionEmulation {
 	{
 		cpu_.vmxon = false;
 		cpu_.current_vmcs = kNoVmcs;
-		if (cpu_.init_pending && !cpu_.boot_cpu) {
-			// INIT was blocked.
-			cpu_.init_pending = false;
+		if (cpu_.init_pending && cpu_.boot_cpu) {
+			send_nmi_to_self(cpu_);
+		} else if (take_init(cpu_)) {
+			// This CPU stops here.
 			finish_instruction(cpu_, instruction_.length);
 			send_init(cpu_);
 		}

@@ -254,7 +254,7 @@ class RootExit {
 	void on_nmi()
 	{
 		take_nmi(cpu_);
-		if (__atomic_exchange_n(&cpu_.init_pending, false, __ATOMIC_SEQ_CST) && !cpu_.vmxon) {
+		if (!cpu_.vmxon && take_init(cpu_)) {
 			unblock_nmis();
 			set_reset_state(cpu_);
 			return;
