@@ -17,7 +17,7 @@ _ENTRY = struct.Struct("10I")
 _HEADER = struct.Struct("II")
 _VMX_BIT = 5
 _ROM_SECONDS = 5
-# vmx_rom.S's output on the port, which QEMU's exit status contains.
+# vmx_probe.S's output on the port, which QEMU's exit status contains.
 _ROM_RESULTS = {
     "W": None,
     "N": "finds no VMX",
@@ -72,7 +72,7 @@ def runs_rom(command, seconds=_ROM_SECONDS):
     """Runs a guest of a few instructions that turns VMX on and off.  command(rom) is the machine's command line.
     Returns None, or what went wrong."""
     with tempfile.TemporaryDirectory(prefix="vrc-") as work:
-        source, rom = SCRIPTS / "vm/vmx_rom.S", f"{work}/rom"
+        source, rom = SCRIPTS / "vm/vmx_probe.S", f"{work}/rom"
         subprocess.run(["as", "--32", "-o", f"{rom}.o", source], check=True, stdin=subprocess.DEVNULL)
         subprocess.run(["ld", "-m", "elf_i386", "-Ttext", "0", "-e", "0", "--oformat", "binary", "-o", rom, f"{rom}.o"],
                        check=True, stdin=subprocess.DEVNULL)

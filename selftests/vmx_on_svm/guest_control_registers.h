@@ -3,6 +3,7 @@
 #ifndef VMX_ON_SVM_GUEST_CONTROL_REGISTERS_H
 #define VMX_ON_SVM_GUEST_CONTROL_REGISTERS_H
 
+#include "control_registers.h"
 #include "guest_events.h"
 
 namespace {
@@ -130,33 +131,13 @@ class GuestControlRegisters : public GuestEvents {
 	{
 		const bool unrestricted = cpu_.proc2_controls & kProc2UnrestrictedGuest;
 		const u64 fixed0 = kCr0Fixed0 & ~(unrestricted ? kCr0ProtectionEnable | kCr0Paging : 0);
-		const bool paging = value & kCr0Paging;
 		// SDM Vol. 3A, section 4.4.1.
 		constexpr u64 kPdpteLoading = kCr0Paging | kCr0CacheDisable | kCr0NotWriteThrough;
-		const bool turns_paging = (value ^ guest_.cr0) & kCr0Paging;
-
-		value = (value & kCr0Defined) | kCr0ExtensionType | (value & bits(32, 63));
-		if ((value >> 32) || (fixed0 & ~value))
-			return false;
-		if (paging && !(value & kCr0ProtectionEnable))
-			return false;
-		if ((value & kCr0NotWriteThrough) && !(value & kCr0CacheDisable))
-			return false;
-		if (!paging && (guest_.cr4 & kCr4Pcide))
-			return false;
-		if (turns_paging && paging && (guest_.efer & kEferLongMode)) {
-			if (!(guest_.cr4 & kCr4PhysicalAddressExtension) || (guest_.cs.attributes & kAttributeLong))
-				return false;
-			guest_.efer |= kEferLongModeActive;
-		}
-		if (turns_paging && !paging) {
-			if (cpu_.code_64())
-				return false;
-			guest_.efer &= ~kEferLongModeActive;
-		}
 		const u64 old = guest_.cr0, old_efer = guest_.efer;
-		guest_.cr0 = value;
-		if (((value ^ old) & kPdpteLoading) && !reload_pdptes(cpu_, guest_cr3(cpu_), violation_)) {
+
+		if ((fixed0 & ~value) || !load_cr0(cpu_, value))
+			return false;
+		if (((guest_.cr0 ^ old) & kPdpteLoading) && !reload_pdptes(cpu_, guest_cr3(cpu_), violation_)) {
 			guest_.cr0 = old;
 			guest_.efer = old_efer;
 			return false;
@@ -189,11 +170,7 @@ class GuestControlRegisters : public GuestEvents {
 
 	bool set_cr4(u64 value)
 	{
-		if (!(value & kCr4Vmxe) || (value & ~cpu_.facts.cr4_may_be_1))
-			return false;
-		if (cpu_.long_mode() && (!(value & kCr4PhysicalAddressExtension) || ((value ^ guest_.cr4) & kCr4La57)))
-			return false;
-		if ((value & ~guest_.cr4 & kCr4Pcide) && (!cpu_.long_mode() || (guest_.cr3 & 0xfff)))
+		if (!(value & kCr4Vmxe) || !can_load_cr4(cpu_, value))
 			return false;
 		constexpr u64 kPdpteLoading = kCr4PageSizeExtensions | kCr4PhysicalAddressExtension | bit(7) | bit(20);
 		const u64 old = guest_.cr4;

@@ -5,6 +5,7 @@
 #define VMX_ON_SVM_ROOT_EXITS_H
 
 #include "apic_writes.h"
+#include "control_registers.h"
 #include "instructions.h"
 #include "memory_map.h"
 #include "sleep.h"
@@ -175,39 +176,12 @@ class RootExit {
 			if (!cpu_.code_64())
 				value = low_half(value);
 		}
-		if (!set_cr0(value)) {
+		const bool leaves_vmx = cpu_.vmxon && (kCr0Fixed0 & ~value);
+		if (leaves_vmx || !load_cr0(cpu_, value)) {
 			inject_general_protection(cpu_);
 			return;
 		}
 		finish_instruction(cpu_, instruction.length);
-	}
-
-	[[nodiscard]] bool set_cr0(u64 value)
-	{
-		const bool paging = value & kCr0Paging;
-		const bool turns_paging = (value ^ vmcb_.cr0) & kCr0Paging;
-
-		if ((value >> 32) || (cpu_.vmxon && (kCr0Fixed0 & ~value)))
-			return false;
-		value = (value & kCr0Defined) | kCr0ExtensionType;
-		if (paging && !(value & kCr0ProtectionEnable))
-			return false;
-		if ((value & kCr0NotWriteThrough) && !(value & kCr0CacheDisable))
-			return false;
-		if (!paging && (vmcb_.cr4 & kCr4Pcide))
-			return false;
-		if (turns_paging && paging && (vmcb_.efer & kEferLongMode)) {
-			if (!(vmcb_.cr4 & kCr4PhysicalAddressExtension) || (vmcb_.cs.attributes & kAttributeLong))
-				return false;
-			vmcb_.efer |= kEferLongModeActive;
-		}
-		if (turns_paging && !paging) {
-			if (cpu_.code_64())
-				return false;
-			vmcb_.efer &= ~kEferLongModeActive;
-		}
-		vmcb_.cr0 = value;
-		return true;
 	}
 
 	// SDM Vol. 3A, section 2.5.
@@ -219,12 +193,8 @@ class RootExit {
 		u64 value = cpu_.general_register(instruction.rm);
 		if (!cpu_.code_64())
 			value = low_half(value);
-		const bool long_mode = cpu_.long_mode();
 		const bool leaves_vmx = cpu_.vmxon && !(value & kCr4Vmxe);
-		const bool long_mode_needs = long_mode && (!(value & kCr4PhysicalAddressExtension) ||
-							   ((value ^ vmcb_.cr4) & kCr4La57));
-		const bool pcid = (value & ~vmcb_.cr4 & kCr4Pcide) && (!long_mode || (vmcb_.cr3 & 0xfff));
-		if ((value & ~cpu_.facts.cr4_may_be_1) || leaves_vmx || long_mode_needs || pcid) {
+		if (leaves_vmx || !can_load_cr4(cpu_, value)) {
 			inject_general_protection(cpu_);
 			return;
 		}
