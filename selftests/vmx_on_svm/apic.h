@@ -13,7 +13,8 @@
 namespace {
 
 constexpr u64 kApicPage = 0xfee00000;
-constexpr u64 kApicId = 0x20, kApicCommand = 0x300, kApicDestination = 0x310;
+constexpr u64 kApicId = 0x20, kApicCommand = 0x300, kApicDestination = 0x310, kApicTimer = 0x320,
+	      kApicInitialCount = 0x380, kApicCurrentCount = 0x390, kApicDivide = 0x3e0;
 constexpr u64 kApicBaseBootCpu = bit(8), kApicBaseX2apic = bit(10);
 
 constexpr u32 kDeliveryMode = 7 << 8, kDeliverNmi = 4 << 8, kDeliverInit = 5 << 8, kDeliverStartup = 6 << 8;
@@ -26,6 +27,19 @@ u8 g_start_vector[256];  // by APIC ID
 inline volatile u32& apic(u64 offset) { return *at<volatile u32>(kApicPage + offset); }
 
 inline bool in_x2apic_mode() { return rdmsr(kMsrApicBase) & kApicBaseX2apic; }
+
+inline u32 read_apic(u64 offset)
+{
+	return in_x2apic_mode() ? static_cast<u32>(rdmsr(kMsrX2apicFirst + offset / 16)) : apic(offset);
+}
+
+inline void change_apic(u64 offset, u32 value)
+{
+	if (in_x2apic_mode())
+		wrmsr(kMsrX2apicFirst + offset / 16, value);
+	else
+		apic(offset) = value;
+}
 
 inline void wait_for_apic()
 {
@@ -63,6 +77,19 @@ inline void send_init(Cpu& target)
 	send_interprocessor_interrupt(target.apic_id, kDeliverInit | kLevelAssert);
 }
 
+// A SIPI.  A CPU that does not wait for one ignores it.  SDM Vol. 3C, section 26.2.
+inline void send_startup(Cpu& target, u8 vector, bool logical)
+{
+	if (target.started && target.in_guest) {
+		if (logical || __atomic_load_n(&target.activity, __ATOMIC_SEQ_CST) != kActivityWaitForSipi)
+			return;
+		__atomic_store_n(&target.sipi, kSipiValid | vector, __ATOMIC_SEQ_CST);
+		send_nmi(target.apic_id);
+		return;
+	}
+	g_start_vector[target.apic_id] = vector;
+}
+
 // Whether one was held back.  It is not any more.
 inline bool take_init(Cpu& cpu) { return __atomic_exchange_n(&cpu.init_pending, false, __ATOMIC_SEQ_CST); }
 
@@ -74,29 +101,33 @@ inline bool filter_interrupt_command(const Cpu& sender, u32 destination, bool br
 	const bool one = !shorthand && !broadcast && !(command & kDestinationLogical);
 	auto for_each_target = [&](auto visit) {
 		for (u32 id = 0; id < g_cpu_limit; ++id) {
-			if (shorthand == kShorthandSelf     ? id == sender.apic_id
-			    : shorthand == kShorthandOthers ? id != sender.apic_id
-							    : !one || id == destination)
-				visit(id);
+			const bool meant = shorthand == kShorthandSelf     ? id == sender.apic_id
+					   : shorthand == kShorthandOthers ? id != sender.apic_id
+									   : !one || id == destination;
+			if (!meant)
+				continue;
+			Cpu& target = cpu_by_id(id);
+			target.apic_id = id;
+			visit(target);
 		}
 	};
 
 	switch (command & kDeliveryMode) {
 	case kDeliverStartup:
-		// A CPU that does not wait for a SIPI ignores it, so that too many vectors do no harm.
-		for_each_target([&](u32 id) { g_start_vector[id] = command & 0xff; });
+		// A logical destination may be any CPU, and a vector too many does no harm.
+		for_each_target(
+			[&](Cpu& target) { send_startup(target, command & 0xff, command & kDestinationLogical); });
 		command = (command & ~0xffu) | g_start_page / kPageBytes;
 		return true;
 	case kDeliverInit:
 		// A de-assert has no effect on a CPU.  Logical destinations are left to the machine.
 		if ((command & kDestinationLogical) || ((command & kTriggerLevel) && !(command & kLevelAssert)))
 			return true;
-		for_each_target([](u32 id) {
-			Cpu& target = cpu_by_id(id);
-			target.apic_id = id;
-			send_init(target);
-		});
+		for_each_target([](Cpu& target) { send_init(target); });
 		return false;
+	case kDeliverNmi:
+		for_each_target([](Cpu& target) { __atomic_store_n(&target.nmi_sent, true, __ATOMIC_SEQ_CST); });
+		return true;
 	default:
 		return true;
 	}
@@ -110,8 +141,10 @@ inline void write_x2apic_command(const Cpu& sender, u64 value)
 		wrmsr(kMsrX2apicInterruptCommand, u64{destination} << 32 | command);
 }
 
-inline void write_apic(const Cpu& sender, u64 offset, u32 value)
+inline void write_apic(Cpu& sender, u64 offset, u32 value)
 {
+	if (offset == kApicTimer || offset == kApicInitialCount || offset == kApicDivide)
+		sender.preemption_timer.root_deadline = 0;
 	if (offset == kApicCommand) {
 		const u32 destination = apic(kApicDestination) >> 24;
 		if (!filter_interrupt_command(sender, destination, destination == 0xff, value))

@@ -11,6 +11,7 @@ namespace {
 constexpr u64 kPinExternalInterruptExiting = bit(0);
 constexpr u64 kPinNmiExiting = bit(3);
 constexpr u64 kPinVirtualNmis = bit(5);
+constexpr u64 kPinPreemptionTimer = bit(6);
 
 constexpr u64 kProcInterruptWindowExiting = bit(2);
 constexpr u64 kProcTscOffsetting = bit(3);
@@ -23,10 +24,12 @@ constexpr u64 kProcCr3LoadExiting = bit(15);
 constexpr u64 kProcCr3StoreExiting = bit(16);
 constexpr u64 kProcCr8LoadExiting = bit(19);
 constexpr u64 kProcCr8StoreExiting = bit(20);
+constexpr u64 kProcTprShadow = bit(21);
 constexpr u64 kProcNmiWindowExiting = bit(22);
 constexpr u64 kProcMovDrExiting = bit(23);
 constexpr u64 kProcUnconditionalIoExiting = bit(24);
 constexpr u64 kProcIoBitmaps = bit(25);
+constexpr u64 kProcMonitorTrapFlag = bit(27);
 constexpr u64 kProcMsrBitmaps = bit(28);
 constexpr u64 kProcMonitorExiting = bit(29);
 constexpr u64 kProcPauseExiting = bit(30);
@@ -37,6 +40,8 @@ constexpr u64 kProc2Rdtscp = bit(3);
 constexpr u64 kProc2Vpid = bit(5);
 constexpr u64 kProc2WbinvdExiting = bit(6);
 constexpr u64 kProc2UnrestrictedGuest = bit(7);
+constexpr u64 kProc2PauseLoopExiting = bit(10);
+constexpr u64 kProc2TscScaling = bit(25);
 
 constexpr u64 kExitSaveDebugControls = bit(2);
 constexpr u64 kExitHostAddressSpaceSize = bit(9);
@@ -45,6 +50,7 @@ constexpr u64 kExitSavePat = bit(18);
 constexpr u64 kExitLoadPat = bit(19);
 constexpr u64 kExitSaveEfer = bit(20);
 constexpr u64 kExitLoadEfer = bit(21);
+constexpr u64 kExitSavePreemptionTimer = bit(22);
 
 constexpr u64 kEntryLoadDebugControls = bit(2);
 constexpr u64 kEntryIa32eMode = bit(9);
@@ -68,26 +74,28 @@ struct ControlGroup {
 constexpr ControlGroup kPinGroup = {
 	0x16,
 	0,
-	kPinExternalInterruptExiting | kPinNmiExiting | kPinVirtualNmis,
+	kPinExternalInterruptExiting | kPinNmiExiting | kPinVirtualNmis | kPinPreemptionTimer,
 };
 constexpr ControlGroup kProcGroup = {
 	0x0401e172,
 	kProcCr3LoadExiting | kProcCr3StoreExiting,
 	kProcInterruptWindowExiting | kProcTscOffsetting | kProcHltExiting | kProcInvlpgExiting | kProcMwaitExiting |
-		kProcRdpmcExiting | kProcRdtscExiting | kProcCr8LoadExiting | kProcCr8StoreExiting |
+		kProcRdpmcExiting | kProcRdtscExiting | kProcCr8LoadExiting | kProcCr8StoreExiting | kProcTprShadow |
 		kProcNmiWindowExiting | kProcMovDrExiting | kProcUnconditionalIoExiting | kProcIoBitmaps |
-		kProcMsrBitmaps | kProcMonitorExiting | kProcPauseExiting | kProcSecondaryControls,
+		kProcMonitorTrapFlag | kProcMsrBitmaps | kProcMonitorExiting | kProcPauseExiting |
+		kProcSecondaryControls,
 };
 constexpr ControlGroup kProc2Group = {
 	0,
 	0,
-	kProc2Ept | kProc2Rdtscp | kProc2Vpid | kProc2WbinvdExiting | kProc2UnrestrictedGuest,
+	kProc2Ept | kProc2Rdtscp | kProc2Vpid | kProc2WbinvdExiting | kProc2UnrestrictedGuest | kProc2PauseLoopExiting |
+		kProc2TscScaling,
 };
 constexpr ControlGroup kExitGroup = {
 	0x36dff,
 	kExitSaveDebugControls,
 	kExitHostAddressSpaceSize | kExitAcknowledgeInterrupt | kExitSavePat | kExitLoadPat | kExitSaveEfer |
-		kExitLoadEfer,
+		kExitLoadEfer | kExitSavePreemptionTimer,
 };
 constexpr ControlGroup kEntryGroup = {
 	0x11ff,
@@ -107,17 +115,19 @@ constexpr u64 kVmxBasic = kVmcsRevision | kPageBytes << 32 | kMemoryTypeWriteBac
 constexpr unsigned kCr3TargetCount = 4;
 constexpr u64 kMiscStoresLma = bit(5);
 constexpr u64 kMiscVmwriteAnyField = bit(29);
-constexpr u64 kMiscActivityHlt = bit(6);
-constexpr u64 kVmxMisc = kMiscStoresLma | kMiscActivityHlt | u64{kCr3TargetCount} << 16;
+constexpr u64 kMiscActivityStates = bits(6, 8);  // HLT, shutdown, wait-for-SIPI
+// The VMX-preemption timer counts down when this bit of the TSC changes.
+constexpr unsigned kPreemptionTimerRate = 5;
+constexpr u64 kVmxMisc = kPreemptionTimerRate | kMiscStoresLma | kMiscActivityStates | u64{kCr3TargetCount} << 16;
 
 constexpr u64 kCr0Fixed0 = kCr0ProtectionEnable | kCr0NumericError | kCr0Paging;
 constexpr u64 kCr0Fixed1 = 0xffffffff;
 constexpr u64 kCr4Fixed0 = kCr4Vmxe;
 
-// IA32_VMX_EPT_VPID_CAP: walks of 4 levels, UC and WB, pages of 2 MiB and 1 GiB, all types of INVEPT and INVVPID.
-// Nested paging has no execute-only pages, and accessed and dirty flags are not offered.
-constexpr u64 kEptVpid = bit(6) | bit(8) | bit(14) | bit(16) | bit(17) | bit(20) | bit(25) | bit(26) | bit(32) |
-			 bits(40, 43);
+// IA32_VMX_EPT_VPID_CAP: walks of 4 levels, UC and WB, pages of 2 MiB and 1 GiB, accessed and dirty flags, all types of INVEPT and INVVPID.
+// Nested paging has no execute-only pages.
+constexpr u64 kEptVpid = bit(6) | bit(8) | bit(14) | bit(16) | bit(17) | bit(20) | bit(21) | bit(25) | bit(26) |
+			 bit(32) | bits(40, 43);
 
 constexpr u64 kFeatureControlLocked = bit(0);
 constexpr u64 kFeatureControlVmxOutsideSmx = bit(2);

@@ -49,6 +49,13 @@ inline bool can_load_cr4(Cpu& cpu, u64 value)
 	return !(value & ~vmcb.cr4 & kCr4Pcide) || (long_mode && !(vmcb.cr3 & 0xfff));
 }
 
+// The task-priority register of the virtual-APIC page: CR8 in its upper half.  SDM Vol. 3C, section 30.3.
+inline u8* virtual_tpr(Cpu& cpu)
+{
+	constexpr u64 kTpr = 0x80;
+	return static_cast<u8*>(cpu.memory(cpu.read(Field::VirtualApicAddress) + kTpr));
+}
+
 }  // namespace
 
 #endif

@@ -45,6 +45,33 @@ enum class Step : u8 {
 	None,
 	Shadow,  // out of blocking by STI or MOV SS that VMRUN cannot load
 	Iret,    // over the IRET that ends blocking by NMI
+	Trap,    // the monitor trap flag
+};
+
+// What RFLAGS.TF would change besides itself while the monitor single-steps the guest (step.h).
+struct StepState {
+	bool guest_trap;    // the guest's own RFLAGS.TF
+	bool pushes_flags;  // the instruction is PUSHF: the image must not show the monitor's RFLAGS.TF
+	bool loads_flags;   // it is POPF or IRET: RFLAGS.TF is what it has loaded
+	bool is_syscall;    // it stores RFLAGS in R11 and masks them
+	bool is_sysret;     // it loads RFLAGS from R11
+	bool repeats;       // it is a string instruction with a REP prefix
+	u64 rip;            // of the instruction
+	u64 syscall_mask;   // IA32_FMASK, if is_syscall
+	u64 sysret_flags;   // R11, if is_sysret
+};
+
+// The VMX-preemption timer, and the use that it makes of the local APIC's timer (preemption_timer.h).
+struct PreemptionTimer {
+	bool active;            // from a VM-entry with the control to the VM-exit
+	u64 deadline;           // of the TSC
+	bool armed;             // the APIC's timer runs for this one
+	bool root_comes_first;  // root software's own use of it ends the guest's run sooner
+	u32 armed_count;
+	u32 root_lvt, root_initial, root_divide;
+	u64 root_left;  // counts with a divisor of 1 up to root software's interrupt; 0 if its timer does not run
+	// A periodic timer cannot go on in mid-period: the TSC when it was restarted, and when its period should end.
+	u64 root_restarted, root_deadline;  // 0 if it is not late
 };
 
 // What ept_translate() has found, for the monitor's own accesses: valid until INVEPT, as in a TLB.
@@ -61,14 +88,25 @@ constexpr unsigned kIoMapBytes = 3 * kPageBytes;
 constexpr unsigned kMsrMapBytes = 2 * kPageBytes;
 constexpr u64 kNoVector = ~u64{0};
 
+// Activity states.  SDM Vol. 3C, section 25.4.2.
+constexpr u32 kActivityActive = 0;
+constexpr u32 kActivityHlt = 1;
+constexpr u32 kActivityShutdown = 2;
+constexpr u32 kActivityWaitForSipi = 3;
+
+constexpr u32 kSipiValid = bit(8);
+
 struct alignas(4096) Cpu {
 	u8 stack[VOS_STACK_BYTES];
 	SwitchState state;
 
 	u32 apic_id;
 	bool boot_cpu;
-	bool started;       // it has been a guest since the machine was reset
-	bool init_pending;  // an INIT that VMX operation holds back or turns into a VM-exit; other CPUs set it
+	bool started;  // it has been a guest since the machine was reset
+	// Other CPUs set these.
+	bool init_pending;  // an INIT that VMX operation holds back or turns into a VM-exit
+	bool nmi_sent;      // root software has sent an NMI, which may be one with an NMI of the monitor's
+	u32 sipi;           // a SIPI to a guest that waits for it: its vector, and kSipiValid
 	CpuFacts facts;
 	u64 misc;
 	u64 feature_control;
@@ -86,26 +124,28 @@ struct alignas(4096) Cpu {
 	u64 exception_bitmap;
 	Delivery delivery;
 	Step step;
-	bool step_guest_trap;  // the guest's own RFLAGS.TF
-	u8 shadow;             // interruptibility bits 0 and 1, as long as RIP is shadow_rip
+	StepState step_state;
+	u8 shadow;  // interruptibility bits 0 and 1, as long as RIP is shadow_rip
 	u64 shadow_rip;
 	bool nmi_blocked;     // virtual-NMI blocking, or blocking by NMI without virtual NMIs
 	bool iret_unblocked;  // an IRET ended that, and has not completed
 	u64 iret_rip;
-	bool window_by_nmi;  // an NMI was sent to this CPU to open the NMI window after an injection
-	u64 root_dr7;        // of root software at VM-entry
-	u64 entry_dr6;
-	u64 step_dr6;            // DR6 when single-stepping began
-	bool step_pushes_flags;  // the instruction is PUSHF: the image must not show the monitor's RFLAGS.TF
-	bool step_loads_flags;   // it is POPF or IRET: RFLAGS.TF is what it has loaded
-	u64 pending_debug;       // debug exceptions that blocking by MOV SS holds back, as in DR6
-	u64 lent_cr4;            // in the VMCB alone (entry.h)
-	u64 debug_reported;      // what the #DB that is being raised reports, if the monitor raises it
-	bool halted;             // activity state HLT
+	bool stop_after_delivery;  // an NMI was sent to this CPU to stop the guest when an event has been delivered
+	u64 root_dr7;              // of root software at VM-entry
+	u64 guest_dr6;             // the guest's; that in the VMCB shows what the next #DB reports
+	u64 pending_debug;         // debug exceptions that blocking by MOV SS holds back, as in DR6
+	u64 lent_cr4;              // in the VMCB alone (entry.h)
+	u64 debug_reported;        // what the #DB that is being raised reports, if the monitor raises it
+	u64 saved_debug;           // pending debug exceptions that the next VM-exit saves besides those
+	bool completed;            // the monitor has carried out the instruction that made the guest exit
+	u32 activity;              // activity state; other CPUs look whether it is wait-for-SIPI
+	PreemptionTimer preemption_timer;
+	u64 first_pause, last_pause;  // of a loop, by the TSC; 0 if there is none since VM-entry
 
 	u64 pdpte[4];  // with EPT and PAE paging; see pae_paging.h
 	u64 pae_cr3;
 	u64 pdpte_window;  // where nested paging finds them, or 0
+	u64 last_pdpte_window;
 
 	bool io_map_is_full;  // each bit of io_map is set
 	u64 ept_pointer;      // that the nested page tables below were filled from

@@ -5,6 +5,7 @@
 
 #include "entry_checks.h"
 #include "monitor_guest.h"
+#include "step.h"
 
 namespace {
 
@@ -39,15 +40,18 @@ inline u64 instruction_intercepts(Cpu& cpu)
 		{cpu.proc_controls & kProcInterruptWindowExiting, intercept(kExitVirtualInterrupt)},
 		{cpu.proc_controls & kProcInvlpgExiting, intercept(kExitInvlpg)},
 		{cpu.proc_controls & kProcRdpmcExiting, intercept(kExitRdpmc)},
-		// QEMU 7.2 intercepts RDTSCP as RDTSC; it is #UD unless enabled.
-		{(cpu.proc_controls & kProcRdtscExiting) || !(cpu.proc2_controls & kProc2Rdtscp),
+		// QEMU 7.2 intercepts RDTSCP as RDTSC; it is #UD unless enabled.  A guest must not see a TSC past the deadline.
+		{(cpu.proc_controls & kProcRdtscExiting) || !(cpu.proc2_controls & kProc2Rdtscp) || scales_tsc(cpu) ||
+			 cpu.preemption_timer.active,
 		 intercept(kExitRdtsc)},
 		{cpu.proc_controls & (kProcUnconditionalIoExiting | kProcIoBitmaps), intercept(kExitIo)},
 		{cpu.proc_controls & kProcMonitorExiting, intercept(kExitMonitor)},
-		{cpu.proc_controls & kProcPauseExiting, intercept(kExitPause)},
+		{(cpu.proc_controls & kProcPauseExiting) || (cpu.proc2_controls & kProc2PauseLoopExiting),
+		 intercept(kExitPause)},
 		{cpu.nmi_blocked, intercept(kExitIret)},
 		// INT3 and INTO reach this intercept, and not those of #BP and #OF.
-		{(cpu.exception_bitmap & (bit(kBreakpoint) | bit(kOverflow))) || cpu.step == Step::Shadow,
+		{(cpu.exception_bitmap & (bit(kBreakpoint) | bit(kOverflow))) || cpu.step == Step::Shadow ||
+			 cpu.step == Step::Trap,
 		 intercept(kExitSoftwareInterrupt)},
 	};
 	// QEMU reports INVD as WBINVD.  An NMI may be that of send_init().
@@ -60,22 +64,6 @@ inline u64 instruction_intercepts(Cpu& cpu)
 			intercepts |= condition.intercepts;
 	}
 	return intercepts;
-}
-
-// Single-steps the guest over one instruction, so that it sees nothing of that in RFLAGS and DR6.
-inline void begin_step(Cpu& cpu)
-{
-	Vmcb& guest = cpu.guest_vmcb;
-	constexpr u8 kPushf = 0x9c, kPopf = 0x9d, kIret = 0xcf;
-	Instruction instruction;
-	const bool decoded = decode(cpu, instruction);
-
-	cpu.step_guest_trap = guest.rflags & kFlagTrap;
-	cpu.step_pushes_flags = decoded && instruction.is(kPushf);
-	cpu.step_loads_flags = decoded && (instruction.is(kPopf) || instruction.is(kIret));
-	cpu.step_dr6 = guest.dr6;
-	guest.dr6 &= ~kDr6SingleStep;
-	guest.rflags |= kFlagTrap;
 }
 
 // QEMU's #VMEXIT loads CR0 while EFER is still the guest's: with LME and without CR4.PAE it takes that for a mistake, leaves
@@ -93,14 +81,24 @@ inline void take_pae_back(Cpu& cpu)
 	cpu.lent_cr4 = 0;
 }
 
+// Whether something comes right behind the event that is being delivered.
+inline bool wants_stop_after_delivery(Cpu& cpu)
+{
+	const bool wanted = (cpu.proc_controls & kProcMonitorTrapFlag) || preemption_timer_expired(cpu) ||
+			    ((cpu.proc_controls & kProcNmiWindowExiting) && !cpu.nmi_blocked);
+	return wanted && !blocks_nmis_itself(cpu);
+}
+
 // The last thing before the guest runs, again after each exit that the monitor handles itself.
 inline void prepare_to_run(Cpu& cpu)
 {
 	Vmcb& guest = cpu.guest_vmcb;
 	const bool external_exiting = cpu.pin_controls & kPinExternalInterruptExiting;
 	const bool stepping = cpu.step != Step::None;
+	const bool interrupts_exit = external_exiting && (!stepping || cpu.step == Step::Trap);
 	const bool window = (cpu.proc_controls & kProcInterruptWindowExiting) && cpu.step != Step::Shadow;
 
+	guest.dr6 = kDr6Fixed1;
 	if (stepping)
 		begin_step(cpu);
 	constexpr u16 kCr3 = bit(3);
@@ -119,8 +117,9 @@ inline void prepare_to_run(Cpu& cpu)
 		guest.interrupt_control |= kVirtualInterruptPending | kVirtualInterruptPriority |
 					   kVirtualInterruptIgnoreTpr;
 	guest.tlb_control = kFlushTlb;
-	cpu.state.interrupts_open = external_exiting && !stepping;
+	cpu.state.interrupts_open = interrupts_exit;
 	lend_pae(cpu);
+	arm_preemption_timer(cpu);
 }
 
 // Whether blocking by STI or MOV SS can be told apart from its absence by the next event.
@@ -184,7 +183,7 @@ inline void load_guest_state(Cpu& cpu)
 	guest.sysenter_eip = cpu.read(Field::GuestSysenterEip);
 	// Registers that VMX does not switch.
 	guest.cr2 = host.cr2;
-	guest.dr6 = host.dr6;
+	cpu.guest_dr6 = host.dr6;
 	guest.rax = host.rax;
 	copy_unswitched_msrs(guest, host);
 
@@ -266,6 +265,11 @@ inline void schedule_exception(Cpu& cpu, unsigned vector, u32 error)
 // External interrupts and NMIs that make the guest exit.
 inline void exit_for_interrupt(Cpu& cpu)
 {
+	// It takes priority, and leaves the interrupt pending.
+	if (preemption_timer_expired(cpu)) {
+		exit_to_host(cpu, {.reason = kReasonPreemptionTimer});
+		return;
+	}
 	Exit exit{.reason = kReasonExternalInterrupt};
 	if (cpu.exit_controls & kExitAcknowledgeInterrupt) {
 		const u64 vector = acknowledge_interrupt(cpu);
@@ -280,46 +284,88 @@ inline bool exit_for_init(Cpu& cpu)
 {
 	if (!take_init(cpu))
 		return false;
-	take_nmi(cpu);
-	unblock_nmis();
+	take_own_nmi(cpu);
 	exit_to_host(cpu, {.reason = kReasonInit});
 	return true;
 }
 
 inline void exit_for_nmi(Cpu& cpu)
 {
+	disarm_preemption_timer(cpu);
 	take_nmi(cpu);
+	__atomic_store_n(&cpu.nmi_sent, false, __ATOMIC_SEQ_CST);
 	exit_to_host(cpu, {.reason = kReasonException, .interruption = interruption_info(kNmi, kTypeNmi)});
 }
 
-// The guest is in the activity state HLT.  False if that ended in a VM-exit; otherwise the guest is active when it runs.
-inline bool stay_halted(Cpu& cpu)
+// What comes between two instructions before interrupts and NMIs do.  True if it is a VM-exit.
+inline bool exit_at_boundary(Cpu& cpu)
 {
-	const bool interrupts_exit = cpu.pin_controls & kPinExternalInterruptExiting;
-	const bool interrupts_enabled = cpu.guest_vmcb.rflags & kFlagInterrupt;
-
-	// A window wakes the CPU as the event itself would.  SDM Vol. 3C, section 26.2.
-	if ((cpu.proc_controls & kProcInterruptWindowExiting) && interrupts_enabled && !cpu.shadow) {
-		exit_to_host(cpu, {.reason = kReasonInterruptWindow});
-		return false;
+	if (preemption_timer_expired(cpu)) {
+		exit_to_host(cpu, {.reason = kReasonPreemptionTimer});
+		return true;
 	}
 	if ((cpu.proc_controls & kProcNmiWindowExiting) && !cpu.nmi_blocked && !cpu.shadow) {
 		exit_to_host(cpu, {.reason = kReasonNmiWindow});
+		return true;
+	}
+	return false;
+}
+
+// Nothing but a SIPI ends this state.
+inline void wait_for_sipi(Cpu& cpu)
+{
+	bool held_back = false;
+	u32 sipi;
+	while (!(sipi = __atomic_exchange_n(&cpu.sipi, 0, __ATOMIC_SEQ_CST))) {
+		halt_until_event(cpu, false);
+		// The monitor's own, or one that is blocked here.
+		held_back |= !__atomic_load_n(&cpu.sipi, __ATOMIC_SEQ_CST) &&
+			     !__atomic_load_n(&cpu.init_pending, __ATOMIC_SEQ_CST);
+		held_back |= __atomic_exchange_n(&cpu.nmi_sent, false, __ATOMIC_SEQ_CST);
+		take_nmi(cpu);
+		unblock_nmis();
+	}
+	if (held_back)
+		send_nmi_to_self(cpu);
+	exit_to_host(cpu, {.reason = kReasonSipi, .qualification = sipi & ~kSipiValid});
+}
+
+// The guest is inactive.  False if that ended in a VM-exit; otherwise the guest is active when it runs.
+inline bool stay_inactive(Cpu& cpu)
+{
+	if (cpu.activity == kActivityWaitForSipi) {
+		wait_for_sipi(cpu);
 		return false;
 	}
-	const Wake wake = halt_until_event(cpu, interrupts_exit || interrupts_enabled);
-	if (wake == Wake::Interrupt && interrupts_exit) {
-		exit_for_interrupt(cpu);
-		return false;
+	const bool halted = cpu.activity == kActivityHlt;
+	const bool interrupts_exit = halted && (cpu.pin_controls & kPinExternalInterruptExiting);
+	const bool interrupts_enabled = halted && (cpu.guest_vmcb.rflags & kFlagInterrupt);
+
+	for (;;) {
+		// A window wakes the CPU as the event itself would.  SDM Vol. 3C, section 26.2.
+		if (exit_at_boundary(cpu))
+			return false;
+		if ((cpu.proc_controls & kProcInterruptWindowExiting) && interrupts_enabled && !cpu.shadow) {
+			exit_to_host(cpu, {.reason = kReasonInterruptWindow});
+			return false;
+		}
+		arm_preemption_timer(cpu);
+		const Wake wake = halt_until_event(cpu, interrupts_exit || interrupts_enabled);
+		if (wake == Wake::Interrupt && interrupts_exit) {
+			exit_for_interrupt(cpu);
+			return false;
+		}
+		if (wake == Wake::Nmi && exit_for_init(cpu))
+			return false;
+		if (wake == Wake::Nmi && take_preemption_nmi(cpu))
+			continue;
+		if (wake == Wake::Nmi && (cpu.pin_controls & kPinNmiExiting)) {
+			exit_for_nmi(cpu);
+			return false;
+		}
+		cpu.activity = kActivityActive;
+		return true;
 	}
-	if (wake == Wake::Nmi && exit_for_init(cpu))
-		return false;
-	if (wake == Wake::Nmi && (cpu.pin_controls & kPinNmiExiting)) {
-		exit_for_nmi(cpu);
-		return false;
-	}
-	cpu.halted = false;
-	return true;
 }
 
 // SDM Vol. 3C, sections 27.6 and 27.7: injection, interruptibility, pending debug exceptions, windows.
@@ -329,7 +375,8 @@ inline void begin_guest(Cpu& cpu)
 	const u64 interruptibility = cpu.read(Field::GuestInterruptibility);
 	const u64 pending_debug = cpu.read(Field::GuestPendingDebug);
 	const u32 info = cpu.read(Field::EntryInterruptionInfo);
-	const bool injects = info & kInfoValid;
+	const bool injects_trap = (info & kInfoValid) && info_type(info) == kTypeOther;
+	const bool injects = (info & kInfoValid) && !injects_trap;
 	const bool injects_nmi = injects && info_type(info) == kTypeNmi;
 
 	cpu.delivery = {};
@@ -339,7 +386,11 @@ inline void begin_guest(Cpu& cpu)
 	cpu.shadow = interruptibility & (kBlockingBySti | kBlockingByMovSs);
 	cpu.shadow_rip = guest.rip;
 	cpu.nmi_blocked = interruptibility & kBlockingByNmi;
-	cpu.halted = !injects && cpu.read(Field::GuestActivity) == kActivityHlt;
+	__atomic_store_n(&cpu.activity, injects ? kActivityActive : static_cast<u32>(cpu.read(Field::GuestActivity)),
+			 __ATOMIC_SEQ_CST);
+	cpu.saved_debug = 0;
+	cpu.completed = false;
+	cpu.first_pause = cpu.last_pause = 0;
 	cpu.pending_debug = injects ? 0 : debug_exceptions(pending_debug);
 	guest.event = 0;
 	if (injects) {
@@ -352,44 +403,54 @@ inline void begin_guest(Cpu& cpu)
 		block_nmis(cpu);
 	else
 		unblock_nmis();
+	if (!cpu.nmi_blocked)
+		forget_taken_nmis(cpu);
+
+	// An INIT comes with the event that is injected, if any.
+	const bool has_init = __atomic_load_n(&cpu.init_pending, __ATOMIC_SEQ_CST) &&
+			      cpu.activity != kActivityWaitForSipi;
+	if (has_init && !injects) {
+		exit_for_init(cpu);
+		return;
+	}
+	if (has_init)
+		send_nmi_to_self(cpu);
+	if (injects_trap) {
+		cpu.saved_debug = cpu.pending_debug;
+		exit_to_host(cpu, {.reason = kReasonMonitorTrap});
+		return;
+	}
 
 	// Only MOV SS holds debug exceptions back.
 	if (cpu.pending_debug && !(cpu.shadow & kBlockingByMovSs)) {
 		const u64 pending = cpu.pending_debug;
 		cpu.pending_debug = 0;
-		cpu.halted = false;
+		cpu.activity = kActivityActive;
 		if (cpu.exception_bitmap & bit(kDebug)) {
 			exit_to_host(cpu, {.reason = kReasonException,
 					   .qualification = pending,
 					   .interruption = interruption_info(kDebug, kTypeHardwareException)});
 			return;
 		}
-		guest.dr6 |= pending;
+		set_reported(cpu, pending);
 		cpu.shadow = 0;
 		schedule_exception(cpu, kDebug, 0);
 	}
-	if (cpu.shadow && shadow_matters(cpu))
-		cpu.step = Step::Shadow;
-
-	if ((cpu.proc_controls & kProcNmiWindowExiting) && !cpu.nmi_blocked && !cpu.shadow) {
-		if (!(guest.event & kEventValid)) {
-			exit_to_host(cpu, {.reason = kReasonNmiWindow});
+	if (guest.event & kEventValid) {
+		if (wants_stop_after_delivery(cpu))
+			stop_after_delivery(cpu);
+	} else {
+		if (cpu.proc_controls & kProcMonitorTrapFlag)
+			cpu.step = Step::Trap;
+		else if (cpu.shadow && shadow_matters(cpu))
+			cpu.step = Step::Shadow;
+		if (cpu.activity != kActivityActive) {
+			if (!stay_inactive(cpu))
+				return;
+		} else if (exit_at_boundary(cpu)) {
 			return;
 		}
-		// The window opens when the event has been delivered: an NMI to this CPU comes right there.
-		send_nmi_to_self(cpu);
-		cpu.window_by_nmi = true;
 	}
-	if (__atomic_load_n(&cpu.init_pending, __ATOMIC_SEQ_CST)) {
-		// It comes with the event that is injected, if any.
-		if (!(guest.event & kEventValid)) {
-			exit_for_init(cpu);
-			return;
-		}
-		send_nmi_to_self(cpu);
-	}
-	if (cpu.halted && !stay_halted(cpu))
-		return;
 	prepare_to_run(cpu);
 }
 
@@ -414,11 +475,13 @@ inline void load_controls(Cpu& cpu)
 	guest.intercept_cr_read = kInterceptCr4;
 	if (cpu.read(Field::Cr0Mask))
 		guest.intercept_cr_read |= kInterceptCr0;
-	if (proc & kProcCr8LoadExiting)
+	if (proc & (kProcCr8LoadExiting | kProcTprShadow))
 		guest.intercept_cr_write |= kInterceptCr8;
-	if (proc & kProcCr8StoreExiting)
+	if (proc & (kProcCr8StoreExiting | kProcTprShadow))
 		guest.intercept_cr_read |= kInterceptCr8;
-	guest.intercept_dr_read = guest.intercept_dr_write = proc & kProcMovDrExiting ? 0xffff : 0;
+	constexpr u16 kInterceptDr4 = bit(4), kInterceptDr6 = bit(6);
+	guest.intercept_dr_read = guest.intercept_dr_write = proc & kProcMovDrExiting ? 0xffff
+										      : kInterceptDr4 | kInterceptDr6;
 	guest.tsc_offset = proc & kProcTscOffsetting ? cpu.read(Field::TscOffset) : 0;
 	guest.interrupt_control = read_cr8() & kVirtualTprMask;
 	fill_io_map(cpu);
@@ -449,7 +512,7 @@ inline void enter_guest(Cpu& cpu)
 		// load_host_state() takes from the guest what VMX does not switch.
 		guest.cr0 = host.cr0;
 		guest.cr2 = host.cr2;
-		guest.dr6 = host.dr6;
+		cpu.guest_dr6 = host.dr6;
 		guest.rax = host.rax;
 		guest.efer = host.efer;
 		fail_entry(cpu, kReasonInvalidGuestState, qualification);
@@ -457,7 +520,6 @@ inline void enter_guest(Cpu& cpu)
 	}
 	load_controls(cpu);
 	load_guest_state(cpu);
-	cpu.entry_dr6 = guest.dr6;
 	vmload(Cpu::physical(&guest));
 	if (cpu.entry_controls & kEntryLoadPat)
 		wrmsr(kMsrPat, cpu.read(Field::GuestPat));
@@ -467,6 +529,7 @@ inline void enter_guest(Cpu& cpu)
 		return;
 	}
 	cpu.vmcs().launched = 1;
+	start_preemption_timer(cpu);
 	begin_guest(cpu);
 }
 

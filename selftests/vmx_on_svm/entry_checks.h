@@ -3,6 +3,7 @@
 #ifndef VMX_ON_SVM_ENTRY_CHECKS_H
 #define VMX_ON_SVM_ENTRY_CHECKS_H
 
+#include "control_registers.h"
 #include "exit.h"
 
 namespace {
@@ -115,6 +116,10 @@ class EntryChecks {
 			return false;
 		if ((proc & kProcNmiWindowExiting) && !(pin & kPinVirtualNmis))
 			return false;
+		if ((proc & kProcTprShadow) && !tpr_shadow())
+			return false;
+		if ((proc2 & kProc2TscScaling) && !read(Field::TscMultiplier))
+			return false;
 		if ((proc2 & kProc2Vpid) && !read(Field::Vpid))
 			return false;
 		if ((proc2 & kProc2UnrestrictedGuest) && !(proc2 & kProc2Ept))
@@ -122,8 +127,19 @@ class EntryChecks {
 		return !(proc2 & kProc2Ept) || valid_ept_pointer(facts_, read(Field::EptPointer));
 	}
 
+	bool tpr_shadow() const
+	{
+		const u64 threshold = read(Field::TprThreshold);
+		if (!page_address(Field::VirtualApicAddress) || (threshold & bits(4, 31)))
+			return false;
+		return threshold <= *virtual_tpr(cpu_) >> 4;
+	}
+
 	bool exit_controls() const
 	{
+		const bool timer = cpu_.pin_controls & kPinPreemptionTimer;
+		if ((cpu_.exit_controls & kExitSavePreemptionTimer) && !timer)
+			return false;
 		return kExitGroup.allows(cpu_.exit_controls) &&
 		       msr_area(Field::ExitMsrStoreAddress, Field::ExitMsrStoreCount) &&
 		       msr_area(Field::ExitMsrLoadAddress, Field::ExitMsrLoadCount);
@@ -144,7 +160,10 @@ class EntryChecks {
 
 		if (!(info & kInfoValid))
 			return true;
-		if (type == kTypeReserved || type == kTypeOther || (info & kInfoReserved))
+		if (type == kTypeReserved || (info & kInfoReserved))
+			return false;
+		// A pending VM-exit of the monitor trap flag.
+		if (type == kTypeOther && vector)
 			return false;
 		if (type == kTypeNmi && vector != kNmi)
 			return false;
@@ -353,13 +372,25 @@ class EntryChecks {
 		return !external || (rflags & kFlagInterrupt);
 	}
 
-	static bool wakes_from_hlt(u32 info)
+	// Whether the event may be injected in that state.
+	static bool wakes(u64 activity, u32 info)
 	{
 		constexpr unsigned kMachineCheck = 18;
 		const u32 type = info_type(info);
 		const unsigned vector = info & 0xff;
-		return type == kTypeExternalInterrupt || type == kTypeNmi ||
-		       (type == kTypeHardwareException && (vector == kDebug || vector == kMachineCheck));
+		const bool exception = type == kTypeHardwareException;
+
+		switch (activity) {
+		case kActivityActive:
+			return true;
+		case kActivityHlt:
+			return type == kTypeExternalInterrupt || type == kTypeNmi || type == kTypeOther ||
+			       (exception && (vector == kDebug || vector == kMachineCheck));
+		case kActivityShutdown:
+			return type == kTypeNmi || (exception && vector == kMachineCheck);
+		default:
+			return false;
+		}
 	}
 
 	// SDM Vol. 3C, section 27.3.1.5.
@@ -374,13 +405,14 @@ class EntryChecks {
 		const bool valid = info & kInfoValid;
 		const u8 shadow = state & (kBlockingBySti | kBlockingByMovSs);
 
-		// Of the inactive states HLT alone is supported (IA32_VMX_MISC).
 		const u64 activity = read(Field::GuestActivity);
-		if (activity > kActivityHlt || (state & ~kInterruptibilityDefined))
+		if (activity > kActivityWaitForSipi || (state & ~kInterruptibilityDefined))
 			return false;
-		if (activity == kActivityHlt && (Access(read(Field::GuestSsAccess)).dpl || shadow))
+		if (activity == kActivityHlt && Access(read(Field::GuestSsAccess)).dpl)
 			return false;
-		if (activity == kActivityHlt && valid && !wakes_from_hlt(info))
+		if (activity != kActivityActive && shadow)
+			return false;
+		if (valid && !wakes(activity, info))
 			return false;
 		if (shadow == (kBlockingBySti | kBlockingByMovSs))
 			return false;

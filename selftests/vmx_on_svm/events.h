@@ -38,10 +38,6 @@ constexpr u8 kBlockingBySti = bit(0);
 constexpr u8 kBlockingByMovSs = bit(1);
 constexpr u8 kBlockingByNmi = bit(3);
 
-// Activity states.  SDM Vol. 3C, section 25.4.2.
-constexpr u32 kActivityActive = 0;
-constexpr u32 kActivityHlt = 1;
-
 // Pending debug exceptions: those of DR6, and this bit if any breakpoint is enabled.  SDM Vol. 3C, table 25-4.
 constexpr u64 kPendingEnabledBreakpoint = bit(12);
 
@@ -49,6 +45,9 @@ constexpr u64 debug_exceptions(u64 pending)
 {
 	return (pending & kDr6SingleStep) | (pending & kPendingEnabledBreakpoint ? pending & kDr6Breakpoints : 0);
 }
+
+// A #DB is delivered to the guest.  SDM Vol. 3B, section 18.2.3.
+inline void set_reported(Cpu& cpu, u64 reported) { cpu.guest_dr6 = (cpu.guest_dr6 & ~kDr6Breakpoints) | reported; }
 
 // Raised when the code that was running is resumed.
 inline void inject_exception(Cpu& cpu, unsigned vector, u32 error = 0)
@@ -118,6 +117,15 @@ inline u8 shadow_kind(Cpu& cpu)
 	if (peek(cpu, code_address(cpu, vmcb.rip - 1), &previous, 1) && previous == kStiOpcode)
 		return kBlockingBySti;
 	return kBlockingByMovSs;
+}
+
+// QEMU leaves an SVM guest as if VMRUN had failed where MOV to CR3 raises #GP.
+inline bool loads_invalid_cr3(Cpu& cpu)
+{
+	constexpr unsigned kCr3 = 3;
+	Instruction instruction;
+	return decode(cpu, instruction) && instruction.is(0x0f, 0x22) && instruction.reg == kCr3 && cpu.long_mode() &&
+	       !cpu.facts.valid_physical(cpu.general_register(instruction.rm));
 }
 
 // A memory operand of the code that runs.  On failure the exception is injected.

@@ -6,6 +6,7 @@
 
 #include "events.h"
 #include "pae_paging.h"
+#include "preemption_timer.h"
 
 namespace {
 
@@ -15,6 +16,7 @@ enum ExitReason : u32 {
 	kReasonExternalInterrupt = 1,
 	kReasonTripleFault = 2,
 	kReasonInit = 3,
+	kReasonSipi = 4,
 	kReasonInterruptWindow = 7,
 	kReasonNmiWindow = 8,
 	kReasonCpuid = 10,
@@ -41,12 +43,15 @@ enum ExitReason : u32 {
 	kReasonInvalidGuestState = 33,
 	kReasonMsrLoading = 34,
 	kReasonMwait = 36,
+	kReasonMonitorTrap = 37,
 	kReasonMonitor = 39,
 	kReasonPause = 40,
+	kReasonTprBelowThreshold = 43,
 	kReasonEptViolation = 48,
 	kReasonEptMisconfiguration = 49,
 	kReasonInvept = 50,
 	kReasonRdtscp = 51,
+	kReasonPreemptionTimer = 52,
 	kReasonInvvpid = 53,
 	kReasonWbinvd = 54,
 	kReasonXsetbv = 55,
@@ -160,13 +165,15 @@ inline void save_guest_state(Cpu& cpu)
 		entry_controls |= kEntryIa32eMode;
 	cpu.write(Field::EntryControls, entry_controls);
 	cpu.write(Field::GuestInterruptibility, cpu.shadow | (cpu.nmi_blocked ? kBlockingByNmi : 0));
-	cpu.write(Field::GuestActivity, cpu.halted ? kActivityHlt : kActivityActive);
-	// Kept only where blocking by MOV SS holds them back.  SDM Vol. 3C, section 28.3.4.
-	u64 pending = 0;
+	cpu.write(Field::GuestActivity, cpu.activity);
+	if (cpu.exit_controls & kExitSavePreemptionTimer)
+		cpu.write(Field::PreemptionTimer, preemption_timer_left(cpu));
+	// Kept where blocking by MOV SS holds them back, or where something takes priority over them.  SDM Vol. 3C, section 28.3.4.
+	u64 pending = cpu.saved_debug;
 	constexpr u64 kDebugControlBtf = bit(1);
 	if (cpu.shadow & kBlockingByMovSs) {
 		const bool stepping = (guest.rflags & kFlagTrap) && !(cpu.debug_control & kDebugControlBtf);
-		pending = cpu.pending_debug | (stepping ? kDr6SingleStep : 0);
+		pending |= cpu.pending_debug | (stepping ? kDr6SingleStep : 0);
 	}
 	if (pending & kDr6Breakpoints)
 		pending |= kPendingEnabledBreakpoint;
@@ -230,7 +237,7 @@ inline void load_host_state(Cpu& cpu)
 	host.dr7 = kDr7Fixed1;
 	cpu.debug_control = 0;
 	// Registers that VMX does not switch.
-	host.dr6 = guest.dr6;
+	host.dr6 = cpu.guest_dr6;
 	host.cr2 = guest.cr2;
 	host.rax = guest.rax;
 	copy_unswitched_msrs(host, guest);
@@ -245,13 +252,21 @@ inline void load_host_state(Cpu& cpu)
 		fatal("VMX abort 4: loading MSRs on VM-exit", cpu.read(Field::ExitReason), host.rip);
 }
 
-inline void close_nmi_window_request(Cpu& cpu)
+// Makes the guest exit right behind the event that VMRUN delivers: for what comes at that boundary.
+inline void stop_after_delivery(Cpu& cpu)
 {
-	if (!cpu.window_by_nmi)
+	if (cpu.stop_after_delivery)
 		return;
-	cpu.window_by_nmi = false;
-	take_nmi(cpu);
-	unblock_nmis();
+	cpu.stop_after_delivery = true;
+	send_nmi_to_self(cpu);
+}
+
+inline void cancel_stop(Cpu& cpu)
+{
+	if (!cpu.stop_after_delivery)
+		return;
+	cpu.stop_after_delivery = false;
+	take_own_nmi(cpu);
 }
 
 // The CPU's task-priority register, of which V_INTR_MASKING gave the guest a copy.
@@ -277,7 +292,8 @@ inline void exit_to_host(Cpu& cpu, const Exit& exit)
 	const bool delivering = (cpu.delivery.info & kInfoValid) && exit.reason != kReasonTripleFault;
 	u32 length = exit.length;
 
-	close_nmi_window_request(cpu);
+	cancel_stop(cpu);
+	disarm_preemption_timer(cpu);
 	restore_task_priority(cpu);
 	vmsave(Cpu::physical(&cpu.guest_vmcb));
 	if (delivering && is_software(info_type(cpu.delivery.info))) {
@@ -298,6 +314,7 @@ inline void exit_to_host(Cpu& cpu, const Exit& exit)
 	if (store_msr_area(cpu, cpu.read(Field::ExitMsrStoreAddress), cpu.read(Field::ExitMsrStoreCount)))
 		fatal("VMX abort 1: saving MSRs on VM-exit", exit.reason, cpu.guest_vmcb.rip);
 	forget_pdptes(cpu);
+	cpu.preemption_timer.active = false;
 	load_host_state(cpu);
 }
 

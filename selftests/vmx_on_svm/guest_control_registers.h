@@ -19,6 +19,11 @@ class GuestControlRegisters : public GuestEvents {
 			smsw(instruction);
 			return;
 		}
+		if (number == 8 && !(cpu_.proc_controls & kProcCr8StoreExiting)) {
+			cpu_.set_general_register(instruction.rm, *virtual_tpr(cpu_) >> 4);
+			skip(instruction.length);
+			return;
+		}
 		if (number == 8 || (number == 3 && (cpu_.proc_controls & kProcCr3StoreExiting))) {
 			exit_cr(instruction.length, number, kMovFromCr, u64(instruction.rm) << 8);
 			return;
@@ -72,7 +77,10 @@ class GuestControlRegisters : public GuestEvents {
 			done = set_cr3(value & ~bit(63));
 			break;
 		default:
-			exit_cr(instruction.length, number, kMovToCr, operand);
+			if (cpu_.proc_controls & kProcCr8LoadExiting)
+				exit_cr(instruction.length, number, kMovToCr, operand);
+			else
+				write_virtual_tpr(value, instruction.length);
 			return;
 		}
 		if (done)
@@ -89,6 +97,12 @@ class GuestControlRegisters : public GuestEvents {
 		const bool decoded = decode(cpu_, instruction);
 		const u64 operand = decoded ? u64(instruction.rm) << 8 : 0;
 
+		if (!(cpu_.proc_controls & kProcMovDrExiting)) {
+			if (!decoded)
+				fatal("guest: cannot decode an access to DR6", guest_.exit_code, guest_.rip);
+			access_dr6(instruction, number, write);
+			return;
+		}
 		guest_.rflags &= ~kFlagResume;
 		exit({.reason = kReasonMovDr,
 		      .qualification = number | (write ? 0 : bit(4)) | operand,
@@ -96,6 +110,49 @@ class GuestControlRegisters : public GuestEvents {
 	}
 
  private:
+	// SDM Vol. 3B, sections 18.2.2 to 18.2.4.
+	void access_dr6(const Instruction& instruction, unsigned number, bool write)
+	{
+		constexpr u64 kCr4DebuggingExtensions = bit(3), kDr7GeneralDetect = bit(13);
+		if (number != 6 && (guest_.cr4 & kCr4DebuggingExtensions)) {
+			undefined_opcode();
+			return;
+		}
+		if (guest_.dr7 & kDr7GeneralDetect) {
+			raise_debug(kDr6GeneralDetect);
+			// Delivery clears the bit.
+			if (cpu_.in_guest)
+				guest_.dr7 &= ~kDr7GeneralDetect;
+			return;
+		}
+		if (!write) {
+			cpu_.set_general_register(instruction.rm, cpu_.guest_dr6);
+			skip(instruction.length);
+			return;
+		}
+		const u64 value = cpu_.general_register(instruction.rm);
+		if (cpu_.code_64() && value >> 32) {
+			general_protection();
+			return;
+		}
+		cpu_.guest_dr6 = (value & kDr6Reported) | kDr6Fixed1;
+		skip(instruction.length);
+	}
+
+	// SDM Vol. 3C, section 30.1.2 and 30.3.
+	void write_virtual_tpr(u64 value, unsigned length)
+	{
+		if (value >> 4) {
+			general_protection();
+			return;
+		}
+		*virtual_tpr(cpu_) = static_cast<u8>(value << 4);
+		if (value < cpu_.read(Field::TprThreshold))
+			exit_after(length, kReasonTprBelowThreshold);
+		else
+			skip(length);
+	}
+
 	Instruction decode_access()
 	{
 		Instruction instruction;

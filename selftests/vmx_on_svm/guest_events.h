@@ -21,18 +21,36 @@ class GuestEvents {
 		exit({.reason = reason, .length = length});
 	}
 
-	void skip(unsigned length)
+	// The monitor has carried out the instruction.  Gives the debug exceptions that are pending behind it: the trap of
+	// RFLAGS.TF, and what blocking by MOV SS has held back.
+	u64 complete(unsigned length)
 	{
-		const u64 pending = cpu_.pending_debug;
+		u64 pending = cpu_.pending_debug;
 
 		finish_instruction(cpu_, length);
+		cpu_.completed = true;
 		cpu_.shadow = 0;
 		cpu_.pending_debug = 0;
-		if ((guest_.event & kEventValid) || pending) {
-			// The trap of RFLAGS.TF, and what blocking by MOV SS has held back.
-			guest_.event = 0;
-			raise_debug(pending | (guest_.rflags & kFlagTrap ? kDr6SingleStep : 0));
-		}
+		if (guest_.event & kEventValid)
+			pending |= kDr6SingleStep;
+		guest_.event = 0;
+		return pending;
+	}
+
+	void skip(unsigned length)
+	{
+		const u64 pending = complete(length);
+		if (cpu_.proc_controls & kProcMonitorTrapFlag)
+			cpu_.saved_debug = pending;
+		else if (pending)
+			raise_debug(pending);
+	}
+
+	// An exit behind an instruction.
+	void exit_after(unsigned length, ExitReason reason)
+	{
+		cpu_.saved_debug = complete(length);
+		exit({.reason = reason});
 	}
 
 	void raise_debug(u64 reported)
@@ -80,7 +98,7 @@ class GuestEvents {
 		if (vector == kPageFault)
 			guest_.cr2 = fault_address;
 		if (vector == kDebug) {
-			guest_.dr6 |= cpu_.debug_reported;
+			set_reported(cpu_, cpu_.debug_reported);
 			cpu_.debug_reported = 0;
 		}
 		if (delivering && makes_double_fault(first, vector)) {
@@ -109,15 +127,8 @@ class GuestEvents {
 			exit.qualification = fault_address;
 		if (vector == kDebug) {
 			// DR6 is left as it was.
-			u64 reported = cpu_.debug_reported;
-			if (!reported) {
-				reported = guest_.dr6 & ~cpu_.entry_dr6 & kDr6Reported;
-				if (guest_.rflags & kFlagTrap)
-					reported |= guest_.dr6 & kDr6SingleStep;
-			}
-			exit.qualification = reported;
+			exit.qualification = cpu_.debug_reported;
 			cpu_.debug_reported = 0;
-			guest_.dr6 = (guest_.dr6 & ~reported) | (cpu_.entry_dr6 & reported);
 		} else {
 			guest_.rflags |= kFlagResume;
 		}

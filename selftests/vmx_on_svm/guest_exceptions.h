@@ -14,8 +14,10 @@ class GuestExceptions : public GuestEvents {
 
 	void on_exception(unsigned vector)
 	{
-		if (vector == kInvalidOpcode && vmx_instruction())
+		if (vector == kInvalidOpcode && (int1() || vmx_instruction()))
 			return;
+		if (vector == kDebug)
+			cpu_.debug_reported = guest_.dr6 & kDr6Reported;
 		const u64 address = vector == kPageFault ? guest_.exit_info_2 : 0;
 		raise(vector, error_code(vector), address);
 	}
@@ -42,7 +44,7 @@ class GuestExceptions : public GuestEvents {
 		schedule_delivery(cpu_, {interruption_info(vector, type), 0, instruction.length, guest_.rip, true});
 	}
 
-	// INT1: a privileged software exception.
+	// A privileged software exception.
 	void on_icebp()
 	{
 		Instruction instruction;
@@ -58,13 +60,26 @@ class GuestExceptions : public GuestEvents {
 	}
 
  private:
-	// An error code that names an IDT entry: QEMU gives its offset in place of its number in IA-32e mode, and leaves out
-	// the EXT flag.  SDM Vol. 3A, section 6.13.
+	// QEMU 7.2 raises #UD for INT1 in an SVM guest, whether that is intercepted or not.
+	bool int1()
+	{
+		Instruction instruction;
+		if (!decode(cpu_, instruction) || !instruction.is(0xf1))
+			return false;
+		on_icebp();
+		return true;
+	}
+
+	// QEMU leaves out the P flag of a page fault by a reserved bit (SDM Vol. 3A, section 4.7).  Of an error code that names
+	// an IDT entry it gives the offset in place of the number in IA-32e mode, and leaves out the EXT flag (section 6.13).
 	u32 error_code(unsigned vector)
 	{
 		constexpr u32 kExternal = bit(0), kIdt = bit(1);
 		const u32 error = guest_.exit_info_1;
 		const u32 event = cpu_.delivery.info;
+		constexpr u32 kPresent = bit(0), kReserved = bit(3);
+		if (vector == kPageFault)
+			return error | (error & kReserved ? kPresent : 0);
 		const bool names_gate = vector == kInvalidTss || vector == kSegmentNotPresent ||
 					vector == kGeneralProtection;
 

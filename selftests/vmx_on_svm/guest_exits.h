@@ -19,6 +19,7 @@ class GuestExit : public GuestEvents {
 	{
 		const u32 code = guest_.exit_code;
 
+		cpu_.completed = false;
 		note_delivery();
 		if (finish_step(code))
 			return;
@@ -68,22 +69,21 @@ class GuestExit : public GuestEvents {
 		if (step == Step::None)
 			return false;
 		const bool completed = code == kExitException + u32{kDebug} && (guest_.dr6 & kDr6SingleStep);
-		if (!completed) {
-			restore_trap_flag();
-			guest_.dr6 |= cpu_.step_dr6 & kDr6SingleStep;
+		end_step(cpu_, completed);
+		if (!completed)
 			return false;
-		}
 		// After MOV SS the next instruction is the one that ends it.
 		const bool blocks_again = shadow_kind(cpu_) == kBlockingByMovSs;
-		const u64 pending = cpu_.pending_debug | (cpu_.step_guest_trap ? kDr6SingleStep : 0);
+		const StepState& state = cpu_.step_state;
+		const bool traps = state.is_syscall || state.is_sysret ? guest_.rflags & kFlagTrap : state.guest_trap;
+		const u64 pending = cpu_.pending_debug | (guest_.dr6 & kDr6Breakpoints) | (traps ? kDr6SingleStep : 0);
 		cpu_.step = Step::None;
 		cpu_.shadow = 0;
 		cpu_.iret_unblocked = false;
-		guest_.dr6 = (guest_.dr6 & ~kDr6SingleStep) | (cpu_.step_dr6 & kDr6SingleStep);
-		if (cpu_.step_pushes_flags && !cpu_.step_guest_trap)
-			clear_pushed_trap_flag();
-		if (!cpu_.step_loads_flags)
-			restore_trap_flag();
+		if (step == Step::Trap) {
+			exit_for_trap(code, blocks_again, pending);
+			return true;
+		}
 		cpu_.pending_debug = 0;
 		if (pending && !blocks_again) {
 			raise_debug(pending);
@@ -105,29 +105,18 @@ class GuestExit : public GuestEvents {
 		return true;
 	}
 
-	void restore_trap_flag()
+	// The monitor trap flag, behind an instruction that the guest has executed.
+	void exit_for_trap(u32 code, bool blocked_by_mov_ss, u64 pending)
 	{
-		guest_.rflags &= ~kFlagTrap;
-		if (cpu_.step_guest_trap)
-			guest_.rflags |= kFlagTrap;
-	}
-
-	// In the image that PUSHF has just stored.
-	void clear_pushed_trap_flag()
-	{
-		u64 address = guest_.rsp;
-		u8 byte;
-		if (!cpu_.code_64()) {
-			if (!(guest_.ss.attributes & kAttributeDefaultBig))
-				address &= 0xffff;
-			address = low_half(guest_.ss.base + address);
-		}
-		const LinearTranslation page = translate(cpu_, address + 1);
-		if (!page.mapped)
-			return;
-		u8* const flags = static_cast<u8*>(cpu_.memory(page.host_physical));
-		byte = *flags & ~(kFlagTrap >> 8);
-		*flags = byte;
+		if (blocked_by_mov_ss)
+			cpu_.pending_debug = pending;
+		else
+			cpu_.saved_debug = pending;
+		// Between two iterations.  SDM Vol. 3C, section 28.3.3.
+		if (cpu_.step_state.repeats && guest_.rip == cpu_.step_state.rip)
+			guest_.rflags |= kFlagResume;
+		note_progress(code);
+		exit({.reason = kReasonMonitorTrap});
 	}
 
 	// Interrupt shadow and IRET, as far as the exit tells.
@@ -172,12 +161,30 @@ class GuestExit : public GuestEvents {
 		if (guest_.event & kEventValid) {
 			cpu_.step = Step::None;
 			cpu_.shadow = 0;
+			if (wants_stop_after_delivery(cpu_))
+				stop_after_delivery(cpu_);
+		} else if (cpu_.proc_controls & kProcMonitorTrapFlag) {
+			if (cpu_.completed) {
+				exit({.reason = kReasonMonitorTrap});
+				return;
+			}
+			cpu_.step = Step::Trap;
 		} else if (cpu_.shadow && cpu_.step == Step::None && shadow_matters(cpu_)) {
 			cpu_.step = Step::Shadow;
 		}
-		if (cpu_.halted && !stay_halted(cpu_))
-			return;
+		if (!(guest_.event & kEventValid)) {
+			if (cpu_.activity != kActivityActive ? !stay_inactive(cpu_) : exit_for_timer())
+				return;
+		}
 		prepare_to_run(cpu_);
+	}
+
+	bool exit_for_timer()
+	{
+		if (!preemption_timer_expired(cpu_))
+			return false;
+		exit({.reason = kReasonPreemptionTimer});
+		return true;
 	}
 
 	void on_hlt()
@@ -188,7 +195,8 @@ class GuestExit : public GuestEvents {
 		}
 		Instruction instruction;
 		skip(decode(cpu_, instruction) ? instruction.length : 1);
-		cpu_.halted = cpu_.in_guest && !(guest_.event & kEventValid);
+		if (cpu_.in_guest && !(guest_.event & kEventValid))
+			cpu_.activity = kActivityHlt;
 	}
 
 	// QEMU with one CPU would sleep for good.  MWAIT may end at any time.
@@ -200,6 +208,26 @@ class GuestExit : public GuestEvents {
 		}
 		Instruction instruction;
 		skip(decode(cpu_, instruction) ? instruction.length : 3);
+	}
+
+	// SDM Vol. 3C, section 26.1.3.
+	void on_pause()
+	{
+		const u64 now = rdtsc();
+		bool exits = cpu_.proc_controls & kProcPauseExiting;
+		Instruction instruction;
+
+		if (!exits && (cpu_.proc2_controls & kProc2PauseLoopExiting) && !cpu_.privilege_level()) {
+			const bool new_loop = !cpu_.last_pause || now - cpu_.last_pause > cpu_.read(Field::PleGap);
+			if (new_loop)
+				cpu_.first_pause = now;
+			cpu_.last_pause = now;
+			exits = !new_loop && now - cpu_.first_pause > cpu_.read(Field::PleWindow);
+		}
+		if (exits)
+			exit_instruction(kReasonPause, 2);
+		else
+			skip(decode(cpu_, instruction) ? instruction.length : 2);
 	}
 
 	void dispatch(u32 code)
@@ -257,7 +285,7 @@ class GuestExit : public GuestEvents {
 			exit_instruction(kReasonRdpmc, 2);
 			break;
 		case kExitPause:
-			exit_instruction(kReasonPause, 2);
+			on_pause();
 			break;
 		case kExitMwait:
 			on_mwait();
@@ -295,7 +323,10 @@ class GuestExit : public GuestEvents {
 			undefined_opcode();
 			break;
 		case kExitInvalid:
-			fatal("guest: VMRUN refuses the state", guest_.cr0, guest_.rip);
+			if (!loads_invalid_cr3(cpu_))
+				fatal("guest: VMRUN refuses the state", guest_.cr0, guest_.rip);
+			general_protection();
+			break;
 		default:
 			fatal("guest: unexpected exit", code, guest_.rip);
 		}

@@ -85,6 +85,12 @@ class GuestIoAndMsrs : public GuestEvents {
 		Instruction instruction;
 		const bool decoded = decode(cpu_, instruction);
 
+		// It has expired before the instruction.
+		if (preemption_timer_expired(cpu_)) {
+			exit({.reason = kReasonPreemptionTimer});
+			return;
+		}
+
 		if (decoded && instruction.is(0x0f, 0x01))
 			on_rdtscp();
 		else if (cpu_.proc_controls & kProcRdtscExiting)
@@ -98,6 +104,10 @@ class GuestIoAndMsrs : public GuestEvents {
 		Instruction instruction;
 		const unsigned length = decode(cpu_, instruction) ? instruction.length : 3;
 
+		if (preemption_timer_expired(cpu_)) {
+			exit({.reason = kReasonPreemptionTimer});
+			return;
+		}
 		if (!(cpu_.proc2_controls & kProc2Rdtscp)) {
 			undefined_opcode();
 			return;
@@ -147,7 +157,7 @@ class GuestIoAndMsrs : public GuestEvents {
 
 	void return_tsc(unsigned length)
 	{
-		const u64 tsc = rdtsc() + guest_.tsc_offset;
+		const u64 tsc = guest_tsc(cpu_, rdtsc());
 		guest_.rax = low_half(tsc);
 		cpu_.state.registers[kRdx] = tsc >> 32;
 		skip(length);

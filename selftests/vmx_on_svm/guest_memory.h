@@ -7,18 +7,24 @@
 
 namespace {
 
+// What the monitor does with memory for the running code.  To look at what the CPU has reached before leaves no traces.
+enum class Use : u8 { Look, Read, Write };
+
 // Physical as the running code sees it: guest-physical with EPT, else host-physical.
-inline bool to_host_physical(Cpu& cpu, u64 physical, u64& host_physical)
+inline bool to_host_physical(Cpu& cpu, u64 physical, u64& host_physical, Use use = Use::Look)
 {
 	if (!cpu.in_guest || !cpu.ept()) {
 		host_physical = physical;
 		return true;
 	}
 	GuestPhysicalMapping& mapping = cpu.mapping(physical);
-	if (mapping.guest_page != (physical & kPageMask)) {
+	const bool sets_flags = use != Use::Look && ept_flags_enabled(cpu);
+	if (sets_flags || mapping.guest_page != (physical & kPageMask)) {
 		const EptTranslation translation = ept_translate(cpu, physical);
 		if (translation.outcome != EptTranslation::Mapped)
 			return false;
+		if (sets_flags)
+			set_ept_flags(translation, use == Use::Write);
 		mapping = {physical & kPageMask, translation.address & kPageMask};
 	}
 	host_physical = mapping.host_page | (physical & ~kPageMask);
@@ -26,23 +32,37 @@ inline bool to_host_physical(Cpu& cpu, u64 physical, u64& host_physical)
 }
 
 struct LinearTranslation {
-	bool mapped;
-	bool writable;
-	bool user;
-	u64 physical;  // as the running code sees it; of the paging-structure entry if EPT does not map that
-	u64 host_physical;
-	bool ends_in_tables;  // EPT does not map a paging-structure entry
+	bool mapped = false;
+	bool writable = true;
+	bool user = true;
+	u64 physical = 0;  // as the running code sees it; of the paging-structure entry if EPT does not map that
+	u64 host_physical = 0;
+	bool ends_in_tables = false;  // EPT does not map a paging-structure entry
+	unsigned tables = 0;          // paging-structure entries that were used
+	u64 table_entry[5] = {};      // where they are as the running code sees it
+
+	bool uses(u64 entry_address) const
+	{
+		for (unsigned i = 0; i < tables; ++i) {
+			if (table_entry[i] == entry_address)
+				return true;
+		}
+		return false;
+	}
 };
 
 // Does not check rights.  Sets the bits `mark` (accessed, dirty) in the last entry, and accessed in those above it.
 inline LinearTranslation translate(Cpu& cpu, u64 linear, u64 mark = 0)
 {
 	const Vmcb& vmcb = cpu.vmcb();
-	LinearTranslation result = {false, true, true, 0, 0, false};
+	const Use use = !mark ? Use::Look : mark & kPageDirty ? Use::Write : Use::Read;
+	// SDM Vol. 3C, section 29.3.5: an access to a paging-structure entry is a write.
+	const Use table_use = mark ? Use::Write : Use::Look;
+	LinearTranslation result;
 
 	if (!(vmcb.cr0 & kCr0Paging)) {
 		result.physical = linear;
-		result.mapped = to_host_physical(cpu, linear, result.host_physical);
+		result.mapped = to_host_physical(cpu, linear, result.host_physical, use);
 		return result;
 	}
 	const bool wide = vmcb.cr4 & kCr4PhysicalAddressExtension;
@@ -68,7 +88,8 @@ inline LinearTranslation translate(Cpu& cpu, u64 linear, u64 mark = 0)
 			table = pdpte & kEntryAddress;
 			continue;
 		}
-		if (!to_host_physical(cpu, table + index * entry_bytes, host_physical)) {
+		result.table_entry[result.tables++] = table + index * entry_bytes;
+		if (!to_host_physical(cpu, table + index * entry_bytes, host_physical, table_use)) {
 			result.physical = table + index * entry_bytes;
 			result.ends_in_tables = true;
 			return result;
@@ -95,7 +116,7 @@ inline LinearTranslation translate(Cpu& cpu, u64 linear, u64 mark = 0)
 			result.physical = (address & ~offset_mask) | (linear & offset_mask);
 			if (!wide && level == 2)
 				result.physical |= (entry >> 13 & 0xff) << 32;  // PSE-36
-			result.mapped = to_host_physical(cpu, result.physical, result.host_physical);
+			result.mapped = to_host_physical(cpu, result.physical, result.host_physical, use);
 			return result;
 		}
 		table = address;

@@ -49,18 +49,27 @@ class GuestMemoryExits : public GuestEvents {
 			return;
 		}
 		u64 needed = kEptRead;
-		if (fault & kNestedFaultFetch)
+		if ((fault & kNestedFaultFetch) && !(fault & kNestedFaultPageTable))
 			needed = kEptExecute;
 		else if (fault & kNestedFaultWrite)
 			needed = kEptWrite;
+		// The CPU's accesses to the guest's page tables are writes: so they are for QEMU.
+		const bool sets_flags = ept_flags_enabled(cpu_);
+		if (sets_flags && (fault & kNestedFaultPageTable))
+			needed = kEptWrite;
 		const bool pdptes = cpu_.pdpte_window && (address & kPageMask) == cpu_.pdpte_window &&
 				    (fault & kNestedFaultPageTable);
-		const EptTranslation translation = pdptes ? EptTranslation{EptTranslation::Mapped, kEptRights,
-									   Cpu::physical(cpu_.pdpte_page), kPageBytes,
-									   true}
-							  : ept_translate(cpu_, address);
+		EptTranslation translation = pdptes ? EptTranslation{EptTranslation::Mapped, kEptRights,
+								     Cpu::physical(cpu_.pdpte_page), kPageBytes, true}
+						    : ept_translate(cpu_, address);
 
 		if (translation.outcome == EptTranslation::Mapped && (translation.rights & needed)) {
+			if (sets_flags && !pdptes) {
+				set_ept_flags(translation, needed == kEptWrite);
+				// The first write must come here, and set the flag.
+				if (!is_dirty(translation))
+					translation.rights &= ~kEptWrite;
+			}
 			if (needed == kEptWrite && (translation.address & kPageMask) == kApicPage)
 				write_apic_page(address, translation.address);
 			else
@@ -76,6 +85,9 @@ class GuestMemoryExits : public GuestEvents {
 			return;
 		}
 		Exit exit{.reason = kReasonEptViolation};
+		// The CPU reads an entry of the guest's page tables before it writes to it.
+		if (fault & kNestedFaultPageTable)
+			needed = kEptRead | (sets_flags || (translation.rights & kEptRead) ? kEptWrite : 0);
 		exit.qualification = needed | translation.rights << 3;
 		const u64 code = code_address(cpu_, guest_.rip);
 		if ((fault & kNestedFaultFetch) && !(fault & kNestedFaultPageTable)) {
@@ -105,6 +117,15 @@ class GuestMemoryExits : public GuestEvents {
 	{
 		constexpr u64 kLargestPush = 8;
 		Instruction instruction;
+		// The walk for the instruction itself comes first.
+		const u64 code = code_address(cpu_, guest_.rip);
+		const u64 code_pages[] = {code, (code & kPageMask) + kPageBytes};
+		for (const u64 address : code_pages) {
+			if (in_tables && leads_to(address, guest_physical, true)) {
+				linear = address;
+				return true;
+			}
+		}
 		if (!decode(cpu_, instruction))
 			return false;
 		const u64 stack = stack_address(0);
@@ -138,7 +159,9 @@ class GuestMemoryExits : public GuestEvents {
 	bool leads_to(u64 linear, u64 guest_physical, bool in_tables)
 	{
 		const LinearTranslation translation = translate(cpu_, linear);
-		return translation.ends_in_tables == in_tables && translation.physical &&
+		if (in_tables)
+			return translation.uses(guest_physical);
+		return !translation.ends_in_tables && translation.physical &&
 		       !((translation.physical ^ guest_physical) & kPageMask);
 	}
 
@@ -173,6 +196,7 @@ class GuestMemoryExits : public GuestEvents {
 	{
 		if ((address & kPageMask) != kApicPage || (cpu_.delivery.info & kInfoValid))
 			fatal("guest: nested page fault", guest_physical, guest_.rip);
+		disarm_preemption_timer(cpu_);
 		if (const unsigned length = ApicWrite(cpu_).execute(address & ~kPageMask))
 			skip(length);
 	}

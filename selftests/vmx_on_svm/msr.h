@@ -39,6 +39,19 @@ constexpr bool holds_address(u32 msr)
 	       (msr >= kMsrFsBase && msr <= 0xc0000102);
 }
 
+// SDM Vol. 3C, section 25.6.5.
+inline bool scales_tsc(const Cpu& cpu)
+{
+	return (cpu.proc_controls & kProcTscOffsetting) && (cpu.proc2_controls & kProc2TscScaling);
+}
+
+inline u64 guest_tsc(Cpu& cpu, u64 tsc)
+{
+	if (scales_tsc(cpu))
+		tsc = static_cast<u64>(static_cast<unsigned __int128>(tsc) * cpu.read(Field::TscMultiplier) >> 48);
+	return tsc + cpu.guest_vmcb.tsc_offset;
+}
+
 // False where RDMSR raises #GP.
 [[nodiscard]] inline bool read_msr(Cpu& cpu, u32 msr, u64& value)
 {
@@ -56,7 +69,7 @@ constexpr bool holds_address(u32 msr)
 		value = cpu.debug_control;
 		return true;
 	case kMsrTimeStampCounter:
-		value = rdtsc() + (cpu.in_guest ? cpu.guest_vmcb.tsc_offset : 0);
+		value = cpu.in_guest ? guest_tsc(cpu, rdtsc()) : rdtsc();
 		return true;
 	case kMsrArchCapabilities:
 		value = kArchCapabilities;

@@ -13,15 +13,17 @@ constexpr u64 kEptWrite = bit(1);
 constexpr u64 kEptExecute = bit(2);
 constexpr u64 kEptRights = kEptRead | kEptWrite | kEptExecute;
 constexpr u64 kEptLargePage = bit(7);
+constexpr u64 kEptAccessed = bit(8);
+constexpr u64 kEptDirty = bit(9);
+constexpr u64 kEptPointerFlags = bit(6);  // accessed and dirty flags are enabled
 constexpr u64 kEntryAddress = bits(12, 51);
 
 constexpr bool valid_ept_pointer(const CpuFacts& facts, u64 pointer)
 {
 	const u64 memory_type = pointer & 7;
 	return (memory_type == kMemoryTypeUncacheable || memory_type == kMemoryTypeWriteBack) &&
-	       (pointer >> 3 & 7) == 3 &&   // a walk of 4 levels
-	       !(pointer & bits(6, 11)) &&  // no accessed and dirty flags
-	       facts.valid_physical(pointer);
+	       (pointer >> 3 & 7) == 3 &&  // a walk of 4 levels
+	       !(pointer & bits(7, 11)) && facts.valid_physical(pointer);
 }
 
 struct EptTranslation {
@@ -30,7 +32,12 @@ struct EptTranslation {
 	u64 address;  // host-physical
 	u64 page_bytes;
 	bool own = false;  // a page of the monitor's, for this guest
+	// The entries that were used, if it is mapped.  The last one maps the page.
+	unsigned entries = 0;
+	u64* entry[4] = {};
 };
+
+inline bool ept_flags_enabled(Cpu& cpu) { return cpu.read(Field::EptPointer) & kEptPointerFlags; }
 
 constexpr bool valid_leaf_memory_type(u64 entry)
 {
@@ -42,6 +49,7 @@ inline EptTranslation ept_translate(Cpu& cpu, u64 guest_physical)
 {
 	u64 table = cpu.read(Field::EptPointer) & kEntryAddress;
 	u64 rights = kEptRights;
+	EptTranslation result = {EptTranslation::Mapped, 0, 0, 0};
 	const u64 beyond_width = bits(cpu.facts.physical_width, 51);
 
 	if (guest_physical >> 48)
@@ -49,7 +57,8 @@ inline EptTranslation ept_translate(Cpu& cpu, u64 guest_physical)
 	for (unsigned level = 4; level; --level) {
 		const unsigned shift = 12 + 9 * (level - 1);
 		const u64 page_bytes = bit(shift);
-		const u64 entry = *static_cast<u64*>(cpu.memory(table + (guest_physical >> shift & 511) * 8));
+		u64* const pointer = static_cast<u64*>(cpu.memory(table + (guest_physical >> shift & 511) * 8));
+		const u64 entry = *pointer;
 		const u64 own_rights = entry & kEptRights;
 		const bool leaf = level == 1 || (level < 4 && (entry & kEptLargePage));
 
@@ -65,13 +74,32 @@ inline EptTranslation ept_translate(Cpu& cpu, u64 guest_physical)
 		if (!leaf && (entry & (level == 4 ? bits(3, 7) : bits(3, 6))))
 			return {EptTranslation::Misconfiguration, 0, 0, 0};
 		rights &= own_rights;
+		result.entry[result.entries++] = pointer;
 		if (leaf) {
-			const u64 address = (entry & kEntryAddress) | (guest_physical & (page_bytes - 1));
-			return {EptTranslation::Mapped, rights, address, page_bytes};
+			result.rights = rights;
+			result.address = (entry & kEntryAddress) | (guest_physical & (page_bytes - 1));
+			result.page_bytes = page_bytes;
+			return result;
 		}
 		table = entry & kEntryAddress;
 	}
 	return {EptTranslation::Violation, 0, 0, 0};
+}
+
+// An access by way of these entries.  SDM Vol. 3C, section 29.3.5.
+inline void set_ept_flags(const EptTranslation& translation, bool write)
+{
+	for (unsigned i = 0; i < translation.entries; ++i) {
+		const bool last = i + 1 == translation.entries;
+		const u64 flags = kEptAccessed | (last && write ? kEptDirty : 0);
+		if ((*translation.entry[i] & flags) != flags)
+			__atomic_or_fetch(translation.entry[i], flags, __ATOMIC_RELAXED);
+	}
+}
+
+inline bool is_dirty(const EptTranslation& translation)
+{
+	return translation.entries && (*translation.entry[translation.entries - 1] & kEptDirty);
 }
 
 inline void flush_nested_pages(Cpu& cpu)

@@ -21,6 +21,9 @@ inline void send_nmi_to_self(const Cpu& cpu) { send_nmi(cpu.apic_id); }
 
 inline void unblock_nmis() { vos_unblock_nmis(); }
 
+// Without virtual NMIs blocking by NMI is that of the CPU.
+inline bool blocks_nmis_itself(const Cpu& cpu) { return cpu.nmi_blocked && !(cpu.pin_controls & kPinVirtualNmis); }
+
 inline void block_nmis(Cpu& cpu)
 {
 	// From a known state: whether NMIs are blocked already cannot be seen.
@@ -33,6 +36,32 @@ inline void block_nmis(Cpu& cpu)
 	}
 	send_nmi_to_self(cpu);
 	take_nmi(cpu);
+}
+
+// While a guest runs: takes an NMI of the monitor's own.
+inline void take_own_nmi(Cpu& cpu)
+{
+	const bool blocked = blocks_nmis_itself(cpu);
+	if (blocked)
+		unblock_nmis();
+	const bool taken = take_nmi(cpu);
+	if (!blocked)
+		unblock_nmis();
+	else if (!taken)
+		block_nmis(cpu);
+	// The CPU makes one of two that are pending.
+	if (__atomic_exchange_n(&cpu.nmi_sent, false, __ATOMIC_SEQ_CST))
+		send_nmi_to_self(cpu);
+}
+
+// Before a guest runs: whether an NMI has been sent and not been taken is known again.
+inline void forget_taken_nmis(Cpu& cpu)
+{
+	if (!__atomic_exchange_n(&cpu.nmi_sent, false, __ATOMIC_SEQ_CST) || !take_nmi(cpu))
+		return;
+	unblock_nmis();
+	__atomic_store_n(&cpu.nmi_sent, true, __ATOMIC_SEQ_CST);
+	send_nmi_to_self(cpu);
 }
 
 // Acknowledges the pending interrupt that made the guest exit, and gives its vector.  An NMI that comes in between is

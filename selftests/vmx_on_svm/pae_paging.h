@@ -3,7 +3,7 @@
 // SDM Vol. 3A, section 4.4.1, and Vol. 3C, section 27.3.2.4.
 //
 // Nested paging knows no such registers: it reads the PDPTEs from memory whenever it walks.  The guest therefore runs with
-// another CR3, which points to a page that holds them, at a guest-physical address where EPT maps nothing.
+// another CR3, which points to a page that holds them, at a guest-physical address where the guest has nothing.
 #ifndef VMX_ON_SVM_PAE_PAGING_H
 #define VMX_ON_SVM_PAE_PAGING_H
 
@@ -41,21 +41,39 @@ inline bool read_pdptes(Cpu& cpu, u64 cr3, u64 (&pdpte)[4])
 // CR3 as the guest has loaded it.
 inline u64 guest_cr3(Cpu& cpu) { return cpu.pdpte_window ? cpu.pae_cr3 : cpu.guest_vmcb.cr3; }
 
-// A page below 4 GiB where EPT maps nothing.
+// A guest-physical page below 4 GiB that the guest has no use for: EPT maps nothing there, or what the monitor hides.  0 if there
+// is none.
 inline u64 find_pdpte_window(Cpu& cpu)
 {
-	constexpr u64 kFirst = 0xffbfe000, kLast = 0xc0000000, kStep = 0x10000;
-	for (u64 address = kFirst; address > kLast; address -= kStep) {
-		if (ept_translate(cpu, address).outcome == EptTranslation::Violation)
+	constexpr u64 kFirst = 0xffbfe000, kLast = 0x00100000;
+	auto suits = [&](const EptTranslation& translation) {
+		return translation.outcome == EptTranslation::Violation ||
+		       (translation.outcome == EptTranslation::Mapped && in_area(translation.address));
+	};
+	// Where the last one was, and where guest-physical addresses are host-physical ones.
+	const u64 likely[] = {cpu.last_pdpte_window, g_area};
+	for (const u64 address : likely) {
+		if (address && suits(ept_translate(cpu, address)))
 			return address;
 	}
-	fatal("EPT leaves no room for PDPTEs", kFirst, cpu.guest_vmcb.rip);
+	for (u64 address = kFirst; address > kLast;) {
+		const EptTranslation translation = ept_translate(cpu, address);
+		if (suits(translation))
+			return address;
+		const u64 step = translation.page_bytes < kLargePageBytes ? kPageBytes : kLargePageBytes;
+		address = (address & ~(step - 1)) - kPageBytes;
+	}
+	return 0;
 }
 
 inline void use_pdptes(Cpu& cpu, const u64 (&pdpte)[4], u64 cr3)
 {
 	if (!cpu.pdpte_window)
-		cpu.pdpte_window = find_pdpte_window(cpu);
+		cpu.pdpte_window = cpu.last_pdpte_window = find_pdpte_window(cpu);
+	if (!cpu.pdpte_window) {
+		cpu.guest_vmcb.cr3 = cr3;
+		return;
+	}
 	for (unsigned i = 0; i < 4; ++i)
 		cpu.pdpte[i] = cpu.pdpte_page[i] = pdpte[i];
 	cpu.pae_cr3 = cr3;

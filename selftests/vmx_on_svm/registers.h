@@ -74,6 +74,8 @@ constexpr u64 kEferSvme = bit(12);
 
 constexpr u64 kDr6Breakpoints = bits(0, 3);
 constexpr u64 kDr6SingleStep = bit(14);
+constexpr u64 kDr6Fixed1 = 0xffff0ff0;
+constexpr u64 kDr6GeneralDetect = bit(13);
 constexpr u64 kDr6Reported = bits(0, 3) | bit(13) | bit(14);
 constexpr u64 kDr7Fixed1 = bit(10);
 constexpr u64 kDr7Fixed0 = bit(11) | bit(12) | bit(14) | bit(15);
@@ -95,6 +97,7 @@ enum Msr : u32 {
 	kMsrX2apicInterruptCommand = 0x830,
 	kMsrX2apicLast = 0x8ff,
 	kMsrEfer = 0xc0000080,
+	kMsrSyscallMask = 0xc0000084,
 	kMsrFsBase = 0xc0000100,
 	kMsrGsBase = 0xc0000101,
 	kMsrTscAux = 0xc0000103,

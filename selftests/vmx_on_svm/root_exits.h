@@ -67,6 +67,10 @@ class RootExit {
 		case kExitShutdown:
 			triple_fault();
 		case kExitInvalid:
+			if (loads_invalid_cr3(cpu_)) {
+				inject_general_protection(cpu_);
+				break;
+			}
 			fatal("root: VMRUN refuses the state", vmcb_.cr0, vmcb_.rip);
 		default:
 			fatal("root: unexpected exit", code, vmcb_.rip);

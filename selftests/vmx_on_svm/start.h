@@ -141,7 +141,7 @@ inline void set_init_state(Cpu& cpu)
 	vmcb.cpl = 0;
 	vmcb.cr0 = kCr0CacheDisable | kCr0NotWriteThrough | kCr0ExtensionType;
 	vmcb.cr2 = vmcb.cr3 = vmcb.cr4 = 0;
-	vmcb.dr6 = 0xffff0ff0;
+	vmcb.dr6 = kDr6Fixed1;
 	vmcb.dr7 = kDr7Fixed1;
 	vmcb.efer = kEferSvme;
 	intercept_root_cr0(cpu);
@@ -227,6 +227,7 @@ inline void start_machine(const StartPage& page)
 	g_hook_e801 = page.hook_e801;
 	g_parameters = {};
 	read_parameters();
+	measure_apic_timer();
 	g_root_paging.build();
 	g_root_io_map[kPm1Control / 8] |= 3 << kPm1Control % 8;
 }

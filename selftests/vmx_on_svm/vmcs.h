@@ -21,7 +21,7 @@ enum class Field : u32 {
 
 	IoBitmapA = 0x2000, IoBitmapB = 0x2002, MsrBitmap = 0x2004, ExitMsrStoreAddress = 0x2006,
 	ExitMsrLoadAddress = 0x2008, EntryMsrLoadAddress = 0x200a, ExecutiveVmcs = 0x200c, TscOffset = 0x2010,
-	EptPointer = 0x201a,
+	VirtualApicAddress = 0x2012, EptPointer = 0x201a, TscMultiplier = 0x2032,
 
 	GuestPhysicalAddress = 0x2400,
 
@@ -34,7 +34,7 @@ enum class Field : u32 {
 	PageFaultErrorMatch = 0x4008, Cr3TargetCount = 0x400a, ExitControls = 0x400c, ExitMsrStoreCount = 0x400e,
 	ExitMsrLoadCount = 0x4010, EntryControls = 0x4012, EntryMsrLoadCount = 0x4014,
 	EntryInterruptionInfo = 0x4016, EntryExceptionError = 0x4018, EntryInstructionLength = 0x401a,
-	SecondaryControls = 0x401e,
+	TprThreshold = 0x401c, SecondaryControls = 0x401e, PleGap = 0x4020, PleWindow = 0x4022,
 
 	InstructionError = 0x4400, ExitReason = 0x4402, ExitInterruptionInfo = 0x4404, ExitInterruptionError = 0x4406,
 	IdtVectoringInfo = 0x4408, IdtVectoringError = 0x440a, ExitInstructionLength = 0x440c,
@@ -46,6 +46,7 @@ enum class Field : u32 {
 	GuestEsAccess = 0x4814, GuestCsAccess = 0x4816, GuestSsAccess = 0x4818, GuestDsAccess = 0x481a,
 	GuestFsAccess = 0x481c, GuestGsAccess = 0x481e, GuestLdtrAccess = 0x4820, GuestTrAccess = 0x4822,
 	GuestInterruptibility = 0x4824, GuestActivity = 0x4826, GuestSmBase = 0x4828, GuestSysenterCs = 0x482a,
+	PreemptionTimer = 0x482e,
 
 	HostSysenterCs = 0x4c00,
 
@@ -76,16 +77,17 @@ constexpr FieldRange kFieldRanges[] = {
 	{Field::GuestEsSelector, Field::GuestTrSelector},
 	{Field::HostEsSelector, Field::HostTrSelector},
 	{Field::IoBitmapA, Field::ExecutiveVmcs},
-	{Field::TscOffset, Field::TscOffset},
+	{Field::TscOffset, Field::VirtualApicAddress},
 	{Field::EptPointer, Field::EptPointer},
+	{Field::TscMultiplier, Field::TscMultiplier},
 	{Field::GuestPhysicalAddress, Field::GuestPhysicalAddress},
 	{Field::VmcsLinkPointer, Field::GuestEfer},
 	{Field::GuestPdpte0, Field::GuestPdpte3},
 	{Field::HostPat, Field::HostEfer},
-	{Field::PinControls, Field::EntryInstructionLength},
-	{Field::SecondaryControls, Field::SecondaryControls},
+	{Field::PinControls, Field::PleWindow},
 	{Field::InstructionError, Field::ExitInstructionInfo},
 	{Field::GuestEsLimit, Field::GuestSysenterCs},
+	{Field::PreemptionTimer, Field::PreemptionTimer},
 	{Field::HostSysenterCs, Field::HostSysenterCs},
 	{Field::Cr0Mask, Field::Cr3Target3},
 	{Field::ExitQualification, Field::GuestLinearAddress},

@@ -137,6 +137,85 @@ inline void test_long_mode_ept()
 	}
 }
 
+// Accessed and dirty flags.  SDM Vol. 3C, section 29.3.5.
+constexpr u64 kEptFlagsEnabled = bit(6), kEptAccessed = bit(8), kEptDirty = bit(9);
+
+inline void test_ept_flags()
+{
+	constexpr u64 kFlags = kEptAccessed | kEptDirty;
+	const Controls none;
+	auto flags_of = [](unsigned page) { return context->ept[3][page] & kFlags; };
+	{
+		Test test("EPT: accessed and dirty flags");
+		begin_long_mode_ept(none);
+		write(kEptPointer, read(kEptPointer) | kEptFlagsEnabled);
+		map_ept_page(5);
+		map_ept_page(6);
+		test.equal("CPUID", run(), kCpuid);
+		for (unsigned i = 0; i < 3; ++i)
+			test.equal("entry of a table", context->ept[i][0] & kFlags, kEptAccessed);
+		test.equal("code", flags_of(1), kEptAccessed);
+		test.equal("page that was written", flags_of(2), kFlags);
+		test.equal("page tables", flags_of(8) & flags_of(9) & flags_of(10), kFlags);
+		test.equal("pages that were not used", flags_of(5) | flags_of(6), 0);
+		advance();
+		test.equal("fetch from page 7", run(), kEptViolation);
+		test.equal("page that was read", flags_of(5), kEptAccessed);
+		test.equal("page that was written later", flags_of(6), kFlags);
+		// A page that was read, and is written now.
+		context->ept[3][2] &= ~kFlags;
+		const u64 descriptor[2] = {read(kEptPointer), 0};
+		vc_invept(1, descriptor);
+		write(kGuestRip, 0x1000);
+		test.equal("CPUID again", run(), kCpuid);
+		test.equal("page that was written again", flags_of(2), kFlags);
+	}
+	{
+		Test test("EPT: no accessed and dirty flags");
+		begin_long_mode_ept(none);
+		test.equal("CPUID", run(), kCpuid);
+		test.equal("flags", flags_of(1) | flags_of(2) | flags_of(8) | (context->ept[0][0] & kFlags), 0);
+	}
+}
+
+// EPT violations by accesses to the guest's page tables.  SDM Vol. 3C, table 28-7.
+inline void test_ept_of_page_tables()
+{
+	constexpr u64 kAccess = 3, kRights = 7 << 3, kLinearValid = bit(7), kFinal = bit(8);
+	const Controls none;
+	const struct {
+		const char* name;
+		u64 flags, rights, access;
+	} cases[] = {
+		{"EPT: page table without a page", 0, 0, 1},
+		{"EPT: page table without a page, with flags", kEptFlagsEnabled, 0, 3},
+		{"EPT: page table without write permission, with flags", kEptFlagsEnabled, 5, 3},
+	};
+	for (const auto& one : cases) {
+		Test test(one.name);
+		begin_long_mode_ept(none);
+		write(kEptPointer, read(kEptPointer) | one.flags);
+		if (one.rights)
+			map_ept_page(9, one.rights);
+		else
+			context->ept[3][9] = 0;
+		test.equal("reason", run(), kEptViolation);
+		test.equal("qualification", read(kQualification) & (kAccess | kRights | kLinearValid | kFinal),
+			   one.access | one.rights << 3 | kLinearValid);
+		test.equal("guest-physical address", read(kGuestPhysicalAddress), 0x9000);
+		test.equal("guest-linear address", read(kGuestLinearAddress), 0x1000);
+	}
+	{
+		Test test("page fault by a reserved bit");
+		begin_long_mode_ept(none);
+		write(kExceptionBitmap, bit(14));
+		*reinterpret_cast<u64*>(context->guest_page[10]) |= bit(13);
+		test.equal("reason", run(), kException);
+		test.equal("error code", read(kExitError), 9);
+		test.equal("qualification", read(kQualification), 0x1000);
+	}
+}
+
 }  // namespace
 
 #endif

@@ -89,6 +89,28 @@ inline void test_exceptions()
 		test.equal("RIP", offset_of(vc_guest_nops), 1);
 	}
 	{
+		Test test("exception: single step leaves DR6 alone");
+		constexpr u64 kStale = 0xffff4ffa;
+		u64 dr6 = kStale;
+		begin_long_mode(Controls(), vc_guest_nops);
+		write(kExceptionBitmap, bit(1));
+		write(kGuestRflags, 0x102);
+		asm volatile("mov %0, %%dr6" : : "r"(dr6));
+		test.equal("reason", run(), 0);
+		asm volatile("mov %%dr6, %0" : "=r"(dr6));
+		test.equal("DR6", dr6, kStale);
+		test.equal("qualification", read(kQualification), bit(14));
+	}
+	{
+		Test test("exception: MOV to CR3 with a reserved bit");
+		begin_long_mode(Controls(), vc_guest_mov_to_cr3);
+		write(kExceptionBitmap, bit(13));
+		registers.r15 = bit(60);
+		test.equal("reason", run(), 0);
+		test.equal("information", read(kExitInfo), kInfoValid | 1 << 11 | 3 << 8 | 13);
+		test.same("CR3", read(kGuestCr3), host.cr3);
+	}
+	{
 		Test test("triple fault");
 		begin_long_mode(Controls(), vc_guest_ud2);
 		write(kGuestIdtrLimit, 0);

@@ -373,6 +373,13 @@ GUEST popf
 	nop
 	nop
 	vmcall
+GUEST rep_stosb
+	rep stosb
+	vmcall
+GUEST syscall
+	syscall
+GUEST sysret
+	sysretq
 GUEST hlt_nops
 	hlt
 	nop

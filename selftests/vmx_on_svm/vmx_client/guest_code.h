@@ -18,7 +18,7 @@ GUEST(ud2); GUEST(int3); GUEST(int_n); GUEST(icebp); GUEST(gp); GUEST(div); GUES
 GUEST(sti_nops); GUEST(spin); GUEST(store_and_spin); GUEST(iretq); GUEST(after_iretq); GUEST(handlers);
 GUEST(real_mode); GUEST(real_mode_end); GUEST(protected_mode); GUEST(protected_mode_end); GUEST(long_mode);
 GUEST(long_mode_end); GUEST(sti_cpuid); GUEST(mov_ss_cpuid); GUEST(mov_ss_nops); GUEST(cpuid_nop); GUEST(pushf);
-GUEST(popf); GUEST(hlt_nops); GUEST(sti_hlt); GUEST(pae); GUEST(pae_end); GUEST(events); GUEST(events_end);
+GUEST(popf); GUEST(rep_stosb); GUEST(syscall); GUEST(sysret); GUEST(hlt_nops); GUEST(sti_hlt); GUEST(pae); GUEST(pae_end); GUEST(events); GUEST(events_end);
 // clang-format on
 }
 

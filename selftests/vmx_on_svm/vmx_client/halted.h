@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// The activity state HLT.
+// The inactive states.
 #ifndef VMX_CLIENT_HALTED_H
 #define VMX_CLIENT_HALTED_H
 
@@ -7,7 +7,7 @@
 
 namespace {
 
-constexpr u64 kHalted = 1;
+constexpr u64 kHalted = 1, kShutdown = 2;
 
 // One entry; an interrupt of the host's ends it.
 inline void expect_interrupt(Test& test, const char* what, u64 activity)
@@ -62,6 +62,26 @@ inline void test_halted()
 		write(kGuestRflags, 0x202);
 		write(kActivity, kHalted);
 		test.equal("reason", run(), kNmiWindow);
+	}
+	{
+		Test test("NMI window of a guest in shutdown");
+		Controls controls;
+		controls.pin |= kPinVirtualNmis;
+		controls.proc = kProcNmiWindow | kProcInterruptWindow;
+		begin_long_mode(controls, vc_guest_nops);
+		write(kGuestRflags, 0x202);
+		write(kActivity, kShutdown);
+		test.equal("reason", enter_once(), kNmiWindow);
+		test.equal("RIP", offset_of(vc_guest_nops), 0);
+	}
+	{
+		Test test("an injected NMI ends shutdown");
+		begin_long_mode(none, vc_guest_nops);
+		write(kActivity, kShutdown);
+		write(kEntryInfo, kInfoValid | 2 << 8 | 2);
+		test.equal("reason", run_undisturbed(), kVmcall);
+		test.equal("handler", handler_reached(), 2);
+		test.equal("activity", read(kActivity), 0);
 	}
 	{
 		Test test("an injected event wakes a halted guest");

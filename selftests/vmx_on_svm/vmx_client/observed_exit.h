@@ -28,9 +28,13 @@ enum ExitReason : u32 {
 	kIo = 30,
 	kRdmsr = 31,
 	kWrmsr = 32,
+	kMonitorTrap = 37,
+	kPause = 40,
+	kTprBelowThreshold = 43,
 	kEptViolation = 48,
 	kEptMisconfiguration = 49,
 	kInvept = 50,
+	kPreemptionTimerExpired = 52,
 	kInvvpid = 53,
 };
 
@@ -45,8 +49,8 @@ constexpr bool software_event(u32 info)
 // SDM Vol. 3C, section 28.2.5.
 constexpr bool by_instruction(u32 reason)
 {
-	return (reason >= kCpuid && reason <= kWrmsr) || reason == 36 || reason == 39 || reason == 40 ||
-	       (reason >= kInvept && reason <= 55 && reason != 52);
+	return (reason >= kCpuid && reason <= kWrmsr) || reason == 36 || reason == 39 || reason == kPause ||
+	       (reason >= kInvept && reason <= 55 && reason != kPreemptionTimerExpired);
 }
 
 // The bits of the instruction information that are defined.  SDM Vol. 3C, tables 28-8 to 28-14.

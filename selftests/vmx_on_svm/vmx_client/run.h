@@ -36,8 +36,8 @@ inline void handle_interrupt()
 		vc_interrupts_on_and_off();
 }
 
-// Runs the guest to the next exit that is not an interrupt of the host's.
-inline u32 run()
+// Runs the guest to the next exit that is not an interrupt of the host's.  The caller observes what it has of the machine.
+inline u32 run_unobserved()
 {
 	constexpr unsigned kInterrupts = 100;  // more than any of these guests needs
 	u32 reason = kExternalInterrupt;
@@ -46,6 +46,12 @@ inline u32 run()
 		if (reason == kExternalInterrupt)
 			handle_interrupt();
 	}
+	return reason;
+}
+
+inline u32 run()
+{
+	const u32 reason = run_unobserved();
 	if (reason != kExternalInterrupt)
 		observe_exit(reason);
 	return reason;

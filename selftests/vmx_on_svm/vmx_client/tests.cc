@@ -10,10 +10,14 @@
 #include "halted.h"
 #include "injection.h"
 #include "instruction_exits.h"
+#include "monitor_trap_flag.h"
 #include "msr_areas.h"
 #include "no_exits.h"
 #include "pae.h"
+#include "preemption_timer.h"
 #include "root_operation.h"
+#include "timing.h"
+#include "tpr_shadow.h"
 #include "windows.h"
 
 namespace {
@@ -40,10 +44,17 @@ void run_in_vmx_operation()
 	test_blocking_at_entry();
 	test_blocked_instructions();
 	test_halted();
+	test_preemption_timer();
+	test_monitor_trap_flag();
+	test_tpr_shadow();
+	test_tsc_scaling();
+	test_pause_loops();
 	test_nested_exceptions();
 	test_real_mode();
 	test_protected_mode();
 	test_long_mode_ept();
+	test_ept_flags();
+	test_ept_of_page_tables();
 	test_interrupted_delivery();
 	test_pae();
 	vc_vmclear(vc_physical(context->vmcs));
