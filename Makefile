@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 # The front end: scripts/ implements the targets, Kbuild builds the modules.
 
-# Variables: KDIR (kernel build tree), KERNEL (test kernel), MACHINE, CPUS, BOCHS, TESTS, VERIFY, BENCH; see `make help`.
+# Variables: KDIR (kernel build tree), KERNEL (test kernel), MACHINE, CPUS, BOCHS, KVM_UNIT_TESTS, TESTS, VERIFY, BENCH; see `make help`.
 KERNEL ?=
 MACHINE ?= auto
 CPUS ?=
 BOCHS ?=
+KVM_UNIT_TESTS ?=
 TESTS ?=
 BENCH ?=
 VERIFY ?=
@@ -17,7 +18,7 @@ VM_RUN := scripts/vm-run --kernel '$(ONE_KERNEL)' --machine '$(MACHINE)' --cpus 
 
 MODULE_DIRS := . $(patsubst %/Kbuild,%,$(wildcard selftests/*/Kbuild))
 
-export BOCHS
+export BOCHS KVM_UNIT_TESTS
 # Kbuild and lib.mk read these too: ours are for the top level only.
 unexport KERNEL MACHINE CPUS TESTS VERIFY MODULE_DIRS ONE_KERNEL VM_RUN
 
@@ -103,5 +104,5 @@ distclean: clean ## also removes the downloads
 help: ## prints this list
 	@echo 'Targets:'
 	@sed -n 's/^\([a-z_-]*\):[^#]*## /\1\t/p' Makefile | expand -t 20 | sed 's/^/  /'
-	@echo 'Variables: KDIR= KERNEL=debian|6.12 MACHINE=auto|tcg|kvm|bochs CPUS= BOCHS=/path/to/a/VMX-enabled/bochs TESTS= VERIFY=1 BENCH= MUTANTS='
+	@echo 'Variables: KDIR= KERNEL=debian|6.12 MACHINE=auto|tcg|kvm|bochs CPUS= BOCHS=/path/to/a/VMX-enabled/bochs KVM_UNIT_TESTS=/path/to/its/built/tree TESTS= VERIFY=1 BENCH= MUTANTS='
 	@echo 'Downloads: $(shell scripts/cache-dir) (VRC_CACHE=)'
