@@ -129,6 +129,10 @@ constexpr u64 kCr4Fixed0 = kCr4Vmxe;
 constexpr u64 kEptVpid = bit(6) | bit(8) | bit(14) | bit(16) | bit(17) | bit(20) | bit(21) | bit(25) | bit(26) |
 			 bit(32) | bits(40, 43);
 
+// Where reads of CR4 cannot be intercepted, CR4.VMXE reads as 0.  What software then writes, to CR4 or to a VMCS, says nothing about
+// that bit: it is 1 from the first time on that software has set it.
+bool g_cr4_hides_vmxe;
+
 constexpr u64 kFeatureControlLocked = bit(0);
 constexpr u64 kFeatureControlVmxOutsideSmx = bit(2);
 

@@ -267,6 +267,11 @@ FUNCTION vos_handlers
 	.endr
 
 /* Instructions that a guest of the monitor's own executes; see monitor_guest.h. */
+FUNCTION vos_read_cr4
+	movq	%cr4, %rax
+	vmmcall
+	ud2
+
 FUNCTION vos_write_dr7
 	movq	%rax, %dr7
 	vmmcall

@@ -77,7 +77,11 @@ class EntryChecks {
  private:
 	u64 read(Field field) const { return cpu_.read(field); }
 	bool valid_cr0(u64 value, u64 fixed0) const { return !(fixed0 & ~value) && !(value & ~kCr0Fixed1); }
-	bool valid_cr4(u64 value) const { return !(kCr4Fixed0 & ~value) && !(value & ~facts_.cr4_may_be_1); }
+	bool valid_cr4(u64 value) const
+	{
+		const u64 fixed0 = g_cr4_hides_vmxe ? 0 : kCr4Fixed0;
+		return !(fixed0 & ~value) && !(value & ~facts_.cr4_may_be_1);
+	}
 	bool unrestricted() const { return cpu_.proc2_controls & kProc2UnrestrictedGuest; }
 	bool ia32e() const { return cpu_.entry_controls & kEntryIa32eMode; }
 	bool virtual_8086() const { return read(Field::GuestRflags) & kFlagVirtual8086; }

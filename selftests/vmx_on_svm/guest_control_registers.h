@@ -227,7 +227,8 @@ class GuestControlRegisters : public GuestEvents {
 
 	bool set_cr4(u64 value)
 	{
-		if (!(value & kCr4Vmxe) || !can_load_cr4(cpu_, value))
+		const bool has_vmxe = (value & kCr4Vmxe) || g_cr4_hides_vmxe;
+		if (!has_vmxe || !can_load_cr4(cpu_, value))
 			return false;
 		constexpr u64 kPdpteLoading = kCr4PageSizeExtensions | kCr4PhysicalAddressExtension | bit(7) | bit(20);
 		const u64 old = guest_.cr4;

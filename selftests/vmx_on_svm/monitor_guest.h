@@ -7,7 +7,7 @@
 #include "exit.h"
 #include "fatal.h"
 
-extern "C" const char vos_halt[], vos_write_dr7[];
+extern "C" const char vos_halt[], vos_read_cr4[], vos_write_dr7[];
 
 namespace {
 
@@ -31,6 +31,19 @@ inline Vmcb& prepare_monitor_guest(Cpu& cpu, const char* code)
 	own.interrupt_state = 0;
 	own.event = 0;
 	return own;
+}
+
+// QEMU from 9.1 on does not intercept reads of control registers.
+inline bool intercepts_reads_of_cr4(Cpu& cpu)
+{
+	constexpr unsigned kCr4 = 4;
+	Vmcb& own = prepare_monitor_guest(cpu, vos_read_cr4);
+
+	own.intercept_cr_read = bit(kCr4);
+	own.set_instruction_intercepts(kInterceptSvmInstructions | intercept(kExitShutdown));
+	u64 address = Cpu::physical(&own);
+	asm volatile("vmrun" : "+a"(address) : : "cc", "memory");
+	return own.exit_code == kExitReadCr + u64{kCr4};
 }
 
 enum class Wake : u8 { Interrupt, Nmi };

@@ -12,7 +12,8 @@ CXXFLAGS := -std=gnu++20 -O2 -g -Wall -Wextra -Wno-unused-function -Werror -ffre
 	-fno-strict-aliasing -mcmodel=kernel -mno-red-zone -mgeneral-regs-only
 
 all: $(OUT)/vmx.rom
-.PHONY: all
+boot_test: $(OUT)/boot_test.elf
+.PHONY: all boot_test
 
 $(OUT)/vmx.rom: $(OUT)/rom.bin $(SRC)make_rom.py
 	$(SRC)make_rom.py $(OUT)/rom.bin $@
@@ -35,6 +36,19 @@ $(OUT)/monitor.o: $(SRC)monitor.cc $(wildcard $(SRC)*.h) $(SRC)rom.mk | $(OUT)
 
 $(OUT)/entry.o: $(SRC)entry.S $(SRC)layout.h $(SRC)offsets.h | $(OUT)
 	$(CC) -c -g -o $@ $<
+
+# A Multiboot program, which QEMU takes as a 32-bit ELF file.
+BOOT_TEST := $(SRC)boot_test/
+$(OUT)/boot_test.elf: $(OUT)/boot_test.o $(OUT)/boot_test_start.o $(BOOT_TEST)boot_test.lds
+	ld -nostdlib -z noexecstack --no-warn-rwx-segments -T $(BOOT_TEST)boot_test.lds -e start -o $(OUT)/boot_test.elf64 \
+		$(OUT)/boot_test_start.o $(OUT)/boot_test.o
+	objcopy -O elf32-i386 $(OUT)/boot_test.elf64 $@
+
+$(OUT)/boot_test.o: $(BOOT_TEST)boot_test.cc $(BOOT_TEST)layout.h $(SRC)vmx_client/fields.h $(SRC)rom.mk | $(OUT)
+	$(CXX) $(filter-out -mcmodel=kernel,$(CXXFLAGS)) -c -o $@ $<
+
+$(OUT)/boot_test_start.o: $(BOOT_TEST)start.S $(BOOT_TEST)layout.h | $(OUT)
+	$(CC) -c -g -I$(BOOT_TEST) -o $@ $<
 
 $(OUT):
 	mkdir -p $@

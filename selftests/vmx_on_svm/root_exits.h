@@ -197,12 +197,12 @@ class RootExit {
 		u64 value = cpu_.general_register(instruction.rm);
 		if (!cpu_.code_64())
 			value = low_half(value);
-		const bool leaves_vmx = cpu_.vmxon && !(value & kCr4Vmxe);
-		if (leaves_vmx || !can_load_cr4(cpu_, value)) {
+		const bool vmxe = (value & kCr4Vmxe) || (g_cr4_hides_vmxe && cpu_.vmxe);
+		if ((cpu_.vmxon && !vmxe) || !can_load_cr4(cpu_, value)) {
 			inject_general_protection(cpu_);
 			return;
 		}
-		cpu_.vmxe = value & kCr4Vmxe;
+		cpu_.vmxe = vmxe;
 		vmcb_.cr4 = value & ~kCr4Vmxe;
 		finish_instruction(cpu_, instruction.length);
 	}

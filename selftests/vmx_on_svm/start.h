@@ -3,7 +3,7 @@
 #ifndef VMX_ON_SVM_START_H
 #define VMX_ON_SVM_START_H
 
-#include "exit.h"
+#include "monitor_guest.h"
 #include "memory_map.h"
 #include "sleep.h"
 
@@ -253,6 +253,7 @@ inline void start_cpu(Cpu& cpu, u32 apic_id, StartPage& page)
 	prepare_guest_controls(cpu);
 	wrmsr(kMsrVmHsavePa, Cpu::physical(cpu.host_save));
 	if (first) {
+		g_cr4_hides_vmxe = !intercepts_reads_of_cr4(cpu);
 		set_resume_state(cpu, page);
 		page.first = 0;
 		shrink_rom();
