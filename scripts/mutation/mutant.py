@@ -14,8 +14,8 @@
 
 `breaks` is the rule.  `host` names the programs of selftests/unit that should catch it, in this order, each alone or with
 a filter of GoogleTest.  `guest` names tests in selftests/ instead, which run in a virtual machine; then `kernel`
-(debian) and `cpus` (1) say in which, and `verify: on` loads the module with verification (off).  `rejected: REGEX`
-instead of both: the compiler rejects it, with such an error.
+(debian) and `cpus` (1) say in which, and `verify: on` loads the module with verification (off).  `rom` names a machine of
+scripts/rom-test instead.  `rejected: REGEX` instead of all: the compiler rejects it, with such an error.
 
 Lines with `-` are the old text, which must be in the file exactly once, and those with `+` after it the new text.  Any
 white space in the old text matches any other.  There may be several such pairs, and several files.
@@ -26,7 +26,7 @@ import pathlib
 import re
 import typing
 
-KEYS = ("breaks", "host", "guest", "kernel", "cpus", "verify", "rejected")
+KEYS = ("breaks", "host", "guest", "rom", "kernel", "cpus", "verify", "rejected")
 
 
 class Machine(typing.NamedTuple):
@@ -68,6 +68,7 @@ class Mutant:
     breaks: str = ""
     host: str = ""
     guest: str = ""
+    rom: str = ""
     kernel: str = "debian"
     cpus: str = "1"
     verify: str = "off"
@@ -96,8 +97,8 @@ class Mutant:
     def check(self):
         if not self.breaks:
             raise ListError(f"{self.place}: {self.name} has no 'breaks:' line")
-        if bool(self.host) + bool(self.guest) + bool(self.rejected) != 1:
-            raise ListError(f"{self.place}: {self.name} must have exactly one of 'host:', 'guest:' and 'rejected:'")
+        if bool(self.host) + bool(self.guest) + bool(self.rom) + bool(self.rejected) != 1:
+            raise ListError(f"{self.place}: {self.name} must have exactly one of 'host:', 'guest:', 'rom:' and 'rejected:'")
         if self.verify not in ("on", "off"):
             raise ListError(f"{self.place}: {self.name}: verify must be on or off")
         if not self.changes:

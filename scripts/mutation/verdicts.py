@@ -21,11 +21,16 @@ def key(mutant, tree):
     """A digest of everything that the verdict depends on, as far as the mutant names it."""
     tree = pathlib.Path(tree)
     if mutant.guest:
-        tests = [tree / "selftests" / (name if "." in name else f"{name}.c") for name in mutant.guest.split()]
+        tests = [path for name in mutant.guest.split()
+                 for path in (tree / "selftests").glob(f"**/{name if '.' in name else f'{name}.c'}")]
+        # A script may be the front end of a folder of that name.
+        tests += [path for test in tests for path in test.with_suffix("").glob("*") if path.is_file()]
+    elif mutant.rom:
+        tests = [tree / "scripts/rom-test", tree / "selftests/vmx_on_svm/boot_test/boot_test.cc"]
     else:
         tests = [tree / "selftests/unit" / f"{test.partition(':')[0]}.cc" for test in mutant.host.split()]
     files = sorted({tree / change.file for change in mutant.changes} | set(tests))
-    parts = [mutant.name, mutant.host, mutant.guest, mutant.rejected, str(mutant.machine),
+    parts = [mutant.name, mutant.host, mutant.guest, *([mutant.rom] if mutant.rom else []), mutant.rejected, str(mutant.machine),
              *(line for change in mutant.changes for line in ("-", change.file, *change.old, "+", *change.new)),
              *(code_of(path.read_text()) if path.exists() else "" for path in files)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()

@@ -5,9 +5,11 @@ SRC := $(dir $(lastword $(MAKEFILE_LIST)))
 OUT ?= .
 CXX := g++
 CC := gcc
+# Empty for mutants, which may leave something unused.
+WERROR ?= -Werror
 
 # The monitor uses no registers but the general ones, and no stack below RSP: interrupts of its windows come there.
-CXXFLAGS := -std=gnu++20 -O2 -g -Wall -Wextra -Wno-unused-function -Werror -ffreestanding -fno-exceptions -fno-rtti \
+CXXFLAGS := -std=gnu++20 -O2 -g -Wall -Wextra -Wno-unused-function $(WERROR) -ffreestanding -fno-exceptions -fno-rtti \
 	-fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none -fno-threadsafe-statics -fno-pic -fno-pie \
 	-fno-strict-aliasing -mcmodel=kernel -mno-red-zone -mgeneral-regs-only
 

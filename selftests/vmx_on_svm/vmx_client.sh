@@ -20,6 +20,8 @@ tcg)
 	;;
 bochs)
 	declared='^VM-entry: checks of RIP, DEBUGCTL, the BS flag and events for a halted guest$|^EPT: page table .*, with flags$'
+	# With several CPUs it saves the RIP of the instruction when an exit comes right behind the delivery of its fault.
+	[ "$(nproc)" = 1 ] || declared="$declared|^monitor trap flag: events of the guest\$"
 	why="Bochs differs from the SDM, Vol. 3C: sections 27.3.1.1, 27.3.1.4, 27.3.1.5, and table 28-7, note 1"
 	;;
 esac

@@ -581,7 +581,7 @@ void test_apic_writes()
 		asm volatile("movl $0x10033, %%r9d; movl %%r9d, %0" : "=m"(*entry) : : "r9");
 	});
 	expect_write(test, "XCHG", 0x10021, 0x10034, CHANGE("xchgl %1, %0", "r"(0x10034)));
-	expect_write(test, "OR of a register", 0x10001, 0x10031, CHANGE("orl %1, %0", "r"(0x30)));
+	expect_write(test, "OR of a register", 0x10011, 0x10031, CHANGE("orl %1, %0", "r"(0x30)));
 	expect_write(test, "OR of an immediate", 0x10001, 0x10031, CHANGE("orl $0x30, %0", ));
 	expect_write(test, "OR of 32 bits", 0x31, 0x10031, CHANGE("orl $0x10000, %0", ));
 	expect_write(test, "AND", 0x100ff, 0x10031, CHANGE("andl $0x10031, %0", ));
@@ -601,7 +601,10 @@ void test_apic_writes()
 		asm volatile("movabsl %%eax, %P0" : : "i"(kApic + kErrorEntry), "a"(0x10037) : "memory");
 	});
 	u32 flags = 0;
-	asm volatile("orl $0, %1; setz %b0" : "+q"(flags), "+m"(*const_cast<u32*>(&apic(kTaskPriority))) : : "cc");
+	asm volatile("testl %%esp, %%esp; orl $0, %1; setz %b0"
+		     : "+q"(flags), "+m"(*const_cast<u32*>(&apic(kTaskPriority)))
+		     :
+		     : "cc");
 	test.equal("ZF", flags, 1);
 	apic(kErrorEntry) = old;
 }
@@ -724,6 +727,8 @@ void test_vmx_operation()
 		Test test("addresses in the monitor's memory do no harm");
 		test.equal("MSR bitmap", run_guest(cpu, guest_vmcall, area.first, 0), 18);
 		test.equal("VMCLEAR", vmclear(area.first + 0x20000), 1);
+		// Where the monitor's page tables are.
+		asm volatile("vmptrst %0" : "=m"(*reinterpret_cast<u64*>(area.first)) : : "cc");
 		const u32 reason = run_guest(cpu, guest_vmcall, 0, 0, area.first + 0x3000);
 		test.check("EPT tables: a violation or misconfiguration", reason == 48 || reason == 49);
 		test.equal("the machine goes on", run_guest(cpu, guest_vmcall, 0, 0), 18);

@@ -109,7 +109,7 @@ inline void test_monitor_trap_flag()
 		expect_entry_error(test, "with another vector", 7);
 	}
 	{
-		Test test("monitor trap flag: events of the guest");
+		Test test("monitor trap flag: events of the guest", false);
 		begin_trapped(vc_guest_ud2);
 		expect_trap_in_handler(test, "#UD", 6);
 		start_at(vc_guest_int3);

@@ -60,10 +60,12 @@ inline void test_preemption_timer()
 	}
 	{
 		Test test("preemption timer of a guest in shutdown");
-		begin_timed(vc_guest_nops, kShortTime);
+		Controls window;
+		window.proc = kProcInterruptWindow;
+		begin_timed(vc_guest_nops, kShortTime, window);
 		write(kGuestRflags, 0x202);
 		write(kActivity, kShutdown);
-		// Interrupts do not end this state.
+		// Neither interrupts nor their window end this state.
 		test.equal("reason", enter_once(), kPreemptionTimerExpired);
 		test.equal("activity", read(kActivity), kShutdown);
 	}
