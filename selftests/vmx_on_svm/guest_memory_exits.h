@@ -5,6 +5,7 @@
 
 #include "apic_writes.h"
 #include "guest_events.h"
+#include "sleep.h"
 
 namespace {
 
@@ -45,6 +46,8 @@ class GuestMemoryExits : public GuestEvents {
 
 		++cpu_.statistics.nested_faults;
 		if (!cpu_.ept()) {
+			if (take_watched_write(address))
+				return;
 			write_apic_page(address, address);
 			return;
 		}

@@ -3,7 +3,7 @@
 #ifndef VMX_ON_SVM_MEMORY_MAP_H
 #define VMX_ON_SVM_MEMORY_MAP_H
 
-#include "cpu.h"
+#include "sleep.h"
 
 namespace {
 
@@ -21,6 +21,7 @@ class MemoryMapHook {
 
 		if (vmcb_.cs.base != g_rom || (vmcb_.cr0 & kCr0ProtectionEnable))
 			return false;
+		watch_waking_vector(cpu_);
 		if (vmcb_.rip == g_hook_e820)
 			mark_area();
 		else if (vmcb_.rip == g_hook_e801)

@@ -211,6 +211,8 @@ class RootExit {
 	{
 		const u64 address = vmcb_.exit_info_2;
 
+		if (take_watched_write(address))
+			return;
 		if ((address & kPageMask) != kApicPage || !(vmcb_.exit_info_1 & kNestedFaultWrite))
 			fatal("root: nested page fault", address, vmcb_.rip);
 		if (vmcb_.exit_interrupt_info & kEventValid)

@@ -61,6 +61,17 @@ class RootPaging {
 
 	u64 pointer() const { return physical_of(root_); }
 
+	// Whether writes to that page of ordinary memory below 4 GiB fault.
+	void set_writable(u64 page, bool writable)
+	{
+		split_huge(page & ~(kHugePageBytes - 1));
+		u64& large = *directory_entry(page);
+		if (large & kPageLarge)
+			split_large(page, watched_);
+		u64& entry = at<u64>(large & bits(12, 51))[page >> 12 & 511];
+		entry = writable ? entry | kPageWritable : entry & ~kPageWritable;
+	}
+
  private:
 	static u64 link(const void* table) { return physical_of(table) | kPageAll; }
 
@@ -91,10 +102,11 @@ class RootPaging {
 
 	alignas(4096) u64 root_[512];
 	alignas(4096) u64 pdpt_[1024];
-	alignas(4096) u64 directory_[3][512];
+	alignas(4096) u64 directory_[4][512];
 	alignas(4096) u64 low_[512];
 	alignas(4096) u64 high_[512];
 	alignas(4096) u64 hidden_[512];
+	alignas(4096) u64 watched_[512];
 	unsigned directories_;
 };
 

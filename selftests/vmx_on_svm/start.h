@@ -101,7 +101,7 @@ inline void prepare_root_controls(Cpu& cpu)
 	vmcb.intercept_cr_read = vmcb.intercept_cr_write = kCr4;
 	vmcb.intercept_exceptions = bit(kInvalidOpcode);
 	vmcb.set_instruction_intercepts(kInterceptSvmInstructions | intercept(kExitCpuid) | intercept(kExitMsr) |
-					intercept(kExitShutdown) | intercept(kExitIo) |
+					intercept(kExitShutdown) | (g_watches_sleep ? intercept(kExitIo) : 0) |
 					(cpu.boot_cpu ? intercept(kExitNmi) : 0));
 	vmcb.io_permission_map = physical_of(g_root_io_map);
 	vmcb.msr_permission_map = Cpu::physical(cpu.root_msr_map);
@@ -225,6 +225,8 @@ inline void start_machine(const StartPage& page)
 	g_rom = u64{page.rom_segment} << 4;
 	g_hook_e820 = page.hook_e820;
 	g_hook_e801 = page.hook_e801;
+	g_watches_sleep = false;
+	g_watched_page = 0;
 	g_parameters = {};
 	read_parameters();
 	measure_apic_timer();
