@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <string.h>
 #include <sys/mount.h>
 
 #include "lib/cpus.h"
@@ -141,6 +142,7 @@ static int can_write(const char *path)
 #define CPU1_ONLINE	"/sys/devices/system/cpu/cpu1/online"
 #define PM_TEST		"/sys/power/pm_test"
 #define PM_DELAY	"/sys/module/suspend/parameters/pm_test_delay"
+#define WAKE_ALARM	"/sys/class/rtc/rtc0/wakealarm"
 #define CPU_TABLE	"/sys/kernel/debug/vregcache/cpus"
 
 struct cpu_row {
@@ -388,24 +390,15 @@ TEST_F_TIMEOUT(cpus, going_offline_delays_new_users_of_a_vcpu, 60)
 	test_that_tasks_stay(_metadata, self, 0);
 }
 
-/*
- * All of suspend to memory except the last step: the other CPUs go offline, the callbacks for the last one run, and
- * everything resumes.
- */
-TEST_F_TIMEOUT(cpus, suspend_and_resume_while_guests_run, 120)
+/* Suspends the machine with guests running.  Each CPU is then in VMX operation again, and the guests go on. */
+static void test_suspend(struct __test_metadata *_metadata, struct _test_data_cpus *self, void (*suspend)(void))
 {
 	struct cpu_row row;
 
-	if (!can_write(PM_TEST) || !can_write("/sys/power/state"))
-		SKIP(return, "the kernel has no suspend tests (CONFIG_PM_DEBUG)");
-	if (can_write(PM_DELAY))
-		write_file(PM_DELAY, "0");
 	start_runners(self->runner);
 	for (int round = 0; round < 2; round++) {
 		EXPECT_TRUE(all_go_on(self->runner));
-		write_file(PM_TEST, "core");
-		write_file("/sys/power/state", "mem");
-		write_file(PM_TEST, "none");
+		suspend();
 		ASSERT_TRUE(read_cpu(0, &row));
 		EXPECT_STREQ("on", row.state);
 		EXPECT_EQ(1, row.vmxe);
@@ -414,6 +407,51 @@ TEST_F_TIMEOUT(cpus, suspend_and_resume_while_guests_run, 120)
 	}
 	stop_runners(self->runner);
 	EXPECT_NO_FAULT();
+}
+
+static void suspend_but_for_the_last_step(void)
+{
+	write_file(PM_TEST, "core");
+	write_file("/sys/power/state", "mem");
+	write_file(PM_TEST, "none");
+}
+
+/*
+ * All of suspend to memory except the last step: the other CPUs go offline, the callbacks for the last one run, and
+ * everything resumes.
+ */
+TEST_F_TIMEOUT(cpus, suspend_and_resume_while_guests_run, 120)
+{
+	if (!can_write(PM_TEST) || !can_write("/sys/power/state"))
+		SKIP(return, "the kernel has no suspend tests (CONFIG_PM_DEBUG)");
+	if (can_write(PM_DELAY))
+		write_file(PM_DELAY, "0");
+	test_suspend(_metadata, self, suspend_but_for_the_last_step);
+}
+
+static void sleep_and_wake_up(void)
+{
+	write_file(WAKE_ALARM, "0");
+	write_file(WAKE_ALARM, "+2");
+	write_file("/sys/power/state", "mem");
+}
+
+/* The CPUs lose their state, and start as after a reset. */
+TEST_F_TIMEOUT(cpus, machine_sleeps_and_wakes_up_while_guests_run, 120)
+{
+	char states[80] = "";
+	FILE *file = fopen("/sys/power/mem_sleep", "r");
+
+	if (file) {
+		if (!fgets(states, sizeof(states), file))
+			states[0] = '\0';
+		fclose(file);
+	}
+	if (!strstr(states, "[deep]"))
+		SKIP(return, "the machine has no suspend to memory (ACPI S3)");
+	if (!can_write(WAKE_ALARM))
+		SKIP(return, "no clock can wake the machine up");
+	test_suspend(_metadata, self, sleep_and_wake_up);
 }
 
 TEST_HARNESS_MAIN
