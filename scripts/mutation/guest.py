@@ -7,7 +7,7 @@ import shutil
 import subprocess
 
 from mutation.mutant import ListError, Verdict
-from mutation.workshop import Unfit, Workshop, first_error
+from mutation.workshop import Unfit, Workshop, first_error, first_failure
 from vm.paths import TOP
 
 PARTS = ("Kbuild", "include", "src", "scripts", "selftests")
@@ -87,10 +87,9 @@ class GuestWorkshop(Workshop):
                               "--timeout", str(LIMIT), "--json", str(results), *tests])
         if not results.exists():
             raise ListError("the virtual machine did not run: " + last_line(done.stdout))
+        if by := first_failure(results):
+            return by
         counts = json.loads(results.read_text())
-        if counts["failed"]:
-            whose, lines = counts["failures"][0]
-            return f"{whose}: {lines[0][:80]}"
         if done.returncode or not counts["passed"]:
             raise ListError("no test ran: " + last_line(done.stdout))
         return None

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """Mutants of the VMX ROM that scripts/rom-test should catch."""
 
-import json
 import os
 import shutil
 import subprocess
 
 from mutation.mutant import ListError, Verdict
-from mutation.workshop import Unfit, Workshop, first_error
+from mutation.workshop import Unfit, Workshop, first_error, first_failure
 from vm.paths import TOP
 
 PARTS = ("scripts", "selftests/vmx_on_svm")
@@ -46,8 +45,4 @@ class RomWorkshop(Workshop):
                               errors="replace", timeout=LIMIT, check=False)
         if not results.exists():
             raise ListError("does not build: " + first_error(done.stdout))
-        counts = json.loads(results.read_text())
-        if counts["failed"]:
-            name, lines = counts["failures"][0]
-            return f"{name}: {(lines or [''])[0][:80]}"
-        return None
+        return first_failure(results)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """A copy of the tree, in which mutants are tried one after the other: the common part for host and guest."""
 
+import json
 import pathlib
 import time
 
@@ -49,6 +50,15 @@ class Workshop:
     def put_back(self, times):
         """The tree is unchanged again, and the mutant's build must not remain; times are those of the files."""
         raise NotImplementedError
+
+
+def first_failure(results):
+    """The test that failed first by a file of results, with its first line; None if none did."""
+    counts = json.loads(results.read_text())
+    if not counts["failed"]:
+        return None
+    name, lines = counts["failures"][0]
+    return f"{name}: {(lines or [''])[0][:80]}"
 
 
 def first_error(output):

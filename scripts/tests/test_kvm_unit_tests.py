@@ -45,13 +45,13 @@ class KvmUnitTests(unittest.TestCase):
             return self.script.Declared.read(pathlib.Path(file.name))
 
     def test_suites_and_their_lines(self):
-        suites, complete = self.script.parse(OUTPUT)
-        self.assertTrue(complete)
+        suites, counted = self.script.parse(OUTPUT)
+        self.assertEqual(counted, 4)
         self.assertEqual((suites["one"].passed, suites["one"].failures), (2, ["took 17 cycles"]))
         self.assertEqual(suites["two"].skipped, ["no such control"])
 
     def test_output_that_ends_early(self):
-        self.assertFalse(self.script.parse(OUTPUT.partition("SUMMARY")[0])[1])
+        self.assertEqual(self.script.parse(OUTPUT.partition("SUMMARY")[0])[1], 0)
 
     def test_failure_that_is_declared(self):
         suites, _ = self.script.parse(OUTPUT)
@@ -65,8 +65,22 @@ class KvmUnitTests(unittest.TestCase):
 
     def test_declared_failure_that_does_not_occur(self):
         suites, _ = self.script.parse(OUTPUT)
-        wrong = self.script.judge("two", suites["two"], self.declared("fails | two | took * | slow\n"))
+        wrong = self.script.judge("two", suites["two"], self.declared("fails | two | took * | slow\nskips | two | absent\n"))
         self.assertEqual(wrong, ["declared, and does not fail: took *"])
+
+    def test_older_suite_that_is_not_supported(self):
+        suites, _ = self.script.parse("filter = x, test = old\n\tThe timer is not supported\nSUMMARY: 1 tests\n")
+        self.assertEqual(self.script.judge("old", suites["old"], self.declared("")), ["it checks nothing: The timer is not supported"])
+
+    def test_suite_that_checks_nothing(self):
+        suites, _ = self.script.parse(OUTPUT)
+        self.assertEqual(self.script.judge("two", suites["two"], self.declared("")), ["it checks nothing: no such control"])
+        self.assertEqual(self.script.judge("two", suites["two"], self.declared("skips | two | absent\n")), [])
+
+    def test_declared_skip_that_does_not_occur(self):
+        suites, _ = self.script.parse(OUTPUT)
+        wrong = self.script.judge("one", suites["one"], self.declared("fails | one | took * | slow\nskips | one | absent\n"))
+        self.assertEqual(wrong, ["declared to be skipped, and is not"])
 
     def test_line_that_cannot_be_read(self):
         with self.assertRaises(SystemExit):

@@ -42,7 +42,7 @@ inline u64 instruction_intercepts(Cpu& cpu)
 		{cpu.proc_controls & kProcRdpmcExiting, intercept(kExitRdpmc)},
 		// QEMU 7.2 intercepts RDTSCP as RDTSC; it is #UD unless enabled.  A guest must not see a TSC past the deadline.
 		{(cpu.proc_controls & kProcRdtscExiting) || !(cpu.proc2_controls & kProc2Rdtscp) || scales_tsc(cpu) ||
-			 cpu.preemption_timer.active,
+			 preemption_timer_is_near(cpu),
 		 intercept(kExitRdtsc)},
 		{cpu.proc_controls & (kProcUnconditionalIoExiting | kProcIoBitmaps), intercept(kExitIo)},
 		{cpu.proc_controls & kProcMonitorExiting, intercept(kExitMonitor)},

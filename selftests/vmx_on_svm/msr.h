@@ -8,6 +8,7 @@
 namespace {
 
 constexpr u64 kEferDefined = kEferSyscall | kEferLongMode | kEferLongModeActive | kEferNoExecute;
+constexpr u64 kTscMultiplierOne = bit(48);
 constexpr u64 kDebugControlDefined = bits(0, 1) | bits(6, 15);
 
 // RDCL_NO, SKIP_L1DFL_VMENTRY, SSB_NO, MDS_NO, IF_PSCHANGE_MC_NO, TAA_NO, SBDR_SSDP_NO, FBSDP_NO, PSDP_NO, BHI_NO, PBRSB_NO,
@@ -39,10 +40,11 @@ constexpr bool holds_address(u32 msr)
 	       (msr >= kMsrFsBase && msr <= 0xc0000102);
 }
 
-// SDM Vol. 3C, section 25.6.5.
-inline bool scales_tsc(const Cpu& cpu)
+// SDM Vol. 3C, section 25.6.5.  With a multiplier of 1.0, which KVM gives to most guests, there is nothing to do.
+inline bool scales_tsc(Cpu& cpu)
 {
-	return (cpu.proc_controls & kProcTscOffsetting) && (cpu.proc2_controls & kProc2TscScaling);
+	return (cpu.proc_controls & kProcTscOffsetting) && (cpu.proc2_controls & kProc2TscScaling) &&
+	       cpu.read(Field::TscMultiplier) != kTscMultiplierOne;
 }
 
 inline u64 guest_tsc(Cpu& cpu, u64 tsc)

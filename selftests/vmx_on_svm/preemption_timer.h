@@ -59,6 +59,14 @@ inline bool preemption_timer_expired(const Cpu& cpu)
 	return cpu.preemption_timer.active && rdtsc() >= cpu.preemption_timer.deadline;
 }
 
+// Up to this many counts of the TSC ahead of the deadline the monitor looks at each RDTSC, and not sooner.
+constexpr u64 kNear = bit(30);
+
+inline bool preemption_timer_is_near(const Cpu& cpu)
+{
+	return cpu.preemption_timer.active && cpu.preemption_timer.deadline < rdtsc() + kNear;
+}
+
 // At VM-entry.
 inline void start_preemption_timer(Cpu& cpu)
 {
@@ -115,7 +123,11 @@ inline void arm_preemption_timer(Cpu& cpu)
 	const u64 now = rdtsc();
 	if (timer.root_deadline && timer.root_left)
 		timer.root_left = late_period_left(timer, now);
-	u64 count = (now < timer.deadline ? apic_counts(timer.deadline - now) : 0) + 1;
+	// The first NMI comes when the deadline is near.
+	u64 left = now < timer.deadline ? timer.deadline - now : 0;
+	if (left >= kNear)
+		left -= kNear / 2;
+	u64 count = apic_counts(left) + 1;
 	const bool root_interrupts = timer.root_left && !(timer.root_lvt & kLvtMasked);
 	if (root_interrupts && timer.root_left <= count) {
 		if (!timer.root_deadline && (cpu.pin_controls & kPinExternalInterruptExiting)) {

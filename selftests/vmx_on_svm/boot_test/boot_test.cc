@@ -11,13 +11,15 @@
 
 extern "C" {
 extern u64 gdt[], gdt_tss[];
-extern const char trampoline[], trampoline_end[], exception_handlers[], guest_vmcall[], guest_spin[];
+extern const char trampoline[], trampoline_end[], exception_handlers[], interrupt_handler[], guest_vmcall[],
+	guest_spin[];
 extern u8 cpu_stacks[];
 extern volatile u32 guest_counter;
 long enter_guest();
 void run_tests(const u32* multiboot);
 void run_other_cpu(u32 id);
 void handle_exception(u64* frame);
+void handle_interrupt();
 void* memcpy(void* to, const void* from, u64 bytes);
 void* memset(void* to, int value, u64 bytes);
 }
@@ -265,7 +267,7 @@ u32 boot_id, cpu_count;
 volatile bool cpu_present[CPU_LIMIT];
 
 constexpr u64 kNmiVector = 2;
-volatile u32 nmi_count;
+volatile u32 nmi_count, nmis_at_start, interrupt_count;
 
 struct MemoryRange {
 	u64 first, bytes;
@@ -411,7 +413,7 @@ struct [[gnu::packed]] {
 	u16 limit;
 	const void* base;
 } idt_register;
-u64 idt[64];
+u64 idt[2 * 0x41];
 u32 task_states[CPU_LIMIT][32];
 
 void load_tables(u32 id)
@@ -446,6 +448,13 @@ void handle_exception(u64* frame)
 	}
 	raised = frame[0];
 	frame[2] = resume_at;
+}
+
+void handle_interrupt()
+{
+	constexpr u64 kEndOfInterrupt = 0xb0;
+	interrupt_count = interrupt_count + 1;
+	apic(kEndOfInterrupt) = 0;
 }
 
 void run_other_cpu(u32 id)
@@ -647,6 +656,97 @@ void test_start()
 	}
 }
 
+// Runs a guest that spins until its VMX-preemption timer expires, or something else ends its run.
+u32 run_timed_guest(OtherCpu& cpu, u32 value)
+{
+	*reinterpret_cast<u32*>(cpu.vmcs) = static_cast<u32>(read_msr(0x480));
+	if (!vmclear(reinterpret_cast<u64>(cpu.vmcs)) || !vmptrld(reinterpret_cast<u64>(cpu.vmcs)))
+		return 0xfff;
+	prepare_guest(guest_spin, 0, 0, reinterpret_cast<u64>(ept_pointers));
+	write(kPinControls, read(kPinControls) | kPinPreemptionTimer);
+	write(kPreemptionTimer, value);
+	return enter_guest() ? 0xffe : static_cast<u32>(read(kExitReason));
+}
+
+// The VMX-preemption timer, and software's own use of the APIC's, which the ROM shares.
+void test_preemption_timer()
+{
+	constexpr u64 kTimerEntry = 0x320, kInitialCount = 0x380, kCurrentCount = 0x390, kDivide = 0x3e0,
+		      kRequests = 0x200;
+	constexpr u32 kMasked = 1 << 16, kDivideBy1 = 0xb, kVector = 0x40, kExpired = 52, kInterrupt = 1;
+	const u32 rate = read_msr(0x485) & 31;
+	OtherCpu& cpu = cpus[boot_id];
+	auto is_requested = [] { return apic(kRequests + kVector / 32 * 16) >> kVector % 32 & 1; };
+	// In counts of the TSC.
+	auto run_for = [&](u64 time) { return run_timed_guest(cpu, static_cast<u32>(time >> rate)); };
+	{
+		Test test("VMX-preemption timer: not before its time");
+		constexpr u64 kTimes[] = {1 << 12, 1 << 20, 1 << 24,
+					  u64{3} << 29};  // the last one is far away for the ROM
+		for (const u64 time : kTimes) {
+			const u64 begin = read_tsc();
+			test.equal("reason", run_for(time), kExpired);
+			const u64 passed = read_tsc() - begin;
+			test.check("not sooner", passed + (1 << rate) >= time);
+			test.check("not much later", passed < time + (u64{1} << 31));
+		}
+		test.equal("NMIs", nmi_count, nmis_at_start);
+	}
+	{
+		Test test("VMX-preemption timer: the APIC's timer goes on");
+		constexpr u32 kLong = 0xf0000000;
+		apic(kDivide) = kDivideBy1;
+		apic(kTimerEntry) = kMasked | kVector;
+		apic(kInitialCount) = kLong;
+		const u32 before = apic(kCurrentCount);
+		test.equal("reason", run_for(1 << 24), kExpired);
+		const u32 passed = before - apic(kCurrentCount);
+		test.check("it has counted", passed > 1000);
+		test.check("it has counted no more than that", passed < 2'000'000'000);
+		test.equal("its LVT entry", apic(kTimerEntry), kMasked | kVector);
+		test.equal("its divisor", apic(kDivide), kDivideBy1);
+	}
+	{
+		Test test("VMX-preemption timer: the APIC's timer comes first");
+		apic(kTimerEntry) = kVector;
+		apic(kInitialCount) = 1'000'000;
+		test.equal("reason", run_for(u64{1} << 30), kInterrupt);
+		test.check("the interrupt is requested", is_requested());
+		asm volatile("sti; nop; nop; cli");
+		test.equal("interrupts", interrupt_count, 1);
+	}
+	{
+		Test test("VMX-preemption timer: the APIC's timer comes later");
+		apic(kInitialCount) = 300'000'000;
+		test.equal("reason", run_for(1 << 16), kExpired);
+		test.check("no interrupt is requested yet", !is_requested());
+		test.check("it comes", wait_until(is_requested));
+		asm volatile("sti; nop; nop; cli");
+		test.equal("interrupts", interrupt_count, 2);
+	}
+	{
+		Test test("VMX-preemption timer: a periodic timer of the APIC keeps its time");
+		constexpr u32 kPeriodic = 1 << 17, kPeriod = 20'000'000, kPeriods = 10;
+		const u32 interrupts = interrupt_count;
+		apic(kTimerEntry) = kPeriodic | kVector;
+		apic(kInitialCount) = kPeriod;
+		// Each entry is much shorter than a period.
+		bool expired = true;
+		const bool enough = wait_until(
+			[&] {
+				const u32 reason = run_for(1 << 20);
+				expired &= reason == kExpired || reason == kInterrupt;
+				asm volatile("sti; nop; nop; cli");
+				return interrupt_count - interrupts >= kPeriods;
+			},
+			10 * kPeriods * (kPeriod / 1'000'000));
+		test.check("as many interrupts", enough);
+		test.check("each run ended by a timer", expired);
+		apic(kTimerEntry) = kMasked | kVector;
+		apic(kInitialCount) = 0;
+	}
+}
+
 bool run_spinning_guest(u32 id)
 {
 	guest_counter = 0;
@@ -733,6 +833,8 @@ void test_vmx_operation()
 		test.check("EPT tables: a violation or misconfiguration", reason == 48 || reason == 49);
 		test.equal("the machine goes on", run_guest(cpu, guest_vmcall, 0, 0), 18);
 	}
+	nmis_at_start = nmi_count;
+	test_preemption_timer();
 	leave_vmx_operation();
 }
 
@@ -846,6 +948,9 @@ void run_tests(const u32* multiboot)
 		idt[2 * vector] = kGate | (handler & 0xffff) | (handler >> 16 & 0xffff) << 48;
 		idt[2 * vector + 1] = handler >> 32;
 	}
+	const u64 handler = reinterpret_cast<u64>(interrupt_handler);
+	idt[2 * 0x40] = kGate | (handler & 0xffff) | (handler >> 16 & 0xffff) << 48;
+	idt[2 * 0x40 + 1] = handler >> 32;
 	idt_register = {sizeof(idt) - 1, idt};
 	// No interrupts of devices.
 	outb(0x21, 0xff);

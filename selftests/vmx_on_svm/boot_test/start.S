@@ -160,7 +160,7 @@ exception_handlers:
 	jmp	exception
 	vector = vector + 1
 	.endr
-exception:
+	.macro	SAVE
 	pushq	%rax
 	pushq	%rcx
 	pushq	%rdx
@@ -170,9 +170,9 @@ exception:
 	pushq	%r9
 	pushq	%r10
 	pushq	%r11
-	leaq	72(%rsp), %rdi
 	cld
-	call	handle_exception
+	.endm
+	.macro	RESTORE
 	popq	%r11
 	popq	%r10
 	popq	%r9
@@ -182,7 +182,20 @@ exception:
 	popq	%rdx
 	popq	%rcx
 	popq	%rax
+	.endm
+exception:
+	SAVE
+	leaq	72(%rsp), %rdi
+	call	handle_exception
+	RESTORE
 	addq	$16, %rsp
+	iretq
+
+	.globl	interrupt_handler
+interrupt_handler:
+	SAVE
+	call	handle_interrupt
+	RESTORE
 	iretq
 
 	.data
