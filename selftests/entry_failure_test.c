@@ -789,8 +789,11 @@ TEST_F(entry, fails_if_the_vmcs_is_not_current_or_not_launched)
 	vcpu_create(&other, &self->vm, 1);
 	ASSERT_EQ(KVM_EXIT_IO, vcpu_run(&self->vcpu));
 	ASSERT_EQ(0, vmcs_try_clear(self->vcpu.fd));
-	EXPECT_EQ(-EIO, ioctl_errno(self->vcpu.fd, KVM_RUN, 0));
-	EXPECT_EQ(1U, kernel_log_count(&self->log, "VMfailInvalid: no VMCS is current"));
+	/* Beside KVM the module asks the CPU which VMCS is current, and loads it again. */
+	if (!is_beside_kvm()) {
+		EXPECT_EQ(-EIO, ioctl_errno(self->vcpu.fd, KVM_RUN, 0));
+		EXPECT_EQ(1U, kernel_log_count(&self->log, "VMfailInvalid: no VMCS is current"));
+	}
 
 	/* The other VMCS becomes current, then this one again. */
 	vcpu_get_sregs(&other, &sregs);

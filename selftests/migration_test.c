@@ -166,9 +166,12 @@ static void fill_msrs(struct juggler *juggler)
 		case LSTAR:
 			value = GUEST_CODE + juggle_pads_offset + next(juggler) % JUGGLE_PADS * JUGGLE_PAD_BYTES;
 			break;
+		case SYSENTER_CS:
+			/* KVM lets guests write it without an exit, and QEMU's CPU has 16 bits of it. */
+			value = device_is_vregcache() ? (uint32_t)next(juggler) : (uint16_t)next(juggler);
+			break;
 		case SFMASK:
 		case TSC_AUX:
-		case SYSENTER_CS:
 			value = (uint32_t)next(juggler);
 			break;
 		case PAT:
@@ -394,7 +397,9 @@ static int other_state_is_right(struct juggler *juggler)
 		COMPARE("MSR", i, msrs[2 * i + 1], value);
 	}
 	COMPARE("x87 control", 0, *(uint16_t *)image, fpu.fcw);
-	COMPARE("MXCSR", 0, *(uint32_t *)(image + 24), fpu.mxcsr);
+	/* KVM returns 0. */
+	if (device_is_vregcache())
+		COMPARE("MXCSR", 0, *(uint32_t *)(image + 24), fpu.mxcsr);
 	for (int i = 0; i < 16 * 16; i++)
 		COMPARE("XMM byte", i, image[160 + i], ((uint8_t *)fpu.xmm)[i]);
 	return 1;
@@ -645,13 +650,15 @@ TEST_F_TIMEOUT(migration, each_vcpu_keeps_its_registers, 110)
 	struct juggler *juggler = self->juggler;
 	int cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	unsigned int turns = 0, moves = 0, interruptions = 0;
+	/* beside_kvm_test runs two of this program, and one makes enough noise. */
+	const long noises = getenv("VRC_QUIET") ? 0 : 2;
 	pthread_t noise[2];
 	double begin;
 
 	signal(SIGUSR1, ignore);
 	for (int i = 0; i < VCPUS; i++)
 		ASSERT_EQ(0, pthread_create(&juggler[i].thread, NULL, juggle, &juggler[i]));
-	for (long i = 0; i < 2; i++)
+	for (long i = 0; i < noises; i++)
 		ASSERT_EQ(0, pthread_create(&noise[i], NULL, make_noise, (void *)i));
 	begin = now();
 	while (now() < begin + SECONDS || (now() < begin + SECONDS_MOST && !all_are_through(juggler))) {
@@ -661,7 +668,7 @@ TEST_F_TIMEOUT(migration, each_vcpu_keeps_its_registers, 110)
 	stop = 1;
 	for (int i = 0; i < VCPUS; i++)
 		pthread_join(juggler[i].thread, NULL);
-	for (int i = 0; i < 2; i++)
+	for (long i = 0; i < noises; i++)
 		pthread_join(noise[i], NULL);
 	for (int i = 0; i < VCPUS; i++) {
 		EXPECT_STREQ("", juggler[i].complaint);

@@ -14,14 +14,12 @@ extern "C" {
 #endif
 
 /* ---- the module and its processors ---- */
-/* Checks this CPU and prepares VMX; logs the reason for a refusal. */
-int vrc_init(vrc_bool unsafe_allowed);
+/* Checks this CPU and prepares VMX; logs the reason for a refusal.  @beside_kvm: KVM owns VMX operation. */
+int vrc_init(vrc_bool beside_kvm, vrc_bool unsafe_allowed);
 void vrc_exit(void);
 /* On the CPU itself, interrupts off.  Logs the reason for a failure. */
 int vrc_cpu_enable(void);
 void vrc_cpu_disable(void);
-/* Whether a task between vrc_host_notify_begin() and its end might run here, with its VMCS loaded here. */
-vrc_bool vrc_cpu_is_busy(void);
 /* Ends VMX operation on this CPU for good: no vCPU runs here any more. */
 void vrc_cpu_give_up(void);
 
@@ -30,8 +28,6 @@ struct vrc_vm *vrc_vm_create(struct vrc_host_vm *host);
 void vrc_vm_destroy(struct vrc_vm *vm);
 /* Creates a vCPU in @vm; @run is the page that userspace maps, followed by the page for port I/O data. */
 int vrc_vcpu_create(struct vrc_vm *vm, vrc_u32 id, struct vrc_host_vcpu *host, void *run, struct vrc_vcpu **vcpu);
-/* The value of vrc_current_vmcs while the vCPU's VMCS is the current one. */
-vrc_u64 vrc_vcpu_vmcs(struct vrc_vcpu *vcpu);
 /* Fills in its VMCS; @vcpu's host object must point to @vcpu by now. */
 int vrc_vcpu_set_up(struct vrc_vcpu *vcpu);
 /*

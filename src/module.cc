@@ -47,9 +47,9 @@
 #include "vcpu/trace.cc"
 #include "vcpu/transition.cc"
 #include "vcpu/vcpu.cc"
-#include "vcpu/vcpu_load.cc"
 #include "vcpu/vm.cc"
 #include "vcpu/vmcs_error.cc"
+#include "vcpu/vmcs_window.cc"
 
 // ---- VM-exits, one file per kind, and what several kinds need ----
 #include "vcpu/exits/breakpoint.cc"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 // Access to a VMCS, and the permission for it as a type: a token.
 //
-// LoadedVmcs: this task owns the vCPU, and its VMCS is current wherever the task runs.  May sleep.
+// LoadedVmcs: this task owns the vCPU, and its VMCS is the current one of the CPU, for as long as the token is used.
 // PinnedVmcs: interrupts are off as well, which write-back and VM-entry need.
 //
 // Every operation of the cache takes a token.  Only code that loads a VMCS, or that turns interrupts off while one is loaded,

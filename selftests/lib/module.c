@@ -23,6 +23,23 @@ int device_is_vregcache(void)
 	return !strcmp(device_path(), DEFAULT_DEVICE);
 }
 
+int is_beside_kvm(void)
+{
+	char owner[16] = "";
+	int fd;
+
+	if (!device_is_vregcache())
+		return 0;
+	ensure_module();
+	fd = open("/sys/module/vregcache/parameters/vmx_owner", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		die("vmx_owner");
+	if (read(fd, owner, sizeof(owner) - 1) < 0)
+		die("vmx_owner");
+	close(fd);
+	return !strcmp(owner, "kvm\n");
+}
+
 void ensure_module(void)
 {
 	const char *directory = getenv("VRC_MODULES");

@@ -30,6 +30,8 @@ void ensure_module(void);
 
 /* 0 if VRC_DEVICE names another device, such as /dev/kvm. */
 int device_is_vregcache(void);
+/* Is VMX operation KVM's, and the module beside it? */
+int is_beside_kvm(void);
 
 /* Opens the device, close-on-exec. */
 int device_open(void);

@@ -2,8 +2,8 @@
 /*
  * Uses a vCPU's register cache in forbidden and in allowed contexts.
  *
- * Interruptions occur while this task holds the vCPU's mutex and has its VMCS on this CPU, and does not touch the cache
- * itself: so nothing but the rule is broken.
+ * Interruptions occur while this task holds the vCPU's mutex, and does not touch the cache itself: so nothing but the
+ * rule is broken.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -292,10 +292,16 @@ static void run_attempt(void *argument)
 static int start(struct file *vcpu, struct attempt *attempt)
 {
 	attempt->vcpu = vcpu;
-	/* For another task, the VMCS may be current or not. */
-	if (attempt->request.context == VRC_TEST_IN_FOREIGN_TASK)
+	switch (attempt->request.context) {
+	case VRC_TEST_IN_TASK:
+	case VRC_TEST_UNLOCKED:
+	case VRC_TEST_IN_NMI:
+	case VRC_TEST_PREEMPTION_OFF:
+		return vrc_test_with_vmcs(vcpu, attempt->request.context != VRC_TEST_UNLOCKED, run_attempt, attempt);
+	default:
+		/* These need interrupts on. */
 		return vrc_test_with_lock(vcpu, run_attempt, attempt);
-	return vrc_test_with_vmcs(vcpu, attempt->request.context != VRC_TEST_UNLOCKED, run_attempt, attempt);
+	}
 }
 
 static long use(void __user *argument)

@@ -19,6 +19,7 @@ extern const struct vrc_test_group vrc_test_nmi; /* nmi.c */
 extern const struct vrc_test_group vrc_test_contexts; /* context.c */
 extern const struct vrc_test_group vrc_test_miss; /* miss.c */
 extern const struct vrc_test_group vrc_test_hotplug; /* hotplug.c */
+extern const struct vrc_test_group vrc_test_pointer; /* pointer.c */
 
 /* Calls the function with the vCPU's file. */
 #define WITH_VCPU(descriptor, function, ...)					\

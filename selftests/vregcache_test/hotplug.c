@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A task that cannot leave a CPU that goes offline, and uses a vCPU there. The scheduler moves every other task away
+ * A task that cannot leave a CPU that goes offline, and then uses a vCPU. The scheduler moves every other task away
  * before it runs again; this one's migration is disabled for a while, as by any lock of a PREEMPT_RT kernel.
  */
 #include <linux/cpumask.h>
@@ -9,7 +9,6 @@
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
-#include <asm/special_insns.h>
 
 #include "groups.h"
 #include "../../src/test_hooks/exports.h"
@@ -43,11 +42,6 @@ static bool goes_offline(struct stay *stay)
 	return !cpu_active(stay->cpu);
 }
 
-static bool vmx_is_off(struct stay *stay)
-{
-	return !(native_read_cr4() & X86_CR4_VMXE);
-}
-
 static void use(void *argument)
 {
 	struct stay *stay = argument;
@@ -59,34 +53,21 @@ static void use(void *argument)
 	stay->request.used_on = raw_smp_processor_id();
 }
 
-/* The caller holds the vCPU's mutex, and its VMCS is current. */
-static void stay_and_use(void *argument)
-{
-	struct stay *stay = argument;
-	unsigned long until;
-
-	migrate_disable();
-	stay->error = raw_smp_processor_id() == stay->cpu ? stay_until(stay, goes_offline) : -EAGAIN;
-	if (!stay->error) {
-		/* Enough time for everything that the CPU still has to do. */
-		until = jiffies + msecs_to_jiffies(500);
-		while (time_before(jiffies, until) && !vmx_is_off(stay)) {
-			cond_resched();
-			cpu_relax();
-		}
-		use(stay);
-	}
-	migrate_enable();
-}
-
 /* The caller holds the vCPU's mutex. */
 static void stay_and_begin(void *argument)
 {
 	struct stay *stay = argument;
+	unsigned long until;
 	int error;
 
 	migrate_disable();
-	error = raw_smp_processor_id() == stay->cpu ? stay_until(stay, vmx_is_off) : -EAGAIN;
+	error = raw_smp_processor_id() == stay->cpu ? stay_until(stay, goes_offline) : -EAGAIN;
+	/* Enough time for all that the CPU does before it waits for this task. */
+	until = jiffies + msecs_to_jiffies(500);
+	while (!error && time_before(jiffies, until)) {
+		cond_resched();
+		cpu_relax();
+	}
 	/* The task stays if nothing happens in between, and nothing is due now. */
 	cond_resched();
 	migrate_enable();
@@ -102,10 +83,7 @@ static int stay_with_vcpu(struct file *file, struct stay *stay)
 	int error;
 
 	stay->vcpu = file;
-	if (stay->request.in_use)
-		error = vrc_test_with_vmcs(file, true, stay_and_use, stay);
-	else
-		error = vrc_test_with_lock(file, stay_and_begin, stay);
+	error = vrc_test_with_lock(file, stay_and_begin, stay);
 	return error ?: stay->error;
 }
 

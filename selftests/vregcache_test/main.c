@@ -23,6 +23,7 @@ static const struct vrc_test_group *const groups[] = {
 	[0x3] = &vrc_test_faults,
 	[0x4] = &vrc_test_miss,
 	[0x5] = &vrc_test_hotplug,
+	[0x6] = &vrc_test_pointer,
 };
 
 static int log_interval;

@@ -15,6 +15,7 @@
 #include <asm/nmi.h>
 
 #include "groups.h"
+#include "../../src/linux/compat.h"
 #include "../../src/test_hooks/exports.h"
 #include "vregcache_test.h"
 
@@ -64,13 +65,13 @@ static void send_nmi(void)
 	unsigned long flags;
 	u64 base;
 
-	rdmsrl(MSR_IA32_APICBASE, base);
+	rdmsrq(MSR_IA32_APICBASE, base);
 	local_irq_save(flags);
 	if (base & X2APIC_ENABLE) {
 		u64 id;
 
-		rdmsrl(APIC_BASE_MSR + (APIC_ID >> 4), id);
-		wrmsrl(APIC_BASE_MSR + (APIC_ICR >> 4), id << 32 | APIC_DM_NMI);
+		rdmsrq(APIC_BASE_MSR + (APIC_ID >> 4), id);
+		wrmsrq(APIC_BASE_MSR + (APIC_ICR >> 4), id << 32 | APIC_DM_NMI);
 	} else {
 		while (native_apic_mem_read(APIC_ICR) & APIC_ICR_BUSY)
 			cpu_relax();

@@ -23,6 +23,7 @@
 #include <asm/nmi.h>
 
 #include "groups.h"
+#include "../../src/linux/compat.h"
 #include "../../src/test_hooks/exports.h"
 #include "vregcache_test.h"
 
@@ -226,9 +227,9 @@ static int send_nmi(void)
 	unsigned long flags;
 	u64 base;
 
-	rdmsrl(MSR_IA32_APICBASE, base);
+	rdmsrq(MSR_IA32_APICBASE, base);
 	if (base & X2APIC_ENABLE) {
-		wrmsrl(APIC_BASE_MSR + (APIC_ICR >> 4), (u64)apic_id << 32 | APIC_DM_NMI);
+		wrmsrq(APIC_BASE_MSR + (APIC_ICR >> 4), (u64)apic_id << 32 | APIC_DM_NMI);
 		return 0;
 	}
 	/* The two halves of the ICR must be written together. */

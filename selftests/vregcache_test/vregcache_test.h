@@ -205,13 +205,28 @@ struct vrc_test_stay {
 	__s32 vcpu;
 	__u32 cpu;
 	__u32 reg;    /* by the cache's number, and only in the VMCS */
-	__u32 in_use; /* 1: the vCPU is in use all the time; 0: the use begins when the CPU has left VMX operation */
+	__u32 padding;
 
 	/* Results. */
 	__u64 value;
-	__u32 began_on; /* where the use began, if in_use is 0 */
+	__u32 began_on; /* where the use began */
 	__u32 used_on;	/* where the register was read */
 };
 #define VRC_TEST_STAY _IOWR(VRC_TEST_IOCTL_TYPE, 0x50, struct vrc_test_stay)
+
+/*
+ * Compares each CPU's VMCS pointer with KVM's record of it, in an interrupt
+ * every that many microseconds (a __u32), until the second ioctl.
+ *
+ * ENOENT: kvm_intel is not loaded. EBUSY: that happens already.
+ */
+struct vrc_test_pointers {
+	__u64 compared;
+	__u64 kvms;   /* of these, where KVM believes in a VMCS */
+	__u64 wrong;  /* of these, where the pointer is another */
+	__u64 others; /* where KVM believes in none, and the pointer names one */
+};
+#define VRC_TEST_POINTERS_BEGIN _IOW(VRC_TEST_IOCTL_TYPE, 0x60, __u32)
+#define VRC_TEST_POINTERS_END _IOR(VRC_TEST_IOCTL_TYPE, 0x61, struct vrc_test_pointers)
 
 #endif /* VREGCACHE_TEST_H */

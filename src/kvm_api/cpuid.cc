@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 // KVM_SET_CPUID2, KVM_GET_CPUID2 and KVM_GET_SUPPORTED_CPUID.
+#include "kvm_api/in_window.h"
 #include "kvm_api/ioctls.h"
 #include "vcpu/cpuid.h"
 #include "vcpu/guest_state.h"
@@ -19,19 +20,21 @@ inline Result<void> replace_cpuid(Vcpu& vcpu, const LoadedVmcs& vmcs, const kvm_
 	return {};
 }
 
-inline Result<long> set_cpuid(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument)
+inline long set_cpuid(Vcpu& vcpu, unsigned long argument)
 {
 	kvm_cpuid2 header;
 	if (int error = copy_from_user(header, argument))
-		return long{error};
+		return error;
 	if (header.nent > kCpuidLimit)
-		return long{-E2BIG};
+		return -E2BIG;
 	// Copied before any takes effect: a bad address leaves the old table.
 	UserArray<kvm_cpuid_entry2> entries(header.nent);
 	if (int error = entries.copy_in(argument + sizeof(header)))
-		return long{error};
-	VREGCACHE_TRY(replace_cpuid(vcpu, vmcs, entries.data(), header.nent));
-	return 0L;
+		return error;
+	return in_window(vcpu, [&](const LoadedVmcs& vmcs) -> Result<long> {
+		VREGCACHE_TRY(replace_cpuid(vcpu, vmcs, entries.data(), header.nent));
+		return 0L;
+	});
 }
 
 // Copies a CPUID table out.  -E2BIG: userspace has room for fewer than @count.  Either way it learns the count.
@@ -49,12 +52,18 @@ inline long put_cpuid(unsigned long argument, const kvm_cpuid_entry2* entries, u
 	return vrc_host_copy_to_user(argument + sizeof(header), entries, count * sizeof(*entries));
 }
 
-inline Result<long> get_cpuid(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument)
+inline long get_cpuid(Vcpu& vcpu, unsigned long argument)
 {
-	u64 control = VREGCACHE_TRY((host_owned_cr4<cr4::kOsxsave | cr4::kPke>(vcpu, vmcs)));
+	u64 control = 0;
+	const long error = in_window(vcpu, [&](const LoadedVmcs& vmcs) -> Result<long> {
+		control = VREGCACHE_TRY((host_owned_cr4<cr4::kOsxsave | cr4::kPke>(vcpu, vmcs)));
+		return 0L;
+	});
+	if (error)
+		return error;
 	UserArray<kvm_cpuid_entry2> entries(vcpu.cpuid_count);
 	if (!entries.data())
-		return long{-ENOMEM};
+		return -ENOMEM;
 	for (u32 i = 0; i < vcpu.cpuid_count; i++) {
 		kvm_cpuid_entry2& entry = entries.data()[i];
 		entry = vcpu.cpuid[i];

@@ -5,21 +5,17 @@
 
 namespace {
 
-inline Result<long> get_debugregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument)
+inline Result<void> get_debugregs(Vcpu& vcpu, const LoadedVmcs& vmcs, kvm_debugregs& registers)
 {
-	kvm_debugregs registers = {};
 	for (u32 i = 0; i < 4; i++)
 		registers.db[i] = vcpu.entry_switch.dr[i];
 	registers.dr6 = vcpu.entry_switch.dr6;
 	registers.dr7 = VREGCACHE_TRY(vcpu.cache.read<Reg::kDr7>(vmcs));
-	return long{copy_to_user(argument, registers)};
+	return {};
 }
 
-inline Result<long> set_debugregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument)
+inline Result<long> set_debugregs(Vcpu& vcpu, const LoadedVmcs& vmcs, const kvm_debugregs& registers)
 {
-	kvm_debugregs registers;
-	if (int error = copy_from_user(registers, argument))
-		return long{error};
 	if (registers.dr6 >> 32 || registers.dr7 >> 32)
 		return long{refuse(vcpu, "KVM_SET_DEBUGREGS", "DR6 or DR7 has bits set above bit 31")};
 	u64 unknown = registers.flags;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 // Maps ioctl numbers to functions.  A new ioctl is one line in one of these tables.
+#include "kvm_api/in_window.h"
 #include "kvm_api/ioctls.h"
 #include "machine.h"
 #include "vcpu/run.h"
-#include "vcpu/vcpu_load.h"
-#include "vcpu/vmcs_error.h"
+#include "vcpu/transition.h"
+#include "vmx/interrupts.h"
 
 namespace {
 
@@ -31,38 +32,30 @@ constexpr VmIoctl kVmIoctls[] = {
 	{KVM_SET_IDENTITY_MAP_ADDR, set_identity_map_addr},
 };
 
-// An ioctl of a vCPU.  It needs nothing, or the vCPU's VMCS to be current.
-class VcpuIoctl {
- public:
-	using Function = long (*)(Vcpu& vcpu, unsigned long argument);
-	using FunctionOfVmcs = Result<long> (*)(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument);
-
-	constexpr VcpuIoctl(unsigned int number, Function needs_nothing) : command(number), plain(needs_nothing) {}
-	constexpr VcpuIoctl(unsigned int number, FunctionOfVmcs needs_vmcs) : command(number), with_vmcs(needs_vmcs) {}
-
+// An ioctl of a vCPU.
+struct VcpuIoctl {
 	unsigned int command;
-	Function plain = nullptr;
-	FunctionOfVmcs with_vmcs = nullptr;
+	long (*function)(Vcpu& vcpu, unsigned long argument);
 };
 
 // KVM_RUN is not listed: it is frequent, and dispatched separately.
 constexpr VcpuIoctl kVcpuIoctls[] = {
-	{KVM_GET_REGS, get_regs},
-	{KVM_SET_REGS, set_regs},
-	{KVM_GET_SREGS, get_sregs},
-	{KVM_SET_SREGS, set_sregs},
+	{KVM_GET_REGS, get<kvm_regs, get_regs>},
+	{KVM_SET_REGS, set<kvm_regs, set_regs>},
+	{KVM_GET_SREGS, get<kvm_sregs, get_sregs>},
+	{KVM_SET_SREGS, set<kvm_sregs, set_sregs>},
 	{KVM_GET_FPU, get_fpu},
 	{KVM_SET_FPU, set_fpu},
 	{KVM_GET_CPUID2, get_cpuid},
 	{KVM_SET_CPUID2, set_cpuid},
 	{KVM_GET_MSRS, get_msrs},
 	{KVM_SET_MSRS, set_msrs},
-	{KVM_GET_DEBUGREGS, get_debugregs},
-	{KVM_SET_DEBUGREGS, set_debugregs},
+	{KVM_GET_DEBUGREGS, get<kvm_debugregs, get_debugregs>},
+	{KVM_SET_DEBUGREGS, set<kvm_debugregs, set_debugregs>},
 	{KVM_GET_XCRS, get_xcrs},
-	{KVM_SET_XCRS, set_xcrs},
-	{KVM_GET_VCPU_EVENTS, get_vcpu_events},
-	{KVM_SET_VCPU_EVENTS, set_vcpu_events},
+	{KVM_SET_XCRS, set<kvm_xcrs, set_xcrs>},
+	{KVM_GET_VCPU_EVENTS, get<kvm_vcpu_events, get_vcpu_events>},
+	{KVM_SET_VCPU_EVENTS, set<kvm_vcpu_events, set_vcpu_events>},
 	{KVM_GET_MP_STATE, get_mp_state},
 	{KVM_SET_MP_STATE, set_mp_state},
 	{KVM_INTERRUPT, add_interrupt},
@@ -79,39 +72,36 @@ const Ioctl* find_ioctl(const Ioctl (&table)[kCount], unsigned int command)
 	return nullptr;
 }
 
+VREGCACHE_COLD void bring_host_without_window(Vcpu& vcpu)
+{
+	turn_interrupts_off();
+	bring_host(vcpu);
+	turn_interrupts_on();
+}
+
 inline long run_ioctl(Vcpu& vcpu, unsigned long argument)
 {
 	if (argument)
 		return -EINVAL;
-	[[gnu::uninitialized]] Result<long> result = 0L;
-	{
-		LoadedVcpu loaded(vcpu);
-		if (loaded.error())
-			return loaded.error();
-		// Observation of hits may have begun since the last run.
-		if (vcpu.cache.hooks().watches_reads()) [[unlikely]]
-			vcpu.cache.watching_changed(loaded.vmcs());
-		result = run_vcpu(vcpu, loaded.vmcs());
+	// From here on the scheduler calls vrc_vcpu_sched_out() and vrc_vcpu_sched_in().
+	vrc_host_run_enter(vcpu.host);
+	WindowHandle window(vcpu);
+	window.open_first();
+	Result<long> result = window.is_open() ? run_vcpu(vcpu, window) : Result<long>(long{window.error()});
+	if (window.is_open()) [[likely]] {
+		bring_host(vcpu);
+		window.close();
+	} else {
+		bring_host_without_window(vcpu);
 	}
+	vrc_host_run_leave(vcpu.host);
 	return result.ok() ? result.value() : report_vmcs_error(vcpu, result.error());
 }
 
 VREGCACHE_OUT_OF_LINE long other_ioctl(Vcpu& vcpu, unsigned int command, unsigned long argument)
 {
 	const VcpuIoctl* ioctl = find_ioctl(kVcpuIoctls, command);
-	if (!ioctl)
-		return -ENOTTY;
-	if (ioctl->plain)
-		return ioctl->plain(vcpu, argument);
-	Result<long> result = 0L;
-	{
-		LoadedVcpu loaded(vcpu);
-		if (loaded.error())
-			return loaded.error();
-		vcpu.cache.watching_changed(loaded.vmcs());
-		result = ioctl->with_vmcs(vcpu, loaded.vmcs(), argument);
-	}
-	return result.ok() ? result.value() : report_vmcs_error(vcpu, result.error());
+	return ioctl ? ioctl->function(vcpu, argument) : -ENOTTY;
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 // KVM_INTERRUPT, KVM_NMI, KVM_GET_VCPU_EVENTS and KVM_SET_VCPU_EVENTS.
+#include "kvm_api/in_window.h"
 #include "kvm_api/ioctls.h"
 #include "vcpu/injection.h"
 
@@ -18,19 +19,21 @@ inline long add_interrupt(Vcpu& vcpu, unsigned long argument)
 	return 0;
 }
 
-inline Result<long> add_nmi(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument)
+inline long add_nmi(Vcpu& vcpu, unsigned long argument)
 {
 	if (argument)
-		return long{-EINVAL};
-	u32 blocking = VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs));
-	vcpu.pending.add_nmi(vcpu.injected.information.is_nmi() || (blocking & interruptibility::kBlockingByNmi));
-	return 0L;
+		return -EINVAL;
+	return in_window(vcpu, [&vcpu](const LoadedVmcs& vmcs) -> Result<long> {
+		u32 blocking = VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs));
+		vcpu.pending.add_nmi(vcpu.injected.information.is_nmi() ||
+				     (blocking & interruptibility::kBlockingByNmi));
+		return 0L;
+	});
 }
 
-inline Result<long> get_vcpu_events(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument)
+inline Result<void> get_vcpu_events(Vcpu& vcpu, const LoadedVmcs& vmcs, kvm_vcpu_events& events)
 {
 	using namespace interruptibility;
-	kvm_vcpu_events events = {};
 	u32 blocking = VREGCACHE_TRY(vcpu.cache.read<Reg::kInterruptibility>(vmcs));
 	const InterruptionInformation what = vcpu.injected.information;
 	if (what.valid() && what.type() == InterruptionType::kHardwareException) {
@@ -49,7 +52,7 @@ inline Result<long> get_vcpu_events(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned
 	events.nmi.pending = vcpu.pending.nmis;
 	events.nmi.masked = (blocking & kBlockingByNmi) != 0;
 	events.flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW;
-	return long{copy_to_user(argument, events)};
+	return {};
 }
 
 // Could the guest have these events?  A refusal here changes nothing.
@@ -70,12 +73,9 @@ inline bool are_valid(const kvm_vcpu_events& events)
 	       (has_error_code(events.exception.nr) && !(events.exception.error_code >> 16));
 }
 
-inline Result<long> set_vcpu_events(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument)
+inline Result<long> set_vcpu_events(Vcpu& vcpu, const LoadedVmcs& vmcs, const kvm_vcpu_events& events)
 {
 	using namespace interruptibility;
-	kvm_vcpu_events events;
-	if (int error = copy_from_user(events, argument))
-		return long{error};
 	if (!are_valid(events))
 		return long{-EINVAL};
 

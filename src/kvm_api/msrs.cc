@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 // KVM_GET_MSRS, KVM_SET_MSRS and KVM_GET_MSR_INDEX_LIST.
+#include "kvm_api/in_window.h"
 #include "kvm_api/ioctls.h"
 #include "vcpu/msr.h"
 
@@ -22,35 +23,31 @@ inline Result<long> transfer_msrs(Vcpu& vcpu, const LoadedVmcs& vmcs, kvm_msr_en
 	return long{count};
 }
 
-inline Result<long> transfer_msrs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument, bool set)
+inline long transfer_msrs(Vcpu& vcpu, unsigned long argument, bool set)
 {
 	constexpr u32 kLimit = 256;
 	kvm_msrs header;
 	if (int error = copy_from_user(header, argument))
-		return long{error};
+		return error;
 	if (header.nmsrs > kLimit)
-		return long{-E2BIG};
+		return -E2BIG;
 	// Copied before any is set: a bad address changes nothing.
 	const unsigned long place = argument + sizeof(header);
 	UserArray<kvm_msr_entry> entries(header.nmsrs);
 	if (int error = entries.copy_in(place))
-		return long{error};
-	Result<long> done = transfer_msrs(vcpu, vmcs, entries.data(), header.nmsrs, set);
-	if (set || !done.ok())
+		return error;
+	const long done = in_window(vcpu, [&](const LoadedVmcs& vmcs) {
+		return transfer_msrs(vcpu, vmcs, entries.data(), header.nmsrs, set);
+	});
+	if (set || done < 0)
 		return done;
-	int error = entries.copy_out(place, static_cast<u32>(done.value()));
-	return error ? Result<long>(long{error}) : done;
+	int error = entries.copy_out(place, static_cast<u32>(done));
+	return error ? error : done;
 }
 
-inline Result<long> get_msrs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument)
-{
-	return transfer_msrs(vcpu, vmcs, argument, false);
-}
+inline long get_msrs(Vcpu& vcpu, unsigned long argument) { return transfer_msrs(vcpu, argument, false); }
 
-inline Result<long> set_msrs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument)
-{
-	return transfer_msrs(vcpu, vmcs, argument, true);
-}
+inline long set_msrs(Vcpu& vcpu, unsigned long argument) { return transfer_msrs(vcpu, argument, true); }
 
 inline long get_msr_index_list(unsigned long argument)
 {

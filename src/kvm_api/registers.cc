@@ -8,10 +8,9 @@
 
 namespace {
 
-inline Result<long> get_regs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument)
+inline Result<void> get_regs(Vcpu& vcpu, const LoadedVmcs& vmcs, kvm_regs& regs)
 {
 	const auto& gpr = vcpu.gpr();
-	kvm_regs regs = {};
 	regs.rax = gpr[Gpr::kRax];
 	regs.rbx = gpr[Gpr::kRbx];
 	regs.rcx = gpr[Gpr::kRcx];
@@ -30,14 +29,11 @@ inline Result<long> get_regs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long a
 	regs.rsp = VREGCACHE_TRY(vcpu.cache.read<Reg::kRsp>(vmcs));
 	regs.rip = VREGCACHE_TRY(vcpu.cache.read<Reg::kRip>(vmcs));
 	regs.rflags = VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs));
-	return long{copy_to_user(argument, regs)};
+	return {};
 }
 
-inline Result<long> set_regs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument)
+inline Result<long> set_regs(Vcpu& vcpu, const LoadedVmcs& vmcs, const kvm_regs& regs)
 {
-	kvm_regs regs;
-	if (int error = copy_from_user(regs, argument))
-		return long{error};
 	if (!can_hold(vcpu, regs))
 		return long{-EINVAL};
 	auto& gpr = vcpu.gpr();
@@ -133,10 +129,9 @@ constexpr NamedSegment kSregsSegments[] = {
 	{Segment::kLdtr, &kvm_sregs::ldt}, {Segment::kTr, &kvm_sregs::tr},
 };
 
-inline Result<long> get_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument)
+inline Result<void> get_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, kvm_sregs& sregs)
 {
 	auto& cache = vcpu.cache;
-	kvm_sregs sregs = {};
 	for (const NamedSegment& named : kSregsSegments)
 		sregs.*named.member = to_kvm(VREGCACHE_TRY(read_segment(cache, vmcs, named.segment)));
 	sregs.gdt.base = VREGCACHE_TRY(cache.read<Reg::kGdtrBase>(vmcs));
@@ -158,7 +153,7 @@ inline Result<long> get_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long 
 	}
 	if (PendingInterrupt interrupt = pending_interrupt(vcpu); interrupt.valid)
 		sregs.interrupt_bitmap[interrupt.vector / 64] = u64{1} << interrupt.vector % 64;
-	return long{copy_to_user(argument, sregs)};
+	return {};
 }
 
 // Loads the PDPTEs for this KVM_SET_SREGS.  If it changes nothing that loads them, and memory no longer has valid ones, the
@@ -181,11 +176,8 @@ inline Result<void> load_pdptes_of(Vcpu& vcpu, const LoadedVmcs& vmcs, const kvm
 	return {};
 }
 
-inline Result<long> set_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument)
+inline Result<long> set_sregs(Vcpu& vcpu, const LoadedVmcs& vmcs, const kvm_sregs& sregs)
 {
-	kvm_sregs sregs;
-	if (int error = copy_from_user(sregs, argument))
-		return long{error};
 	SegmentsToSet segments;
 	for (const NamedSegment& named : kSregsSegments)
 		segments[named.segment] = VREGCACHE_TRY(from_kvm(vcpu, vmcs, named.segment, sregs.*named.member));

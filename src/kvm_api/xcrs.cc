@@ -13,11 +13,8 @@ inline long get_xcrs(Vcpu& vcpu, unsigned long argument)
 	return copy_to_user(argument, xcrs);
 }
 
-inline Result<long> set_xcrs(Vcpu& vcpu, const LoadedVmcs& vmcs, unsigned long argument)
+inline Result<long> set_xcrs(Vcpu& vcpu, const LoadedVmcs& vmcs, const kvm_xcrs& xcrs)
 {
-	kvm_xcrs xcrs;
-	if (int error = copy_from_user(xcrs, argument))
-		return long{error};
 	if (xcrs.nr_xcrs > KVM_MAX_XCRS || xcrs.flags)
 		return long{refuse(vcpu, "KVM_SET_XCRS", "nr_xcrs is above 16, or flags is not 0")};
 	u64 value = vcpu.entry_switch.xcr0;

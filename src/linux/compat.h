@@ -8,19 +8,28 @@
 #include <linux/mutex.h>
 #include <linux/version.h>
 #include <asm/cpufeature.h>
+#include <asm/msr.h>
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
 #error "vregcache needs Linux 6.1 or newer"
-#endif
-/* Linux 7 exports cr4_update_irqsoff() and the other functions that keep CR4.VMXE consistent to KVM only. */
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 0, 0)
-#error "vregcache does not support Linux 7 yet: the kernel's functions for CR4.VMXE are exported to KVM only"
 #endif
 #ifndef CONFIG_SMP
 #error "vregcache needs CONFIG_SMP"
 #endif
 #ifndef CONFIG_PREEMPT_NOTIFIERS
 #error "vregcache needs CONFIG_PREEMPT_NOTIFIERS, which CONFIG_KVM selects"
+#endif
+
+/*
+ * Since 6.19 the kernel keeps for KVM what changes CR4.VMXE, switches a guest's FPU registers, flushes branch
+ * predictions, reloads TR's limit, and decides about split locks.  Since 7.1 it also executes VMXON for KVM.
+ */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 19, 0)
+#define VRC_KERNEL_SETS_VMXE
+#define VRC_KERNEL_SWITCHES_GUEST_FPU
+#define VRC_KERNEL_FLUSHES_PREDICTIONS
+#define VRC_KERNEL_RELOADS_TSS
+#define VRC_KERNEL_HANDLES_SPLIT_LOCKS
 #endif
 
 /* Suspend and resume of the boot CPU, the last one up: Kbuild detects which form the kernel has. */
@@ -64,6 +73,9 @@ static inline const struct task_struct *vrc_compat_mutex_owner(const struct mute
 #ifdef CONFIG_VIRT_XFER_TO_GUEST_WORK
 #include <linux/entry-virt.h>
 
+struct kvm_run;
+struct kvm_vcpu;
+
 static inline bool vrc_compat_task_work_alloc(struct kvm_vcpu **work, struct kvm_run *run)
 {
 	*work = NULL;
@@ -91,6 +103,12 @@ static inline int vrc_compat_do_task_work(struct kvm_vcpu *work)
 {
 	return xfer_to_guest_mode_handle_work(work);
 }
+#endif
+
+/* The names since 6.16. */
+#ifndef rdmsrq
+#define rdmsrq rdmsrl
+#define wrmsrq wrmsrl
 #endif
 
 /* FRED was added in 6.9. */

@@ -2,9 +2,9 @@
 /* Processors: VMX operation on each, interrupts, the scheduler, and facts about this CPU. */
 #include <linux/cpu.h>
 #include <linux/cpuhotplug.h>
-#include <linux/delay.h>
 #include <linux/module.h>
 #include <linux/percpu.h>
+#include <linux/rcupdate.h>
 #include <linux/reboot.h>
 #include <linux/sched.h>
 #include <linux/smp.h>
@@ -12,14 +12,13 @@
 #include <asm/cpu.h>
 #include <asm/cpufeature.h>
 #include <asm/desc.h>
-#include <asm/fpu/api.h>
-#include <asm/fpu/types.h>
 #include <asm/mce.h>
 #include <asm/mmu_context.h>
 #include <asm/nospec-branch.h>
 #include <asm/tlbflush.h>
 
 #include "compat.h"
+#include "fpu.h"
 #include "objects.h"
 
 /* The VMCS that is current on this CPU; the C++ part reads and writes it by name. */
@@ -46,33 +45,15 @@ static int cpu_up(unsigned int cpu)
 	return error;
 }
 
-/*
- * The scheduler gives the CPU no new tasks any more, and moves each remaining one when it is about to run.  A task that
- * is using a vCPU may still run here, so VMX operation lasts until there is none.
- */
+/* A task that runs a vCPU here finds the CPU out of VMX operation, and leaves it. */
 static int cpu_down(unsigned int cpu)
 {
-	const unsigned long deadline = jiffies + 10 * HZ;
 	unsigned long flags;
-	bool busy;
 
-	for (;;) {
-		local_irq_save(flags);
-		busy = vrc_cpu_is_busy() && time_before(jiffies, deadline);
-		if (!busy)
-			vrc_cpu_disable();
-		local_irq_restore(flags);
-		if (!busy)
-			return 0;
-		usleep_range(100, 1000);
-	}
-}
-
-vrc_bool vrc_host_task_may_run_here(const void *task)
-{
-	const struct task_struct *p = task;
-
-	return (READ_ONCE(p->on_rq) || READ_ONCE(p->on_cpu)) && task_cpu(p) == smp_processor_id();
+	local_irq_save(flags);
+	vrc_cpu_disable();
+	local_irq_restore(flags);
+	return 0;
 }
 
 /* ---- suspend and resume: the other CPUs go down before and come up after, and interrupts are off on this one ---- */
@@ -108,7 +89,8 @@ static int leave_for_reboot(struct notifier_block *block, unsigned long code, vo
 	return NOTIFY_OK;
 }
 
-static struct notifier_block reboot_notifier = { .notifier_call = leave_for_reboot };
+/* Beside KVM: before its own notifier, which ends VMX operation. */
+static struct notifier_block reboot_notifier = { .notifier_call = leave_for_reboot, .priority = 1 };
 
 /* ---- start and end of the module ---- */
 
@@ -144,6 +126,16 @@ unsigned int vrc_host_cpu(void)
 	return raw_smp_processor_id();
 }
 
+void vrc_host_irq_disable(void)
+{
+	local_irq_disable();
+}
+
+void vrc_host_irq_enable(void)
+{
+	local_irq_enable();
+}
+
 unsigned long vrc_host_irq_save(void)
 {
 	unsigned long flags;
@@ -155,6 +147,11 @@ unsigned long vrc_host_irq_save(void)
 void vrc_host_irq_restore(unsigned long flags)
 {
 	local_irq_restore(flags);
+}
+
+void vrc_host_synchronize_rcu(void)
+{
+	synchronize_rcu_expedited();
 }
 
 void vrc_host_on_cpu(unsigned int cpu, void (*function)(void *), void *argument)
@@ -170,15 +167,25 @@ void vrc_host_on_each_cpu(void (*function)(void *), void *argument)
 
 void vrc_host_set_cr4_vmxe(vrc_bool on)
 {
+#ifdef VRC_KERNEL_SETS_VMXE
 	if (on)
 		cr4_set_bits(X86_CR4_VMXE);
 	else
 		cr4_clear_bits(X86_CR4_VMXE);
+#else
+	/* vrc_vmx_owner_start() has let nothing but KVM own VMX operation. */
+	WARN_ON_ONCE(1);
+#endif
 }
 
 void vrc_host_prediction_barrier(void)
 {
+#ifdef VRC_KERNEL_FLUSHES_PREDICTIONS
 	indirect_branch_prediction_barrier();
+#else
+	if (cpu_feature_enabled(X86_FEATURE_IBPB))
+		native_wrmsrq(MSR_IA32_PRED_CMD, PRED_CMD_IBPB);
+#endif
 }
 
 /* ---- events that the guest caused ---- */
@@ -198,10 +205,18 @@ void vrc_host_handle_machine_check(void)
 
 vrc_bool vrc_host_handle_split_lock(vrc_u64 rip)
 {
+#ifdef VRC_KERNEL_HANDLES_SPLIT_LOCKS
 	return handle_guest_split_lock(rip);
+#else
+	pr_warn_ratelimited("vregcache: %s/%d: the guest has executed a split lock at %#llx, which ends its run; boot with split_lock_detect=off to allow it\n",
+			    current->comm, task_pid_nr(current), rip);
+	return false;
+#endif
 }
 
 /* ---- host state that a VM-exit loses (SDM Vol. 3C, 28.5) ---- */
+
+#ifdef VRC_KERNEL_RELOADS_TSS
 
 /* A task that may use I/O ports needs the whole TSS. */
 static noinline void reload_tss(void)
@@ -209,13 +224,30 @@ static noinline void reload_tss(void)
 	invalidate_tss_limit();
 }
 
+#endif
+
 void vrc_host_invalidate_tss_limit(void)
 {
+#ifdef VRC_KERNEL_RELOADS_TSS
 	/* The kernel's own function, without its check that preemption is off, which is most of it when inlined. */
 	if (unlikely(test_thread_flag(TIF_IO_BITMAP)))
 		reload_tss();
 	else
 		this_cpu_write(__tss_limit_invalid, true);
+#else
+	/* A task that may use I/O ports needs the whole TSS in userspace; the kernel checks this on the way there. */
+	this_cpu_write(__tss_limit_invalid, true);
+#endif
+}
+
+vrc_bool vrc_host_kvm_msrs_in_cpu(void)
+{
+#ifdef TIF_USER_RETURN_NOTIFY
+	/* KVM's notifier, which puts the host's values back, waits for some task's return to userspace on this CPU. */
+	return test_thread_flag(TIF_USER_RETURN_NOTIFY);
+#else
+	return true;
+#endif
 }
 
 void vrc_host_load_selectors(vrc_u16 ds, vrc_u16 es, vrc_u16 fs, vrc_u16 gs)
@@ -229,18 +261,6 @@ void vrc_host_load_selectors(vrc_u16 ds, vrc_u16 es, vrc_u16 fs, vrc_u16 gs)
 }
 
 /* ---- facts ---- */
-
-static vrc_u64 guest_fpu_features(void)
-{
-	struct fpu_guest fpu = {};
-	vrc_u64 features;
-
-	if (!fpu_alloc_guest_fpstate(&fpu))
-		return XFEATURE_MASK_FPSSE;
-	features = fpu.xfeatures;
-	fpu_free_guest_fpstate(&fpu);
-	return features;
-}
 
 /*
  * Ways in which a guest could attack the host or other guests on an affected CPU.  Mitigated here: MDS, TAA, MMIO stale
@@ -275,33 +295,7 @@ void vrc_host_cpu_facts(struct vrc_cpu_facts *facts)
 	facts->rdtscp = boot_cpu_has(X86_FEATURE_RDTSCP);
 	facts->pku = cpu_feature_enabled(X86_FEATURE_OSPKE);
 	facts->xsave = boot_cpu_has(X86_FEATURE_XSAVE);
-	facts->fpu_features = guest_fpu_features();
+	facts->fpu_features = vrc_fpu_features();
 	facts->split_lock_detection = boot_cpu_has(X86_FEATURE_SPLIT_LOCK_DETECT);
 	facts->open_mitigation = open_mitigation();
-}
-
-/* The state in /sys/module, wherever the caller has sysfs mounted. */
-enum vrc_presence vrc_module_presence(const char *name)
-{
-	struct kset *modules = THIS_MODULE->mkobj.kobj.kset;
-	struct kobject *found = modules ? kset_find_obj(modules, name) : NULL;
-	enum vrc_presence presence;
-
-	if (!found)
-		return VRC_ABSENT;
-	presence = container_of(found, struct module_kobject, kobj)->mod ? VRC_LOADED : VRC_BUILT_IN;
-	kobject_put(found);
-	return presence;
-}
-
-const char *vrc_host_vmx_owner(void)
-{
-	static const char *const known[] = { "kvm_intel", "vboxdrv", "vmmon", "acrn" };
-	int i;
-
-	for (i = 0; i < ARRAY_SIZE(known); i++) {
-		if (vrc_module_presence(known[i]) != VRC_ABSENT)
-			return known[i];
-	}
-	return NULL;
 }

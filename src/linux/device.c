@@ -17,6 +17,7 @@
 #include <linux/vmalloc.h>
 
 #include "compat.h"
+#include "fpu.h"
 #include "objects.h"
 
 static DEFINE_MUTEX(global_lock);
@@ -64,8 +65,7 @@ static void vcpu_free(struct vrc_host_vcpu *vcpu, bool release_id)
 
 	if (vcpu->machine)
 		vrc_vcpu_destroy(vcpu->machine, release_id);
-	if (vcpu->fpu.fpstate)
-		fpu_free_guest_fpstate(&vcpu->fpu);
+	vrc_fpu_free(vcpu);
 	kvfree(vcpu->work);
 	vfree(vcpu->run);
 	kfree(vcpu);
@@ -128,7 +128,7 @@ static struct vrc_host_vcpu *vcpu_allocate(struct vrc_host_vm *vm, u32 id)
 	vrc_notifier_init(vcpu);
 	vcpu->run = vmalloc_user(VRC_RUN_PAGES * PAGE_SIZE);
 	if (!vcpu->run || !vrc_compat_task_work_alloc(&vcpu->work, vcpu->run) ||
-	    !fpu_alloc_guest_fpstate(&vcpu->fpu)) {
+	    !vrc_fpu_alloc(vcpu)) {
 		vcpu_free(vcpu, true);
 		return NULL;
 	}
@@ -147,7 +147,6 @@ static long create_vcpu(struct vrc_host_vm *vm, unsigned long id)
 		return -ENOMEM;
 	result = vrc_vcpu_create(vm->machine, id, vcpu, vcpu->run, &vcpu->machine);
 	if (!result) {
-		vcpu->vmcs = vrc_vcpu_vmcs(vcpu->machine);
 		/* No other task knows it yet, but the context rule requires the lock. */
 		mutex_lock(&vcpu->lock);
 		result = vrc_vcpu_set_up(vcpu->machine);

@@ -84,27 +84,21 @@ unsigned int vrc_host_cpu(void);       /* this CPU; only a hint while preemption
 /* Turn interrupts off on this CPU, and restore them; they may be off already. */
 unsigned long vrc_host_irq_save(void);
 void vrc_host_irq_restore(unsigned long flags);
+void vrc_host_irq_disable(void);
+void vrc_host_irq_enable(void);
 /* Runs @function on @cpu, or on every online CPU, with interrupts off, and waits for it. */
 void vrc_host_on_cpu(unsigned int cpu, void (*function)(void *), void *argument);
 void vrc_host_on_each_cpu(void (*function)(void *), void *argument);
-/* Whether this task might run on this CPU.  Interrupts off, and @task still recorded by vrc_host_notify_begin(). */
-vrc_bool vrc_host_task_may_run_here(const void *task);
+/* Interrupts off.  Beside KVM: the CPU may have MSRs of a guest of KVM's, which KVM replaces later. */
+vrc_bool vrc_host_kvm_msrs_in_cpu(void);
+/* Waits until every CPU has had interrupts on.  May sleep. */
+void vrc_host_synchronize_rcu(void);
 /* Sets or clears CR4.VMXE on this CPU through the kernel's own record of CR4. */
 void vrc_host_set_cr4_vmxe(vrc_bool on);
-/*
- * Turns interrupts off for a VM-entry, between vrc_host_fpu_enter() and vrc_host_fpu_leave(), and makes sure that the
- * guest's FPU registers are in the CPU.  Returns the kernel's record of CR4.
- * Below zero: the task has something else to do first, and interrupts are on.  -EINTR: it has a signal.  -EAGAIN: call
- * vrc_host_reschedule().  -EBUSY: call vrc_host_do_task_work().
- */
-long vrc_host_entry_begin(void);
-/* Turns interrupts on again. */
-void vrc_host_entry_end(void);
 void vrc_host_reschedule(void);
 /*
  * Does the work that the kernel defers until a task returns to userspace: timers and limits of CPU time, memory
- * failures, limits of its cgroups, and the like.  May sleep; outside vrc_host_fpu_enter/leave.  -EINTR: the task has a
- * signal.
+ * failures, limits of its cgroups, and the like.  May sleep.  -EINTR: the task has a signal.
  */
 int vrc_host_do_task_work(struct vrc_host_vcpu *vcpu);
 /* Flushes the indirect branch predictions of this CPU, if the kernel uses that against Spectre v2. */
@@ -135,10 +129,7 @@ void vrc_host_invalidate_tss_limit(void);
 void vrc_host_load_selectors(vrc_u16 ds, vrc_u16 es, vrc_u16 fs, vrc_u16 gs);
 
 /* ---- the FPU ---- */
-/* Load the guest's FPU registers in place of the task's, and back.  The task may be preempted in between. */
-void vrc_host_fpu_enter(struct vrc_host_vcpu *vcpu);
-void vrc_host_fpu_leave(struct vrc_host_vcpu *vcpu);
-/* The 512-byte FXSAVE image of the guest; outside vrc_host_fpu_enter/leave. */
+/* The 512-byte FXSAVE image of the guest; not while KVM_RUN lasts. */
 void *vrc_host_fpu_image(struct vrc_host_vcpu *vcpu);
 /*
  * XSTATE_BV: the components of the guest's FPU state that are not initial.  For the others the image is stale; for
@@ -150,13 +141,18 @@ void vrc_host_fpu_image_changed(struct vrc_host_vcpu *vcpu);
 
 /* ---- a vCPU on a CPU ---- */
 /*
- * Sets @task to the calling task.  From now until vrc_host_notify_end() the scheduler calls vrc_vcpu_sched_out() when
- * this task leaves a CPU, and vrc_vcpu_sched_in() when it is back on one.  Returns whether the vCPU's VMCS is the
- * current one on this CPU; if it is not, preemption is off now, until vrc_host_preempt_enable().
+ * Begin and end KVM_RUN.  In between the scheduler calls vrc_vcpu_sched_out() when this task leaves a CPU, and
+ * vrc_vcpu_sched_in() when it is back on one.
  */
-vrc_bool vrc_host_notify_begin(struct vrc_host_vcpu *vcpu, const void **task);
-void vrc_host_notify_end(struct vrc_host_vcpu *vcpu);
-void vrc_host_preempt_enable(void);
+void vrc_host_run_enter(struct vrc_host_vcpu *vcpu);
+void vrc_host_run_leave(struct vrc_host_vcpu *vcpu);
+/*
+ * Interrupts off, until vrc_host_run_end().  0: the guest may run, and its FPU registers are in the CPU.  Else the task
+ * has something else to do first.  -EINTR: it has a signal.  -EAGAIN: call vrc_host_reschedule().  -EBUSY: call
+ * vrc_host_do_task_work().
+ */
+int vrc_host_run_begin(struct vrc_host_vcpu *vcpu);
+void vrc_host_run_end(struct vrc_host_vcpu *vcpu);
 /* Sleeps for a moment, so that the task moves off a CPU that is going down.  -EINTR: the task has been killed. */
 int vrc_host_leave_cpu(void);
 

@@ -19,10 +19,19 @@ MODULE_PARM_DESC(count_hits, "also count cache hits, which makes them slower (de
 
 static int __init vregcache_init(void)
 {
-	int error = vrc_init(unsafe);
+	bool beside_kvm;
+	int error;
 
+	if (IS_ENABLED(CONFIG_PREEMPT_RT)) {
+		pr_err("vregcache: not loaded: it has not been tested on a kernel with CONFIG_PREEMPT_RT\n");
+		return -EOPNOTSUPP;
+	}
+	error = vrc_vmx_owner_start(&beside_kvm);
 	if (error)
 		return error;
+	error = vrc_init(beside_kvm, unsafe);
+	if (error)
+		goto stop_owner;
 	preempt_notifier_inc();
 	error = vrc_cpus_start();
 	if (error)
@@ -34,6 +43,7 @@ static int __init vregcache_init(void)
 	if (error)
 		goto stop_perf;
 	vrc_debugfs_register();
+	vrc_vmx_owner_log();
 	return 0;
 
 stop_perf:
@@ -43,6 +53,8 @@ stop_cpus:
 exit_machine:
 	preempt_notifier_dec();
 	vrc_exit();
+stop_owner:
+	vrc_vmx_owner_stop();
 	return error;
 }
 
@@ -57,6 +69,7 @@ static void __exit vregcache_exit(void)
 	vrc_cpus_stop();
 	preempt_notifier_dec();
 	vrc_exit();
+	vrc_vmx_owner_stop();
 	vrc_context_end();
 	vrc_verify_end();
 	vrc_memory_in_use(&pages, &blocks);

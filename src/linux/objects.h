@@ -7,9 +7,10 @@
 #include <linux/kref.h>
 #include <linux/mutex.h>
 #include <linux/preempt.h>
-#include <asm/fpu/api.h>
+#include <asm/fpu/types.h>
 
 #include "../machine.h"
+#include "compat.h"
 
 struct vrc_host_vm {
 	struct kref references;   /* one for its file, one for each vCPU */
@@ -23,15 +24,15 @@ struct vrc_host_vcpu {
 	u32 id;            /* its number in the virtual machine */
 	struct mutex lock; /* serialises the ioctls; users of the register cache hold it */
 	struct preempt_notifier notifier;
+#ifdef VRC_KERNEL_SWITCHES_GUEST_FPU
 	struct fpu_guest fpu;
+#else
+	union fpregs_state *fpu;
+#endif
 	void *run; /* VRC_RUN_PAGES pages, shared with userspace */
 	struct kvm_vcpu *work; /* for vrc_host_do_task_work() */
 	struct vrc_vcpu *machine;
-	vrc_u64 vmcs; /* from vrc_vcpu_vmcs() */
 };
-
-/* The VMCS that is current on this CPU; the C++ part reads and writes it by name. */
-DECLARE_PER_CPU(vrc_u64, vrc_current_vmcs);
 
 /* NULL: the file is not a vCPU. */
 struct vrc_host_vcpu *vrc_vcpu_of_file(struct file *file);
@@ -49,6 +50,14 @@ void vrc_debugfs_unregister(void);
 /* A built-in module counts as present only if it has parameters. */
 enum vrc_presence { VRC_ABSENT, VRC_LOADED, VRC_BUILT_IN };
 enum vrc_presence vrc_module_presence(const char *name);
+
+/*
+ * The owner of VMX operation, as the parameter vmx_owner and the kernel want it.  If it is KVM, keeps VMX on.  Logs the
+ * reason for a failure.
+ */
+int vrc_vmx_owner_start(bool *beside_kvm);
+void vrc_vmx_owner_stop(void);
+void vrc_vmx_owner_log(void);
 
 int vrc_cpus_start(void);
 void vrc_cpus_stop(void);

@@ -8,6 +8,8 @@
 #include <asm/extable_fixup_types.h>
 #include <asm/segment.h>
 
+#include "compat.h"
+
 int main(void)
 {
 	DEFINE(VRC_EX_TYPE_DEFAULT, EX_TYPE_DEFAULT);
@@ -17,6 +19,11 @@ int main(void)
 	DEFINE(VRC_GDT_LIMIT, GDT_SIZE - 1);
 	DEFINE(VRC_IDT_LIMIT, IDT_ENTRIES * sizeof(gate_desc) - 1);
 	DEFINE(VRC_TRACEPOINT_KEY, offsetof(struct tracepoint, key));
+#ifdef VRC_KERNEL_SWITCHES_GUEST_FPU
+	DEFINE(VRC_FPU_IN_WINDOW_ONLY, 0);
+#else
+	DEFINE(VRC_FPU_IN_WINDOW_ONLY, 1);
+#endif
 	DEFINE(VRC_STATIC_KEY_ENABLED, offsetof(struct static_key, enabled));
 	return 0;
 }

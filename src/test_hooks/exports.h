@@ -33,13 +33,14 @@ vrc_bool vrc_test_pmi_in_guest(const struct vrc_host_vcpu *vcpu);
 void vrc_test_pmi_compare(struct vrc_host_vcpu *vcpu, struct vrc_pmi_comparison *comparison);
 
 /*
- * Calls @function while the vCPU's VMCS is the current one, and if @locked under the vCPU's mutex.  Errors as above;
+ * Calls @function while the vCPU's VMCS is the current one, and interrupts are off; if @locked under the vCPU's mutex.
+ * Errors as above;
  * the file must be a vCPU of the calling process.
  */
 int vrc_test_with_vmcs(struct file *vcpu, bool locked, void (*function)(void *), void *argument);
 /* Calls @function under the vCPU's mutex alone. */
 int vrc_test_with_lock(struct file *vcpu, void (*function)(void *), void *argument);
-/* From such a function: calls @function while the vCPU's VMCS is the current one, too. */
+/* From such a function: calls @function while the vCPU's VMCS is the current one, and interrupts are off. */
 int vrc_test_with_vmcs_too(struct file *vcpu, void (*function)(void *), void *argument);
 /* One operation of the register cache, in the caller's context and with the vCPU in any state. */
 void vrc_test_use_cache(struct file *vcpu, struct vrc_cache_use *use);

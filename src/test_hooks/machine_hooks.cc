@@ -2,8 +2,8 @@
 // Accesses a vCPU's VMCS without its register cache's knowledge, and runs the cache's operations one by one, for callers that
 // must not use them.  For tests only.
 #include "test_hooks/machine_hooks.h"
-#include "vcpu/guest_sample.h"
-#include "vcpu/vcpu_load.h"
+#include "vcpu/vmcs_window.h"
+#include "vmx/interrupts.h"
 
 namespace vregcache {
 
@@ -79,9 +79,9 @@ inline int errno_of(Error error)
 
 extern "C" int vrc_vcpu_raw_vmread(struct vrc_vcpu* handle, vrc_u32 encoding, vrc_u64* value)
 {
-	LoadedVcpu loaded(vcpu_of(handle));
-	if (loaded.error())
-		return loaded.error();
+	VmcsWindow window(vcpu_of(handle));
+	if (!window.is_open())
+		return window.error();
 	Result<u64> read = vmread(encoding);
 	*value = read.value_or(0);
 	return errno_of(read.error());
@@ -89,25 +89,26 @@ extern "C" int vrc_vcpu_raw_vmread(struct vrc_vcpu* handle, vrc_u32 encoding, vr
 
 extern "C" int vrc_vcpu_raw_vmwrite(struct vrc_vcpu* handle, vrc_u32 encoding, vrc_u64 value)
 {
-	LoadedVcpu loaded(vcpu_of(handle));
-	if (loaded.error())
-		return loaded.error();
+	VmcsWindow window(vcpu_of(handle));
+	if (!window.is_open())
+		return window.error();
 	return errno_of(vmwrite(encoding, value).error());
 }
 
 extern "C" int vrc_vcpu_raw_vmclear(struct vrc_vcpu* handle)
 {
 	Vcpu& vcpu = vcpu_of(handle);
-	LoadedVcpu loaded(vcpu);
-	if (loaded.error())
-		return loaded.error();
+	VmcsWindow window(vcpu);
+	if (!window.is_open())
+		return window.error();
 	return errno_of(vmclear(static_cast<u64>(vcpu.vmcs.id())).error());
 }
 
 extern "C" void vrc_vcpu_pmi_compare(struct vrc_vcpu* handle, struct vrc_pmi_comparison* comparison)
 {
 	Vcpu& vcpu = vcpu_of(handle);
-	PinnedVmcs vmcs = begin_pmi_access(vcpu);
+	PmiWindow window(vcpu);
+	const PinnedVmcs& vmcs = window.vmcs();
 	*comparison = {};
 	for (vregcache::RegSet rest = vregcache::RegSet::all(); !rest.empty(); rest -= rest.first()) {
 		Reg reg = rest.first();
@@ -131,9 +132,9 @@ extern "C" void vrc_vcpu_pmi_compare(struct vrc_vcpu* handle, struct vrc_pmi_com
 
 extern "C" int vrc_vcpu_with_vmcs(struct vrc_vcpu* handle, void (*function)(void*), void* argument)
 {
-	LoadedVcpu loaded(vcpu_of(handle));
-	if (loaded.error())
-		return loaded.error();
+	VmcsWindow window(vcpu_of(handle));
+	if (!window.is_open())
+		return window.error();
 	function(argument);
 	return 0;
 }
@@ -149,9 +150,36 @@ class UncheckedTokens {
 
 }  // namespace
 
+namespace {
+
+// Makes the vCPU's VMCS current in any context, if it is not; unless it is active on another CPU.
+class ForcedWindow {
+ public:
+	explicit ForcedWindow(Vcpu& vcpu) : vcpu_(vcpu)
+	{
+		if (!vcpu.access().is_current(vcpu.vmcs.id()) && !vcpu.vmcs.is_elsewhere())
+			opened_ = vcpu.vmcs.begin(true).ok();
+	}
+	~ForcedWindow()
+	{
+		if (opened_)
+			vcpu_.vmcs.end();
+	}
+	ForcedWindow(const ForcedWindow&) = delete;
+	ForcedWindow& operator=(const ForcedWindow&) = delete;
+
+ private:
+	InterruptsOff interrupts_off_;
+	Vcpu& vcpu_;
+	bool opened_ = false;
+};
+
+}  // namespace
+
 extern "C" void vrc_vcpu_use_cache(struct vrc_vcpu* handle, struct vrc_cache_use* use)
 {
 	Vcpu& vcpu = vcpu_of(handle);
+	ForcedWindow window(vcpu);
 	RegisterCache& cache = vcpu.cache;
 	const LoadedVmcs loaded = UncheckedTokens::loaded(vcpu);
 	const PinnedVmcs pinned = UncheckedTokens::pinned(vcpu);
@@ -258,8 +286,8 @@ extern "C" int vrc_vcpu_plant(struct vrc_vcpu* handle, enum vrc_plant fault, vrc
 
 extern "C" int vrc_vcpu_raw_vmptrld(struct vrc_vcpu* handle, struct vrc_vcpu* other)
 {
-	LoadedVcpu loaded(vcpu_of(handle));
-	if (loaded.error())
-		return loaded.error();
+	VmcsWindow window(vcpu_of(handle));
+	if (!window.is_open())
+		return window.error();
 	return errno_of(vmptrld(static_cast<u64>(vcpu_of(other).vmcs.id())).error());
 }

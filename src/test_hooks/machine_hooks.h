@@ -18,7 +18,7 @@ struct vrc_vcpu;
 int vrc_vcpu_raw_vmread(struct vrc_vcpu *vcpu, vrc_u32 encoding, vrc_u64 *value);
 int vrc_vcpu_raw_vmwrite(struct vrc_vcpu *vcpu, vrc_u32 encoding, vrc_u64 value);
 int vrc_vcpu_raw_vmclear(struct vrc_vcpu *vcpu);
-/* Calls @function while the vCPU's VMCS is the current one. */
+/* Calls @function while the vCPU's VMCS is the current one, and interrupts are off. */
 int vrc_vcpu_with_vmcs(struct vrc_vcpu *vcpu, void (*function)(void *), void *argument);
 
 /* One operation of the register cache, in the caller's context and with the vCPU in any state. */

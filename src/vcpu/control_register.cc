@@ -47,7 +47,6 @@ inline Result<void> set_long_mode(Vcpu& vcpu, const LoadedVmcs& vmcs, bool on)
 inline Result<bool> load_pdptes(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 cr3)
 {
 	vregcache::Pdptes pdptes;
-	MemoryGuard guard(vcpu.vm->host);
 	for (u32 i = 0; i < 4; i++) {
 		const u8* memory = vcpu.vm->memory.at((cr3 & 0xffffffe0) + u64{8} * i);
 		if (!memory)

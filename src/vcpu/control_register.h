@@ -21,7 +21,7 @@ struct DisallowedBits {
 inline DisallowedBits find_disallowed_bits(const CpuModel& model, u64 cr4, u64 efer, u64 xcr0, u64 cr3);
 
 // PAE paging keeps four PDPTEs in registers, which MOV to CR0, CR3 and CR4 load from memory (SDM Vol. 3A, 4.4.1).
-// False: a PDPTE has a reserved bit set or is not in guest memory; nothing has changed.  Takes the memory lock.
+// False: a PDPTE has a reserved bit set or is not in guest memory; nothing has changed.
 inline Result<bool> load_pdptes(Vcpu& vcpu, const LoadedVmcs& vmcs, u64 cr3);
 
 inline Result<bool> load_pdptes(Vcpu& vcpu, const LoadedVmcs& vmcs);

@@ -4,13 +4,29 @@
 
 namespace {
 
-inline const GuestMemory::Slot* GuestMemory::find(u64 guest_physical) const
+inline int GuestMemory::create()
 {
-	for (const Slot& slot : slots_) {
-		if (slot.pages && guest_physical >= slot.base && guest_physical < slot.end())
-			return &slot;
+	tables_ = static_cast<Slots*>(vrc_host_alloc(2 * sizeof(Slots)));
+	slots_ = tables_;
+	if (tables_ && ept_.create())
+		return 0;
+	vrc_host_free(tables_);
+	return -ENOMEM;
+}
+
+inline const GuestMemory::Slot* GuestMemory::Slots::find(u64 guest_physical) const
+{
+	for (const Slot& one : slot) {
+		if (one.pages && guest_physical >= one.base && guest_physical < one.end())
+			return &one;
 	}
 	return nullptr;
+}
+
+inline void GuestMemory::publish(const Slots& slots)
+{
+	__atomic_store_n(&slots_, &slots, __ATOMIC_RELEASE);
+	vrc_host_synchronize_rcu();
 }
 
 inline void GuestMemory::unmap(const Slot& slot)
@@ -19,24 +35,15 @@ inline void GuestMemory::unmap(const Slot& slot)
 	ept_.flush();
 }
 
-inline void GuestMemory::release(vrc_host_vm* host, Slot& slot)
-{
-	if (!slot.pages)
-		return;
-	unmap(slot);
-	vrc_host_unpin(host, slot.pinned);
-	slot = {};
-}
-
 inline void GuestMemory::destroy(vrc_host_vm* host)
 {
 	// Before the pages are reused: one flush for all slots.
 	ept_.destroy();
-	for (Slot& slot : slots_) {
+	for (const Slot& slot : slots_->slot) {
 		if (slot.pages)
 			vrc_host_unpin(host, slot.pinned);
-		slot = {};
 	}
+	vrc_host_free(tables_);
 }
 
 inline int GuestMemory::set_slot(vrc_host_vm* host, const kvm_userspace_memory_region& region)
@@ -50,37 +57,47 @@ inline int GuestMemory::set_slot(vrc_host_vm* host, const kvm_userspace_memory_r
 	if (pages > kPageLimit || region.guest_phys_addr > kAddressLimit - region.memory_size)
 		return -EINVAL;
 
-	Slot& slot = slots_[index_nospec(region.slot, kSlotLimit)];
+	const u32 number = static_cast<u32>(index_nospec(region.slot, kSlotLimit));
+	const Slot old = slots().slot[number];
+	Slots& next = tables_[slots_ == tables_];
 	if (!pages) {
-		if (!slot.pages)
+		if (!old.pages)
 			return -EINVAL;
-		release(host, slot);
+		next = slots();
+		next.slot[number] = {};
+		publish(next);
+		unmap(old);
+		vrc_host_unpin(host, old.pinned);
 		return 0;
 	}
-	if (slot.pages && (slot.pages != pages || slot.user_address != region.userspace_addr))
+	if (old.pages && (old.pages != pages || old.user_address != region.userspace_addr))
 		return -EINVAL;
-	for (const Slot& other : slots_) {
-		if (&other != &slot && other.pages && region.guest_phys_addr < other.end() &&
+	if (old.pages && old.base == region.guest_phys_addr)
+		return 0;
+	next = slots();
+	for (const Slot& other : next.slot) {
+		if (&other != &next.slot[number] && other.pages && region.guest_phys_addr < other.end() &&
 		    other.base < region.guest_phys_addr + region.memory_size)
 			return -EEXIST;
 	}
-	if (slot.pages) {
-		if (slot.base == region.guest_phys_addr)
-			return 0;
-		unmap(slot);
+	Slot& slot = next.slot[number];
+	if (old.pages) {
 		slot.base = region.guest_phys_addr;
+		publish(next);
+		unmap(old);
 		return 0;
 	}
 	vrc_host_pinned* pinned;
 	if (int error = vrc_host_pin(host, region.userspace_addr, pages, &pinned))
 		return error;
 	slot = {region.guest_phys_addr, pages, region.userspace_addr, pinned};
+	publish(next);
 	return 0;
 }
 
-inline GuestMemory::Fault GuestMemory::handle_violation(u64 guest_physical)
+inline GuestMemory::Fault GuestMemory::map(u64 guest_physical)
 {
-	const Slot* slot = find(guest_physical);
+	const Slot* slot = slots().find(guest_physical);
 	if (!slot)
 		return Fault::kNoMemoryThere;
 	int error = ept_.map(guest_physical & kPageMask, slot->host_physical(guest_physical));
@@ -89,7 +106,7 @@ inline GuestMemory::Fault GuestMemory::handle_violation(u64 guest_physical)
 
 inline u8* GuestMemory::at(u64 guest_physical) const
 {
-	const Slot* slot = find(guest_physical);
+	const Slot* slot = slots().find(guest_physical);
 	if (!slot)
 		return nullptr;
 	u8* memory = static_cast<u8*>(vrc_host_direct_map(slot->host_physical(guest_physical)));

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 // Guest-physical memory: slots of pinned user memory, and the EPT that maps them.
 //
-// Everything here but create(), destroy() and ept_pointer() is called with the memory lock of the virtual machine held.
+// set_slot() and map() are called with the memory lock of the virtual machine held.  at() needs it, or interrupts off
+// for as long as the address is used: what a slot had is not unpinned before every CPU has turned interrupts on.
 #pragma once
 
 #include "vmx/ept.h"
@@ -13,7 +14,7 @@ class GuestMemory {
  public:
 	static constexpr u32 kSlotLimit = 64;
 
-	int create() { return ept_.create() ? 0 : -ENOMEM; }
+	int create();
 
 	// No vCPU is left.
 	void destroy(vrc_host_vm* host);
@@ -26,7 +27,7 @@ class GuestMemory {
 	enum class Fault : u8 { kMapped, kNoMemoryThere, kOutOfMemory };
 
 	// On an EPT violation at @guest_physical: maps the page if a slot has it.
-	Fault handle_violation(u64 guest_physical);
+	Fault map(u64 guest_physical);
 
 	// The host's address of the byte at @guest_physical, valid to the end of its page; nullptr if no slot has it.
 	u8* at(u64 guest_physical) const;
@@ -49,11 +50,20 @@ class GuestMemory {
 		}
 	};
 
-	const Slot* find(u64 guest_physical) const;
-	void unmap(const Slot& slot);
-	void release(vrc_host_vm* host, Slot& slot);
+	struct Slots {
+		Slot slot[kSlotLimit];
 
-	Slot slots_[kSlotLimit];
+		const Slot* find(u64 guest_physical) const;
+	};
+
+	const Slots& slots() const { return *__atomic_load_n(&slots_, __ATOMIC_ACQUIRE); }
+	// Replaces the slots, and returns when nobody reads the former ones.
+	void publish(const Slots& slots);
+	void unmap(const Slot& slot);
+
+	// One of them is in use; the other one is for the next change.
+	Slots* tables_ = nullptr;
+	const Slots* slots_ = nullptr;
 	Ept ept_;
 };
 

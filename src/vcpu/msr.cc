@@ -2,7 +2,6 @@
 // MSRs of the guest.
 #include "vcpu/control_register.h"
 #include "vcpu/msr.h"
-#include "vmx/interrupts.h"
 
 namespace {
 
@@ -61,7 +60,6 @@ inline Result<MsrValue> read_msr(Vcpu& vcpu, const LoadedVmcs& vmcs, MsrUser use
 		return MsrValue{};
 	auto known = [](u64 value) { return MsrValue{true, value}; };
 	if (SwitchedMsr which = switched_msr(index); which.copy) {
-		InterruptsOff interrupts_off;
 		return known(vcpu.load_switch.read(vcpu.msrs, which));
 	}
 	switch (index) {
@@ -115,7 +113,6 @@ inline Result<bool> write_msr(Vcpu& vcpu, const LoadedVmcs& vmcs, MsrUser user, 
 	if (SwitchedMsr which = switched_msr(index); which.copy) {
 		if (((index == msr::kSfmask) || (index == msr::kTscAux)) && value >> 32)
 			return false;
-		InterruptsOff interrupts_off;
 		vcpu.load_switch.write(vcpu.msrs, which, value);
 		return true;
 	}

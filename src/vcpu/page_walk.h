@@ -29,7 +29,7 @@ class PageWalk {
 	// Reads the registers that control paging from the cache.
 	static Result<PageWalk> begin(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
-	// The memory lock is held.
+	// Interrupts off.
 	Translation translate(u64 linear, MemoryAccess access) const;
 
  private:

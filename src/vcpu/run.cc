@@ -27,67 +27,110 @@ inline ExitEnd exit_end(Result<Next> next)
 	}
 }
 
-inline void trace_exit(const Vcpu& vcpu, VmExit exit, Result<Next> next)
+[[gnu::always_inline]] inline void trace_exit(const Vcpu& vcpu, VmExit exit, Result<Next> next)
 {
-	trace_vm_exit(vcpu, exit.basic_reason(), [next] { return exit_end(next); });
+	if (traces_vm_exits()) [[unlikely]]
+		emit_vm_exit(vcpu, exit.basic_reason(), exit_end(next));
+}
+
+inline void trace_failed_entry(const Vcpu& vcpu, VmExit exit)
+{
+	if (traces_vm_exits())
+		emit_vm_exit(vcpu, exit.basic_reason(), ExitEnd::kEntryFailure);
 }
 
 VREGCACHE_COLD Next end_with_failed_entry(Vcpu& vcpu, VmExit exit)
 {
 	if (exit.is_entry_failure())
-		trace_vm_exit(vcpu, exit.basic_reason(), [] { return ExitEnd::kEntryFailure; });
+		trace_failed_entry(vcpu, exit);
 	report_failed_entry(vcpu, exit.failure());
 	return Next::kUserspace;
 }
 
-// Runs the guest with its FPU registers in the CPU, until an exit needs userspace or has to sleep.
-// The task may be preempted in here, but never sleeps.
-inline Result<Next> run_burst(Vcpu& vcpu, const LoadedVmcs& vmcs, VmExit& exit)
+// Runs the guest until an exit needs userspace, or something needs interrupts on.
+inline Result<Next> run_in_window(Vcpu& vcpu, const PinnedVmcs& vmcs, VmExit& exit)
 {
+	// Kernels that initialize stack variables need not initialize this.
+	[[gnu::uninitialized]] GuestRun run(vcpu);
+	if (!run.may_enter()) [[unlikely]]
+		return run.has_signal()      ? Next::kInterrupted
+		       : run.has_task_work() ? Next::kTaskWork
+					     : Next::kReschedule;
+	VREGCACHE_TRY(run.prepare(vmcs));
 	for (;;) {
-		{
-			EntryScope scope;
-			if (!scope.may_enter()) [[unlikely]] {
-				if (scope.has_signal())
-					return Next::kInterrupted;
-				if (scope.has_task_work())
-					return Next::kTaskWork;
-				vrc_host_reschedule();
-				continue;
-			}
-			exit = VREGCACHE_TRY(enter_once(vcpu, scope));
-		}
+		exit = VREGCACHE_TRY(run.enter(vmcs));
 		if (exit.entry_failed()) [[unlikely]]
 			return end_with_failed_entry(vcpu, exit);
+		// Here rather than among the handlers: it is the most frequent exit of a busy guest, and needs none of them.
+		if (exit.reason() == ExitReason::kExternalInterrupt) {
+			trace_exit(vcpu, exit, Next::kResume);
+			return Next::kHostInterrupt;
+		}
 		Result<Next> next = handle_exit(vcpu, vmcs, exit.reason());
-		if (!next.ok() || next.value() != Next::kMaySleep) [[likely]]
+		if (!next.ok() || next.value() != Next::kMapMemory) [[likely]]
 			trace_exit(vcpu, exit, next);
 		if (!next.ok() || next.value() != Next::kResume)
 			return next;
 	}
 }
 
-inline Result<Next> run_until_userspace(Vcpu& vcpu, const LoadedVmcs& vmcs)
+// Closes the window for an EPT violation, and opens it again.
+inline Result<Next> map_memory(Vcpu& vcpu, WindowHandle window, VmExit exit)
+{
+	window.close();
+	const GuestMemory::Fault fault = map_memory(vcpu);
+	window.reopen();
+	if (!window.is_open())
+		return Next::kInterrupted;
+	Result<Next> next = memory_mapped(vcpu, window.vmcs(), fault);
+	trace_exit(vcpu, exit, next);
+	return next;
+}
+
+VREGCACHE_COLD Result<Next> handle_split_lock(Vcpu& vcpu, WindowHandle window)
+{
+	const u64 rip = VREGCACHE_TRY(vcpu.cache.read<Reg::kRip>(window.vmcs()));
+	window.close();
+	const bool may_go_on = vrc_host_handle_split_lock(rip);
+	window.reopen();
+	if (!window.is_open())
+		return Next::kInterrupted;
+	return may_go_on ? Result<Next>(Next::kResume) : report_split_lock(vcpu, window.vmcs());
+}
+
+// What needs interrupts on.  The window is open again afterwards, unless window.error() says why not.
+inline Result<Next> do_with_interrupts_on(Vcpu& vcpu, WindowHandle window, VmExit exit, Next what)
+{
+	if (what == Next::kMapMemory)
+		return map_memory(vcpu, window, exit);
+	if (what == Next::kSplitLock)
+		return handle_split_lock(vcpu, window);
+	window.close();
+	Next next = Next::kResume;
+	if (what == Next::kReschedule)
+		vrc_host_reschedule();
+	else if (vrc_host_do_task_work(vcpu.host))
+		next = Next::kInterrupted;
+	window.reopen();
+	return next;
+}
+
+inline Result<Next> run_until_userspace(Vcpu& vcpu, WindowHandle window)
 {
 	for (;;) {
 		// Kernels that initialize stack variables need not initialize this.
 		[[gnu::uninitialized]] VmExit exit;
-		vrc_host_fpu_enter(vcpu.host);
-		Result<Next> burst = run_burst(vcpu, vmcs, exit);
-		vrc_host_fpu_leave(vcpu.host);
-		Next next = VREGCACHE_TRY(burst);
+		Next next = VREGCACHE_TRY(run_in_window(vcpu, window.vmcs(), exit));
 		if (next == Next::kUserspace) [[likely]]
 			return next;
-		if (next == Next::kMaySleep) {
-			Result<Next> slept = handle_sleeping_exit(vcpu, vmcs, exit.reason());
-			trace_exit(vcpu, exit, slept);
-			next = VREGCACHE_TRY(slept);
-		} else if (next == Next::kTaskWork) {
-			next = vrc_host_do_task_work(vcpu.host) ? Next::kInterrupted : Next::kResume;
-		} else if (next == Next::kSplitLock) {
-			next = VREGCACHE_TRY(handle_split_lock(vcpu, vmcs));
+		if (next == Next::kHostInterrupt) {
+			window.close_for_interrupt();
+			window.reopen();
+			next = Next::kResume;
+		} else if (next > Next::kHostInterrupt) {
+			next = VREGCACHE_TRY(do_with_interrupts_on(vcpu, window, exit, next));
 		}
-		if (next != Next::kResume)
+		if (next != Next::kResume || !window.is_open())
 			return next;
 	}
 }
@@ -156,8 +199,9 @@ VREGCACHE_COLD Result<long> end_before_the_guest_runs(Vcpu& vcpu, Result<Next> n
 	return report_end(vcpu, next.value());
 }
 
-inline Result<long> run_unless_refused(Vcpu& vcpu, const LoadedVmcs& vmcs)
+inline Result<long> run_unless_refused(Vcpu& vcpu, WindowHandle window)
 {
+	const LoadedVmcs& vmcs = window.vmcs();
 	// KVM_CAP_SYNC_REGS is not offered.
 	if (is_any_set(vcpu.run->kvm_valid_regs, vcpu.run->kvm_dirty_regs)) [[unlikely]]
 		return refuse_run(vcpu, -EINVAL);
@@ -174,13 +218,18 @@ inline Result<long> run_unless_refused(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	if (is_set(vcpu.run->immediate_exit)) [[unlikely]]
 		return refuse_run(vcpu, -EINTR);
 	reset_exit(*vcpu.run);
-	return report_end(vcpu, VREGCACHE_TRY(run_until_userspace(vcpu, vmcs)));
+	return report_end(vcpu, VREGCACHE_TRY(run_until_userspace(vcpu, window)));
 }
 
-inline Result<long> run_vcpu(Vcpu& vcpu, const LoadedVmcs& vmcs)
+inline Result<long> run_vcpu(Vcpu& vcpu, WindowHandle window)
 {
-	long result = VREGCACHE_TRY(run_unless_refused(vcpu, vmcs));
-	VREGCACHE_TRY(report_state(vcpu, vmcs));
+	// Observation of hits may have begun since the last run.
+	if (vcpu.cache.hooks().watches_reads()) [[unlikely]]
+		vcpu.cache.watching_changed(window.vmcs());
+	long result = VREGCACHE_TRY(run_unless_refused(vcpu, window));
+	if (result && !window.is_open()) [[unlikely]]
+		return long{window.error()};
+	VREGCACHE_TRY(report_state(vcpu, window.vmcs()));
 	return result;
 }
 

@@ -2,10 +2,11 @@
 // KVM_RUN: enters the guest and handles its exits until userspace is needed.
 #pragma once
 
-#include "vcpu/vcpu.h"
+#include "vcpu/vmcs_window.h"
 
 namespace {
 
-inline Result<long> run_vcpu(Vcpu& vcpu, const LoadedVmcs& vmcs);
+// @window: open.  If it is closed afterwards, window.error() is the result.
+inline Result<long> run_vcpu(Vcpu& vcpu, WindowHandle window);
 
 }  // namespace

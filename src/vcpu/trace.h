@@ -26,14 +26,8 @@ void emit_vm_entry(const Vcpu& vcpu);
 		emit_vm_entry(vcpu);
 }
 
+// Only if the event is enabled.
+[[gnu::always_inline]] inline bool traces_vm_exits() { return is_traced<g_vm_exit>(); }
 void emit_vm_exit(const Vcpu& vcpu, u32 reason, ExitEnd next);
-
-// @end_of returns what follows; called only if the event is enabled.
-template <class EndOf>
-[[gnu::always_inline]] inline void trace_vm_exit(const Vcpu& vcpu, u32 reason, EndOf end_of)
-{
-	if (is_traced<g_vm_exit>()) [[unlikely]]
-		emit_vm_exit(vcpu, reason, end_of());
-}
 
 }  // namespace

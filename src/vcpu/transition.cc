@@ -35,13 +35,32 @@ VREGCACHE_COLD Result<void> follow_host_debugctl(Vcpu& vcpu, const LoadedVmcs& v
 	return {};
 }
 
-inline Result<void> prepare_entry(Vcpu& vcpu, const PinnedVmcs& vmcs, u64 host_cr4)
+inline Result<void> GuestRun::prepare(const PinnedVmcs& vmcs)
 {
+	Vcpu& vcpu = vcpu_;
 	VREGCACHE_TRY(vcpu.host_fields.cr3.set(vmcs, read_cr3()));
-	VREGCACHE_TRY(vcpu.host_fields.cr4.set(vmcs, host_cr4));
+	VREGCACHE_TRY(vcpu.host_fields.cr4.set(vmcs, read_hardware_cr4()));
 	VREGCACHE_TRY(vcpu.load_switch.to_guest(vmcs, vcpu.host_fields, vcpu.msrs, vcpu.vmcs.host()));
+	// Only an NMI could change it before the window closes, and an NMI leaves it as it was.
 	if (vcpu.entry_switch.read_host_debugctl()) [[unlikely]]
 		VREGCACHE_TRY(follow_host_debugctl(vcpu, vmcs));
+	if (g_vmx.beside_kvm && vcpu.vmcs.displaces_kvms()) [[unlikely]]
+		vcpu.ran_beside_kvms = true;
+	return {};
+}
+
+[[gnu::always_inline]] inline void bring_host(Vcpu& vcpu)
+{
+	vcpu.load_switch.to_host(vcpu.msrs);
+	// KVM executes no barrier before it enters the guest whose VMCS it believes to be current.
+	if (vcpu.ran_beside_kvms) [[unlikely]] {
+		vcpu.ran_beside_kvms = false;
+		vrc_host_prediction_barrier();
+	}
+}
+
+inline Result<void> prepare_entry(Vcpu& vcpu, const PinnedVmcs& vmcs)
+{
 	VREGCACHE_TRY(reconcile(vcpu, vmcs));
 	trace_vm_entry(vcpu);
 	VREGCACHE_TRY(vcpu.cache.write_back(vmcs));
@@ -172,18 +191,10 @@ VREGCACHE_COLD Result<VmExit> extraordinary_exit(Vcpu& vcpu, const PinnedVmcs& v
 	return VmExit{};
 }
 
-inline void EntryScope::take_interrupt(Vcpu& vcpu)
+inline Result<VmExit> GuestRun::enter(const PinnedVmcs& vmcs)
 {
-	host_cr4_ = -EAGAIN;
-	vrc_host_take_interrupt(vcpu.host);
-}
-
-inline Result<VmExit> enter_once(Vcpu& vcpu, EntryScope& scope)
-{
-	const PinnedVmcs& vmcs = scope.vmcs(vcpu);
-	if (!vmcs.access().is_current(vcpu.vmcs.id()))
-		return Error::kNotCurrent;
-	VREGCACHE_TRY(prepare_entry(vcpu, vmcs, scope.host_cr4()));
+	Vcpu& vcpu = vcpu_;
+	VREGCACHE_TRY(prepare_entry(vcpu, vmcs));
 	if (g_vmx.facts.flush_l1d)
 		wrmsr(msr::kFlushCommand, 1);
 
@@ -194,8 +205,6 @@ inline Result<VmExit> enter_once(Vcpu& vcpu, EntryScope& scope)
 	if (exit.is_entry_failure()) [[unlikely]]
 		return vm_entry_failure(vcpu, vmcs, exit);
 	entered(vcpu);
-	if (exit.reason() == ExitReason::kExternalInterrupt)
-		scope.take_interrupt(vcpu);
 	return exit;
 }
 

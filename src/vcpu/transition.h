@@ -21,33 +21,39 @@ VmExit enter_guest(Vcpu& vcpu, MayEnter);
 // Calls the hooks for an exit by an exception or NMI, once: an NMI handler that reads registers makes it earlier.
 void report_exception(Vcpu& vcpu, const PinnedVmcs& vmcs);
 
-// Interrupts off, with a last check for other work of the task; on again when the scope ends.
-class EntryScope {
+// In an open window: the guest may run.  The task has no other work to do first, and the guest's FPU registers are in the CPU.
+class GuestRun {
  public:
-	EntryScope() : host_cr4_(vrc_host_entry_begin()) {}
-	~EntryScope()
+	explicit GuestRun(Vcpu& vcpu) : vcpu_(vcpu), refusal_(vrc_host_run_begin(vcpu.host)) {}
+	~GuestRun()
 	{
-		if (host_cr4_ >= 0)
-			turn_interrupts_on();
+		// Only some kernels have something to do here (linux/fpu.c).
+		if constexpr (VRC_FPU_IN_WINDOW_ONLY) {
+			if (may_enter())
+				vrc_host_run_end(vcpu_.host);
+		}
 	}
-	EntryScope(const EntryScope&) = delete;
-	EntryScope& operator=(const EntryScope&) = delete;
+	GuestRun(const GuestRun&) = delete;
+	GuestRun& operator=(const GuestRun&) = delete;
 
-	bool may_enter() const { return host_cr4_ >= 0; }
-	bool has_signal() const { return host_cr4_ == -EINTR; }
-	bool has_task_work() const { return host_cr4_ == -EBUSY; }
-	u64 host_cr4() const { return static_cast<u64>(host_cr4_); }
-	// Only if may_enter().
-	const PinnedVmcs& vmcs(Vcpu& vcpu) const { return vcpu.token.vmcs_; }
-	// The vCPU left the guest for an interrupt: the host takes it now, and the scope ends.
-	void take_interrupt(Vcpu& vcpu);
+	bool may_enter() const { return !refusal_; }
+	bool has_signal() const { return refusal_ == -EINTR; }
+	bool has_task_work() const { return refusal_ == -EBUSY; }
+
+	// Brings the VMCS and the CPU up to date with the host's state.  Interrupts are off until the last VM-entry, so it is done
+	// once, before the first.
+	Result<void> prepare(const PinnedVmcs& vmcs);
+
+	// Enters the guest once.  If VM-entry fails, the log says why.
+	Result<VmExit> enter(const PinnedVmcs& vmcs);
 
  private:
-	long host_cr4_;
+	Vcpu& vcpu_;
+	int refusal_;
 };
 
-// Prepares the VMCS and enters the guest once.  If VM-entry fails, the log says why.
-inline Result<VmExit> enter_once(Vcpu& vcpu, EntryScope& scope);
+// The task leaves this CPU, or KVM_RUN ends: brings the host's state back into the CPU.  Interrupts off.
+[[gnu::always_inline]] inline void bring_host(Vcpu& vcpu);
 
 // Reports a failed VM-entry in kvm_run.  @reason: as VmExit::failure() returns it.
 inline void report_failed_entry(Vcpu& vcpu, u64 reason);

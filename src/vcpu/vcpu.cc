@@ -7,8 +7,8 @@
 #include "vcpu/cpuid.h"
 #include "vcpu/guest_state.h"
 #include "vcpu/reset.h"
-#include "vcpu/vcpu_load.h"
 #include "vcpu/vmcs_error.h"
+#include "vcpu/vmcs_window.h"
 
 namespace {
 
@@ -58,16 +58,17 @@ extern "C" int vrc_vcpu_create(struct vrc_vm* vm, vrc_u32 id, struct vrc_host_vc
 	return 0;
 }
 
-extern "C" vrc_u64 vrc_vcpu_vmcs(struct vrc_vcpu* handle) { return static_cast<u64>(vcpu_of(handle).vmcs.id()); }
-
 // Called once the host can find the vCPU by its handle: loads and fills its VMCS for the first time.
 extern "C" int vrc_vcpu_set_up(struct vrc_vcpu* handle)
 {
 	Vcpu& vcpu = vcpu_of(handle);
-	LoadedVcpu loaded(vcpu);
-	if (loaded.error())
-		return loaded.error();
-	Result<void> done = set_up_vmcs(vcpu, loaded.vmcs());
+	[[gnu::uninitialized]] Result<void> done;
+	{
+		VmcsWindow window(vcpu);
+		if (!window.is_open())
+			return window.error();
+		done = set_up_vmcs(vcpu, window.vmcs());
+	}
 	return done.ok() ? 0 : static_cast<int>(report_vmcs_error(vcpu, done.error()));
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 // A virtual CPU: its VMCS, the register cache in front of it, and state that hardware does not keep for it.
 //
-// Everything is called with the vCPU's mutex held, but vrc_vcpu_create(), vrc_vcpu_vmcs(), vrc_vcpu_destroy(),
-// vrc_vcpu_sched_in(), vrc_vcpu_sched_out() and vrc_vcpu_pmi_sample().
+// Everything is called with the vCPU's mutex held, but vrc_vcpu_create(), vrc_vcpu_destroy(), vrc_vcpu_sched_in(),
+// vrc_vcpu_sched_out() and vrc_vcpu_pmi_sample().
 #pragma once
 
 #include <vregcache/cache.h>
@@ -32,6 +32,7 @@ using vregcache::SegmentPart;
 using vregcache::SegmentState;
 using RegisterCache = vregcache::Cache<RawVmx, VcpuHooks>;
 constexpr u32 kCpuidLimit = 80;
+constexpr int kWindowClosed = 1;
 
 // Port I/O that userspace completes.
 struct PortIo {
@@ -70,6 +71,10 @@ struct Vcpu {
 	ControlFields controls;
 	MsrFields msr_fields;
 	HostFields host_fields;
+	int window_error = kWindowClosed;  // zero: a window is open (vmcs_window.h)
+	bool others_ran = true;  // on this CPU, since the last window: another task, or another ioctl of this one
+	bool ran_beside_kvms =
+		false;  // the guest, where KVM has a VMCS, since the last indirect branch prediction barrier
 	bool breakpoints_armed = false;     // the guest's DR7 enables one
 	u32 hosts_debugctl = 0;             // host bits that are set in the guest's IA32_DEBUGCTL
 	bool exception_unreported = false;  // an exit for which the hooks have not been called yet (transition.h)

@@ -13,14 +13,12 @@ class VmExit;
 class VmcsKey {
 	VmcsKey() = default;
 
-	// The vCPU's token; LoadedVcpu and EntryScope hand it out.
+	// The vCPU's token; windows hand it out.
 	friend class VmcsToken;
-	// It has just loaded the VMCS.
-	friend int load_vmcs(Vcpu& vcpu);
-	// Interrupts are off since EntryScope.
+	// It opens a window.
+	friend void loaded_vmcs(Vcpu& vcpu, unsigned from, bool moved);
+	// In an open window.
 	friend VmExit enter_guest(Vcpu& vcpu, MayEnter);
-	// A handler of an interrupt or NMI that ended the guest's run.
-	friend PinnedVmcs begin_pmi_access(Vcpu& vcpu);
 	// For tests only.
 	friend class UncheckedTokens;
 };
@@ -31,8 +29,8 @@ class VmcsToken {
 	explicit VmcsToken(RawVmx access) : vmcs_(access, VmcsKey()) {}
 
  private:
-	friend class LoadedVcpu;
-	friend class EntryScope;
+	friend class WindowHandle;
+	friend class PmiWindow;
 
 	PinnedVmcs vmcs_;
 };

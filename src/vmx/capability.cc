@@ -80,7 +80,7 @@ inline int detect_vmx(bool unsafe_allowed)
 		vrc_host_error("the kernel uses FRED, which the module does not support; boot with fred=off");
 		return -EOPNOTSUPP;
 	}
-	if (read_hardware_cr4() & cr4::kVmxe)
+	if (!g_vmx.beside_kvm && (read_hardware_cr4() & cr4::kVmxe))
 		return refuse_vmx_in_use();
 	if (g_vmx.facts.open_mitigation) {
 		if (!unsafe_allowed) {
@@ -103,6 +103,9 @@ inline int detect_vmx(bool unsafe_allowed)
 	g_vmx.cr4_fixed0 = rdmsr(msr::kVmxCr4Fixed0);
 	g_vmx.cr4_fixed1 = rdmsr(msr::kVmxCr4Fixed1);
 	g_vmx.host_cr4_mce = read_hardware_cr4() & cr4::kMce;
+	constexpr u32 kCpuidArchCapabilities = 1u << 29, kTsxCtrlExists = 1u << 7;
+	if (cpuid(0).eax >= 7 && (cpuid(7).edx & kCpuidArchCapabilities))
+		g_vmx.tsx_ctrl = rdmsr(msr::kArchCapabilities) & kTsxCtrlExists;
 	u32 highest_leaf = cpuid(0x80000000).eax;
 	if (highest_leaf >= 0x80000001)
 		g_vmx.gigabyte_pages = cpuid(0x80000001).edx & 1u << 26;

@@ -29,9 +29,11 @@ struct CpuCapability {
 	u32 physical_bits = 36;  // MAXPHYADDR of this CPU
 	u32 linear_bits = 48;    // of the widest supported paging mode
 	bool gigabyte_pages = false;
+	bool tsx_ctrl = false;  // IA32_TSX_CTRL exists
 	u64 host_xcr0 = 0;
 	u32 mxcsr_mask = 0;                       // bits that may be set in MXCSR
 	XsaveComponent xsave_component[64] = {};  // CPUID is too slow to execute each time
+	bool beside_kvm = false;                  // the owner of VMX operation is KVM
 	vrc_cpu_facts facts = {};
 	const char* likely_owner = nullptr;  // of VMX, if it is in use; looked up while sleeping is allowed
 };

@@ -33,7 +33,7 @@ inline CpuidResult cpuid(u32 leaf, u32 subleaf = 0)
 [[gnu::always_inline]] inline void wrmsr_from_memory(u32 msr, const u64& value)
 {
 	u32 high;
-	asm("movl 4+%1, %0" : "=r"(high) : "o"(value));
+	asm("movl %1, %0" : "=r"(high) : "m"(reinterpret_cast<const u32*>(&value)[1]));
 	asm volatile("wrmsr" : : "c"(msr), "a"(static_cast<u32>(value)), "d"(high) : "memory");
 }
 

@@ -10,6 +10,15 @@
 
 namespace {
 
+// The page may have been a root of KVM's, which flushes when it starts to use a root and not when it frees one.
+inline bool Ept::create()
+{
+	root_ = static_cast<u64*>(vrc_host_alloc_page());
+	if (root_ && g_vmx.beside_kvm)
+		flush();
+	return root_;
+}
+
 inline void Ept::destroy()
 {
 	if (!root_)

@@ -17,7 +17,7 @@ constexpr u32 kGuestPhysicalBits = 48;  // reach of four levels
 class Ept {
  public:
 	// Returns false if there is no memory.
-	bool create() { return (root_ = static_cast<u64*>(vrc_host_alloc_page())); }
+	bool create();
 
 	// No vCPU uses the tables any more.  The CPUs' cached translations are flushed first: the pages will be reused, and the
 	// root's address may become that of another virtual machine's root.

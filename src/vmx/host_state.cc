@@ -8,7 +8,7 @@
 
 namespace {
 
-inline void LoadSwitch::to_host(GuestMsrs& guest)
+[[gnu::always_inline]] inline void LoadSwitch::to_host(GuestMsrs& guest)
 {
 	if (!guest_is_in_)
 		return;
@@ -17,12 +17,15 @@ inline void LoadSwitch::to_host(GuestMsrs& guest)
 	rdmsr_to_memory(msr::kKernelGsBase, guest.kernel_gs_base);
 
 	const PerCpu& host = *host_;
-	load(msr::kStar, guest.star, host.star);
-	load(msr::kLstar, guest.lstar, host.lstar);
-	load(msr::kCstar, guest.cstar, host.cstar);
-	load(msr::kSfmask, guest.sfmask, host.sfmask);
+	const HostMsrs& msrs = *msrs_;
+	load(msr::kStar, guest.star, msrs.star);
+	load(msr::kLstar, guest.lstar, msrs.lstar);
+	load(msr::kCstar, guest.cstar, msrs.cstar);
+	load(msr::kSfmask, guest.sfmask, msrs.sfmask);
 	if (g_vmx.facts.rdtscp)
-		load(msr::kTscAux, guest.tsc_aux, host.tsc_aux);
+		load(msr::kTscAux, guest.tsc_aux, msrs.tsc_aux);
+	if (&msrs == &found_ && host.msrs_known) [[unlikely]]
+		load(msr::kTsxCtrl, host.msrs.tsx_ctrl, msrs.tsx_ctrl);
 
 	if (any_selector()) [[unlikely]]
 		load_selectors();
@@ -66,8 +69,25 @@ VREGCACHE_COLD void LoadSwitch::load_selectors() const
 		wrmsr(msr::kFsBase, fs_base_);
 }
 
+// KVM leaves its guest's values in the CPU until some task returns to userspace there, and does not write those that its record
+// says are there.  So exactly what is found is put back.  IA32_TSX_CTRL is the host's for our guests.
+VREGCACHE_COLD const HostMsrs& LoadSwitch::find_host_msrs(PerCpu& host)
+{
+	if (vrc_host_kvm_msrs_in_cpu()) {
+		found_ = HostMsrs::read();
+		if (host.msrs_known)
+			load(msr::kTsxCtrl, found_.tsx_ctrl, host.msrs.tsx_ctrl);
+		return found_;
+	}
+	if (!host.msrs_known) {
+		host.msrs = HostMsrs::read();
+		host.msrs_known = true;
+	}
+	return host.msrs;
+}
+
 inline Result<void> LoadSwitch::bring_guest(const PinnedVmcs& vmcs, HostFields& fields, const GuestMsrs& guest,
-					    const PerCpu& host)
+					    PerCpu& host)
 {
 	selectors_.fs = read_fs();
 	selectors_.gs = read_gs();
@@ -80,12 +100,16 @@ inline Result<void> LoadSwitch::bring_guest(const PinnedVmcs& vmcs, HostFields& 
 	VREGCACHE_TRY(fields.fs_base.set(vmcs, fs_base_));
 
 	host_ = &host;
-	load(msr::kStar, host.star, guest.star);
-	load(msr::kLstar, host.lstar, guest.lstar);
-	load(msr::kCstar, host.cstar, guest.cstar);
-	load(msr::kSfmask, host.sfmask, guest.sfmask);
+	msrs_ = &host.msrs;
+	if (g_vmx.beside_kvm) [[unlikely]]
+		msrs_ = &find_host_msrs(host);
+	const HostMsrs& msrs = *msrs_;
+	load(msr::kStar, msrs.star, guest.star);
+	load(msr::kLstar, msrs.lstar, guest.lstar);
+	load(msr::kCstar, msrs.cstar, guest.cstar);
+	load(msr::kSfmask, msrs.sfmask, guest.sfmask);
 	if (g_vmx.facts.rdtscp)
-		load(msr::kTscAux, host.tsc_aux, guest.tsc_aux);
+		load(msr::kTscAux, msrs.tsc_aux, guest.tsc_aux);
 	wrmsr_from_memory(msr::kKernelGsBase, guest.kernel_gs_base);
 	guest_is_in_ = true;
 	return {};

@@ -34,14 +34,14 @@ class LoadSwitch {
  public:
 	// Interrupts off, the vCPU's VMCS current.  @host: this CPU.
 	[[gnu::always_inline]] Result<void> to_guest(const PinnedVmcs& vmcs, HostFields& fields, const GuestMsrs& guest,
-						     const PerCpu& host)
+						     PerCpu& host)
 	{
 		return guest_is_in_ ? Result<void>() : bring_guest(vmcs, fields, guest, host);
 	}
 
 	// Preemption off; also from the scheduler's notifier.  An interrupt may come in between: its handler stays in the
 	// kernel, which uses none of this state, and no other task runs.
-	void to_host(GuestMsrs& guest);
+	[[gnu::always_inline]] void to_host(GuestMsrs& guest);
 
 	// For the guest's RDMSR and WRMSR, and for userspace.  Interrupts off: the CPU may hold either's value.
 	u64 read(const GuestMsrs& guest, SwitchedMsr which) const;
@@ -51,8 +51,8 @@ class LoadSwitch {
 	// 64-bit tasks have null selectors.
 	bool any_selector() const;
 	void load_selectors() const;
-	Result<void> bring_guest(const PinnedVmcs& vmcs, HostFields& fields, const GuestMsrs& guest,
-				 const PerCpu& host);
+	Result<void> bring_guest(const PinnedVmcs& vmcs, HostFields& fields, const GuestMsrs& guest, PerCpu& host);
+	const HostMsrs& find_host_msrs(PerCpu& host);
 
 	// WRMSR is slow, and host and guest often have the same value.
 	[[gnu::always_inline]] static void load(u32 index, const u64& from, const u64& to)
@@ -62,7 +62,9 @@ class LoadSwitch {
 	}
 
 	bool guest_is_in_ = false;
-	const PerCpu* host_ = nullptr;  // the CPU that holds the guest's state
+	const PerCpu* host_ = nullptr;    // the CPU that holds the guest's state
+	const HostMsrs* msrs_ = nullptr;  // what to put back
+	HostMsrs found_;                  // what KVM has left
 	struct {
 		u16 fs, gs, ds, es;
 	} selectors_ = {};

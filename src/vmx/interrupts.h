@@ -21,30 +21,12 @@ class InterruptsOff {
 	unsigned long flags_;
 };
 
-// The same without a call, where the kernel keeps no record.
 #ifdef CONFIG_TRACE_IRQFLAGS
-using RawInterruptsOff = InterruptsOff;
+inline void turn_interrupts_off() { vrc_host_irq_disable(); }
+inline void turn_interrupts_on() { vrc_host_irq_enable(); }
 #else
-class RawInterruptsOff {
- public:
-	RawInterruptsOff() { asm volatile("pushf; pop %0; cli" : "=r"(flags_) : : "memory"); }
-	~RawInterruptsOff() { asm volatile("push %0; popf" : : "r"(flags_) : "memory", "cc"); }
-	RawInterruptsOff(const RawInterruptsOff&) = delete;
-	RawInterruptsOff& operator=(const RawInterruptsOff&) = delete;
-
- private:
-	unsigned long flags_;
-};
+[[gnu::always_inline]] inline void turn_interrupts_off() { asm volatile("cli" : : : "memory"); }
+[[gnu::always_inline]] inline void turn_interrupts_on() { asm volatile("sti" : : : "memory"); }
 #endif
-
-// After vrc_host_entry_begin().
-[[gnu::always_inline]] inline void turn_interrupts_on()
-{
-#ifdef CONFIG_TRACE_IRQFLAGS
-	vrc_host_entry_end();
-#else
-	asm volatile("sti" : : : "memory");
-#endif
-}
 
 }  // namespace

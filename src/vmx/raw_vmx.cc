@@ -2,13 +2,10 @@
 // The module's VMCS access for the register cache.
 #include "vmx/raw_vmx.h"
 
-#include "vmx/interrupts.h"
-
 namespace {
 
 VREGCACHE_COLD VmcsId RawVmx::really_current(VmcsId believed) const
 {
-	InterruptsOff interrupts_off;
 	if (!is_current(believed))
 		return believed;
 	return static_cast<VmcsId>(vmptrst().value_or(static_cast<u64>(believed)));

@@ -56,7 +56,7 @@ class RawVmx {
 	// For verification, which must not change the counters that it verifies: not counted.
 	Result<u64> verify_read(u32 encoding) const { return ::vmread(encoding); }
 
-	// Interrupts off: otherwise the VMCS could be cleared, and the record with it, between the check and VMPTRST.
+	// In a window: the VMCS cannot be cleared, and the record with it, between the check and VMPTRST.
 	VmcsId really_current(VmcsId believed) const;
 
  private:

@@ -4,7 +4,6 @@
 
 #include "vmx/capability.h"
 #include "vmx/instructions.h"
-#include "vmx/interrupts.h"
 #include "vmx/raw_vmx.h"
 
 namespace {
@@ -28,44 +27,75 @@ inline void Vmcs::destroy()
 	region_ = nullptr;
 }
 
-inline bool Vmcs::may_be_used_here() const
+// Another guest may have trained the branch predictors of this CPU, so a barrier comes before VMPTRLD.
+inline Result<bool> Vmcs::point_here(PerCpu& cpu, bool others_ran)
 {
-	const void* task = __atomic_load_n(&task_, __ATOMIC_RELAXED);
-	return task && vrc_host_task_may_run_here(task);
+	if (g_vmx.beside_kvm)
+		return point_here_beside_kvm(cpu, others_ran);
+	if (cpu.pointer == id_)
+		return false;
+	vrc_host_prediction_barrier();
+	VREGCACHE_TRY(vmptrld(static_cast<u64>(id_)));
+	cpu.pointer = id_;
+	return true;
 }
 
-inline Result<bool> Vmcs::load()
+inline Result<bool> Vmcs::point_here_beside_kvm(PerCpu& cpu, bool others_ran)
 {
-	unsigned cpu = vrc_host_cpu();
-	unsigned from = home();
-	if (from == cpu && current_vmcs() == id_)
+	cpu.kvms = VmcsId::kNone;
+	if (!others_ran && cpu.pointer == id_)
 		return false;
-	bool moved = from != cpu;
-	if (moved)
-		clear();
-	// Another guest may have trained the branch predictors of this CPU.
-	vrc_host_prediction_barrier();
-	InterruptsOff interrupts_off;
-	if (!this_cpu().on)
+	const VmcsId found{VREGCACHE_TRY(vmptrst())};
+	const bool is_ours = found == cpu.pointer;
+	if (is_ours && found == id_)
+		return false;
+	if (others_ran)
+		vrc_host_prediction_barrier();
+	VREGCACHE_TRY(vmptrld(static_cast<u64>(id_)));
+	cpu.pointer = id_;
+	if (!is_ours)
+		cpu.kvms = found;
+	return true;
+}
+
+inline Result<Vmcs::Begun> Vmcs::begin(bool others_ran)
+{
+	PerCpu& cpu = this_cpu();
+	if (!cpu.on)
 		return Error::kNotCurrent;
 	// A new region has no state that a CPU could load (SDM Vol. 3C, 25.11.3).
 	if (!is_initialized_) {
 		VREGCACHE_TRY(vmclear(static_cast<u64>(id_)));
 		is_initialized_ = true;
 	}
-	VREGCACHE_TRY(vmptrld(static_cast<u64>(id_)));
-	set_current_vmcs(id_);
-	if (moved)
+	Begun begun;
+	begun.loaded = VREGCACHE_TRY(point_here(cpu, others_ran));
+	begun.moved = home() == kNowhere;
+	if (begun.moved)
 		enter_list(cpu);
-	return moved;
+	set_current_vmcs(id_);
+	return begun;
+}
+
+VREGCACHE_OUT_OF_LINE void Vmcs::end_beside_kvm()
+{
+	set_current_vmcs(kNoCurrentVmcs);
+	if (!displaces_kvms())
+		return;
+	// It fails only if a crash has ended VMX operation.
+	(void)vmptrld(static_cast<u64>(host_->kvms));
+	host_->kvms = host_->pointer = VmcsId::kNone;
 }
 
 inline void Vmcs::clear_here()
 {
+	// If KVM's VMCS is current, it stays so.
 	if (!vmclear(static_cast<u64>(id_)).ok())
 		vrc_host_warn("VMCLEAR of a VMCS in use failed");
-	if (current_vmcs() == id_)
+	if (host_->pointer == id_) {
+		host_->pointer = VmcsId::kNone;
 		set_current_vmcs(kNoCurrentVmcs);
+	}
 	launched_ = false;
 	leave_list();
 }
@@ -84,10 +114,9 @@ inline void Vmcs::clear_on_its_cpu(void* self)
 		vmcs->clear_here();
 }
 
-inline void Vmcs::enter_list(unsigned cpu)
+inline void Vmcs::enter_list(PerCpu& home)
 {
-	PerCpu& home = g_per_cpu[cpu];
-	cpu_ = cpu;
+	cpu_ = vrc_host_cpu();
 	host_ = &home;
 	previous_ = nullptr;
 	next_ = home.loaded;

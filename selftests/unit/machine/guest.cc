@@ -134,6 +134,7 @@ u32 Guest::enter(GprFile& gpr, bool resume)
 {
 	GuestState state(gpr);
 	check_entry(resume);
+	host().last_entered = hardware().cpu().vmx.current();
 	before_entry_.push_back(std::exchange(accesses_, {}));
 	entries_.push_back(hardware().vmcs_memory.vmcs(hardware().cpu().vmx.current()));
 	if (at_each_entry)

@@ -273,34 +273,46 @@ void vrc_host_on_each_cpu(void (*function)(void*), void* argument)
 		vrc_host_on_cpu(cpu, function, argument);
 }
 
-vrc_bool vrc_host_task_may_run_here(const void*) { return false; }
-
 void vrc_host_set_cr4_vmxe(vrc_bool on)
 {
 	u64& cr4 = hardware().cpu().cr4;
 	cr4 = on ? cr4 | cr4::kVmxe : cr4 & ~cr4::kVmxe;
 }
 
-long vrc_host_entry_begin()
+void vrc_host_irq_disable()
 {
-	if (!host().fpu_owner)
-		host().complain("VM-entry without the guest's FPU registers");
-	if (host().interrupts_off)
-		host().complain("VM-entry begins, and interrupts are off already");
+	if (host().interrupts_off++)
+		host().complain("interrupts are turned off twice");
+}
+
+void vrc_host_irq_enable()
+{
+	if (--host().interrupts_off)
+		host().complain("interrupts are turned on in the wrong place");
+}
+
+void vrc_host_synchronize_rcu() { host().check_may_sleep("waiting for other CPUs"); }
+vrc_bool vrc_host_kvm_msrs_in_cpu() { return host().kvm_msrs_in_cpu; }
+
+int vrc_host_run_begin(vrc_host_vcpu* vcpu)
+{
+	if (!host().interrupts_off)
+		host().complain("the guest is to run, and interrupts are on");
 	if (host().signal_pending && host().signal_pending())
 		return -EINTR;
 	if (host().task_work)
 		return -EBUSY;
 	if (host().need_resched && host().need_resched())
 		return -EAGAIN;
-	host().interrupts_off++;
-	return static_cast<long>(hardware().cpu().cr4);
+	host().fpu_owner = vcpu;
+	return 0;
 }
 
-void vrc_host_entry_end()
+void vrc_host_run_end(vrc_host_vcpu* vcpu)
 {
-	if (--host().interrupts_off)
-		host().complain("interrupts stay off behind a VM-entry");
+	if (host().fpu_owner != vcpu)
+		host().complain("the guest's FPU registers are not in the CPU");
+	host().fpu_owner = nullptr;
 }
 
 void vrc_host_reschedule()
@@ -318,7 +330,7 @@ int vrc_host_do_task_work(vrc_host_vcpu*)
 	return work() ? -EINTR : 0;
 }
 
-void vrc_host_prediction_barrier() {}
+void vrc_host_prediction_barrier() { host().prediction_barriers++; }
 
 namespace {
 
@@ -330,7 +342,7 @@ void check_that_memory_is_not_old(const vrc_host_vcpu& vcpu)
 		vrc_raw_register raw = {};
 		vrc_vcpu_raw_register(vcpu.machine, number, &raw);
 		const u32 encoding = VmxLayout::encoding(static_cast<Reg>(number));
-		const u64 in_vmcs = hardware().vmcs_memory.peek(hardware().cpu().vmx.current(), encoding);
+		const u64 in_vmcs = hardware().vmcs_memory.peek(host().last_entered, encoding);
 		if (raw.available && !raw.dirty && raw.value != in_vmcs)
 			host().complain("while a handler runs, memory has an old register " + std::to_string(number));
 	}
@@ -413,20 +425,6 @@ void vrc_host_load_selectors(vrc_u16 ds, vrc_u16 es, vrc_u16 fs, vrc_u16 gs)
 
 // ---- the FPU ----
 
-void vrc_host_fpu_enter(vrc_host_vcpu* vcpu)
-{
-	if (host().fpu_owner)
-		host().complain("the guest's FPU registers are put into the CPU twice");
-	host().fpu_owner = vcpu;
-}
-
-void vrc_host_fpu_leave(vrc_host_vcpu* vcpu)
-{
-	if (host().fpu_owner != vcpu)
-		host().complain("the guest's FPU registers are not in the CPU");
-	host().fpu_owner = nullptr;
-}
-
 void* vrc_host_fpu_image(vrc_host_vcpu* vcpu) { return vcpu->fpu_image; }
 u64 vrc_host_fpu_components(vrc_host_vcpu* vcpu, vrc_bool* compacted)
 {
@@ -437,17 +435,8 @@ void vrc_host_fpu_image_changed(vrc_host_vcpu* vcpu) { vcpu->fpu_components |= x
 
 // ---- a vCPU on a CPU ----
 
-extern u64 vrc_current_vmcs[];
-
-vrc_bool vrc_host_notify_begin(vrc_host_vcpu* vcpu, const void** task)
-{
-	*task = &host();
-	vcpu->loaded = true;
-	return vrc_current_vmcs[vrc_host_cpu()] == vrc_vcpu_vmcs(vcpu->machine);
-}
-
-void vrc_host_notify_end(vrc_host_vcpu* vcpu) { vcpu->loaded = false; }
-void vrc_host_preempt_enable() {}
+void vrc_host_run_enter(vrc_host_vcpu* vcpu) { vcpu->runs = true; }
+void vrc_host_run_leave(vrc_host_vcpu* vcpu) { vcpu->runs = false; }
 int vrc_host_leave_cpu() { return -EINTR; }
 
 // ---- facts ----

@@ -20,7 +20,7 @@ struct vrc_host_vm {
 
 struct vrc_host_vcpu {
 	struct vrc_vcpu* machine = nullptr;
-	bool loaded = false;
+	bool runs = false;  // KVM_RUN
 	bool fpu_is_guests = false;
 	alignas(16) unsigned char fpu_image[512] = {};
 	bool fpu_is_compacted = true;
@@ -78,12 +78,15 @@ class Host {
 
 	bool detects_split_locks = false;  // before the module is loaded
 	bool permits_split_locks = false;
+	bool kvm_msrs_in_cpu = false;
 
 	// Checked by tests.
 	std::vector<u64> split_locks;  // the guest's RIP at each
 	u32 nmis_handled = 0;
 	u32 interrupts_taken = 0;
 	u32 machine_checks_handled = 0;
+	u32 prediction_barriers = 0;
+	VmcsId last_entered = VmcsId::kNone;  // the VMCS of the guest that ran last
 	std::vector<vrc_trace_entry> traced_entries;
 	std::vector<vrc_trace_exit> traced_exits;
 	std::vector<ContextCheck> context_checks;

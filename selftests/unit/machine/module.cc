@@ -14,7 +14,7 @@ concept EntersGuest = requires(Vcpu& vcpu, Token& token) { enter_guest(vcpu, tok
 static_assert(EntersGuest<const PinnedVmcs> && !EntersGuest<const LoadedVmcs> && !EntersGuest<Vcpu>);
 
 template <class Token>
-concept PreparesEntry = requires(Vcpu& vcpu, Token& token) { prepare_entry(vcpu, token, 0); };
+concept PreparesEntry = requires(Vcpu& vcpu, Token& token) { prepare_entry(vcpu, token); };
 static_assert(PreparesEntry<const PinnedVmcs> && !PreparesEntry<const LoadedVmcs>);
 
 template <class Token>
@@ -23,8 +23,8 @@ static_assert(Injects<const PinnedVmcs> && !Injects<const LoadedVmcs>);
 
 // One VM-entry requires more than a token: the task's other work must have been checked, with interrupts off.
 template <class Token>
-concept Enters = requires(Vcpu& vcpu, Token& token) { enter_once(vcpu, token); };
-static_assert(Enters<EntryScope> && !Enters<const PinnedVmcs>);
+concept Enters = requires(GuestRun& run, Token& token) { run.enter(token); };
+static_assert(Enters<const PinnedVmcs> && !Enters<const LoadedVmcs> && !std::is_default_constructible_v<GuestRun>);
 
 // A token cannot be made at will.
 static_assert(!std::is_constructible_v<LoadedVmcs, RawVmx> && !std::is_default_constructible_v<VmcsKey>);

@@ -154,6 +154,8 @@ TEST_P(Random, ExitsAndIoctls)
 		machine.run().request_interrupt_window = chance.one_in(4);
 		for (u32 exits = chance.below(3) + 1; exits; exits--)
 			machine.guest.then(random_exit(chance));
+		// Signals are looked for when an interrupt has ended the guest's run.
+		machine.guest.then(external_interrupt_exit());
 		long result = machine.run_vcpu();
 		EXPECT_TRUE(result == 0 || result == -EINTR) << result;
 	}

@@ -29,11 +29,11 @@ constexpr u64 kStartRip = 0x1000;
 class Machine {
  public:
 	// @before_load: changes the CPU from the usual one.
-	explicit Machine(const std::function<void(Machine&)>& before_load = {})
+	explicit Machine(const std::function<void(Machine&)>& before_load = {}, bool beside_kvm = false)
 	{
 		if (before_load)
 			before_load(*this);
-		EXPECT_EQ(vrc_init(false), 0);
+		EXPECT_EQ(vrc_init(beside_kvm, false), 0);
 		vrc_host_on_each_cpu([](void*) { EXPECT_EQ(vrc_cpu_enable(), 0); }, nullptr);
 		vm = vrc_vm_create(&host_vm);
 		kvm_userspace_memory_region region = {};

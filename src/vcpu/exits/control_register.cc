@@ -33,11 +33,8 @@ VREGCACHE_OUT_OF_LINE Result<Next> load_cr8(Vcpu& vcpu, const LoadedVmcs& vmcs, 
 	return Next::kUserspace;
 }
 
-VRC_TRACEABLE Result<Next> handle_control_register(Vcpu& vcpu, const LoadedVmcs& vmcs, bool may_sleep)
+VRC_TRACEABLE Result<Next> handle_control_register(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
-	// This may enable PAE paging, whose PDPTEs are loaded from guest memory.
-	if (!may_sleep && !VREGCACHE_TRY(in_long_mode(vcpu, vmcs)))
-		return Next::kMaySleep;
 	using Type = ControlRegisterQualification::Type;
 	ControlRegisterQualification access{VREGCACHE_TRY(vcpu.cache.read<Reg::kExitQualification>(vmcs))};
 	bool allowed = true;

@@ -31,9 +31,6 @@ VRC_TRACEABLE Result<Next> handle_exit(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitR
 	switch (reason) {
 	case ExitReason::kExceptionOrNmi:
 		return handle_exception_or_nmi(vcpu, vmcs);
-	case ExitReason::kExternalInterrupt:
-		// Interrupts have been on since, and the host has taken it.
-		return Next::kResume;
 	case ExitReason::kTripleFault:
 		vcpu.run->exit_reason = KVM_EXIT_SHUTDOWN;
 		return Next::kUserspace;
@@ -52,17 +49,17 @@ VRC_TRACEABLE Result<Next> handle_exit(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitR
 	case ExitReason::kVmcall:
 		return handle_vmcall(vcpu, vmcs);
 	case ExitReason::kControlRegister:
-		return handle_control_register(vcpu, vmcs, false);
+		return handle_control_register(vcpu, vmcs);
 	case ExitReason::kMovDr:
 		return handle_mov_dr(vcpu, vmcs);
 	case ExitReason::kIo:
-		return handle_io(vcpu, vmcs, false);
+		return handle_io(vcpu, vmcs);
 	case ExitReason::kRdmsr:
 		return handle_rdmsr(vcpu, vmcs);
 	case ExitReason::kWrmsr:
 		return handle_wrmsr(vcpu, vmcs);
 	case ExitReason::kEptViolation:
-		return Next::kMaySleep;
+		return handle_ept_violation(vcpu, vmcs);
 	case ExitReason::kXsetbv:
 		return handle_xsetbv(vcpu, vmcs);
 	case ExitReason::kMwait:
@@ -73,15 +70,6 @@ VRC_TRACEABLE Result<Next> handle_exit(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitR
 	default:
 		return handle_rare_exit(vcpu, vmcs, reason);
 	}
-}
-
-inline Result<Next> handle_sleeping_exit(Vcpu& vcpu, const LoadedVmcs& vmcs, ExitReason reason)
-{
-	if (reason == ExitReason::kEptViolation) [[likely]]
-		return handle_ept_violation(vcpu, vmcs);
-	if (reason == ExitReason::kControlRegister)
-		return handle_control_register(vcpu, vmcs, true);
-	return handle_io(vcpu, vmcs, true);
 }
 
 }  // namespace

@@ -52,11 +52,17 @@ VRC_TRACEABLE Result<Next> handle_ept_violation(Vcpu& vcpu, const LoadedVmcs& vm
 	if ((address & vcpu.model.beyond_physical) && !vcpu.injected.valid()) [[unlikely]]
 		return raise_reserved_address(vcpu, vmcs, qualification);
 
-	GuestMemory::Fault fault;
-	{
-		MemoryGuard guard(vcpu.vm->host);
-		fault = vcpu.vm->memory.handle_violation(address);
-	}
+	return Next::kMapMemory;
+}
+
+inline GuestMemory::Fault map_memory(Vcpu& vcpu)
+{
+	MemoryGuard guard(vcpu.vm->host);
+	return vcpu.vm->memory.map(vcpu.cache.peek(Reg::kGuestPhysicalAddress));
+}
+
+inline Result<Next> memory_mapped(Vcpu& vcpu, const LoadedVmcs& vmcs, GuestMemory::Fault fault)
+{
 	switch (fault) {
 	case GuestMemory::Fault::kMapped:
 		return Next::kResume;

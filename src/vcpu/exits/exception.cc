@@ -17,11 +17,8 @@ inline Result<bool> guest_checks_alignment(Vcpu& vcpu, const LoadedVmcs& vmcs)
 	return (VREGCACHE_TRY(vcpu.cache.read<Reg::kRflags>(vmcs)) & rflags::kAc) != 0;
 }
 
-VREGCACHE_COLD Result<Next> handle_split_lock(Vcpu& vcpu, const LoadedVmcs& vmcs)
+VREGCACHE_COLD Result<Next> report_split_lock(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
-	u64 rip = VREGCACHE_TRY(vcpu.cache.read<Reg::kRip>(vmcs));
-	if (vrc_host_handle_split_lock(rip))
-		return Next::kResume;
 	u32 error = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitInterruptionErrorCode>(vmcs));
 	vcpu.run->exit_reason = KVM_EXIT_EXCEPTION;
 	vcpu.run->ex.exception = vector::kAlignmentCheck;

@@ -11,11 +11,15 @@ enum class Next : u8 {
 	kResume,       // enter the guest again
 	kUserspace,    // kvm_run says why
 	kInterrupted,  // KVM_RUN fails with EINTR: the task has a signal
+	kNotNow,       // kvm_run's immediate_exit: KVM_RUN fails with EINTR before the guest runs
 	kOutOfMemory,  // KVM_RUN fails with ENOMEM; the next run tries again
-	kMaySleep,  // nothing was done: the exit must be handled again where it may sleep, with the guest's FPU registers saved
-	kTaskWork,   // the task has other work to do first, which may sleep
-	kSplitLock,  // the kernel must handle a split lock; its handler may sleep
-	kNotNow,     // kvm_run's immediate_exit: KVM_RUN fails with EINTR before the guest runs
+
+	// What needs interrupts on; all but the first may sleep.
+	kHostInterrupt,  // the host takes the interrupt that has ended the guest's run
+	kReschedule,     // the scheduler wants the CPU
+	kTaskWork,       // the task has other work to do first
+	kMapMemory,      // an EPT violation: map_memory() and memory_mapped() follow
+	kSplitLock,      // the kernel decides about a split lock
 };
 
 // The instruction was emulated: skips it and resumes the guest.

@@ -84,7 +84,6 @@ inline Result<Next> handle_string_io(Vcpu& vcpu, const LoadedVmcs& vmcs, IoQuali
 	io.count = static_cast<u32>(elements_until_wrap(io, io.offset, backwards, batch));
 
 	StringMemory memory = VREGCACHE_TRY(StringMemory::begin(vcpu, vmcs, io));
-	MemoryGuard guard(vcpu.vm->host);
 	u32 count = memory.copy(io, backwards, !io.in);
 	// Elements before a fault are transferred first; the instruction then restarts at the one that faults.
 	if (!count && memory.outcome() == StringMemory::Outcome::kFault) {
@@ -98,11 +97,9 @@ inline Result<Next> handle_string_io(Vcpu& vcpu, const LoadedVmcs& vmcs, IoQuali
 	return Next::kUserspace;
 }
 
-VRC_TRACEABLE Result<Next> handle_io(Vcpu& vcpu, const LoadedVmcs& vmcs, bool may_sleep)
+VRC_TRACEABLE Result<Next> handle_io(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	IoQualification io{VREGCACHE_TRY(read_qualification_and_more(vcpu, vmcs))};
-	if (io.string() && !may_sleep)
-		return Next::kMaySleep;
 	vcpu.io = {};
 	vcpu.io.in = io.in();
 	vcpu.io.string = io.string();
@@ -205,11 +202,7 @@ VREGCACHE_OUT_OF_LINE Result<Next> complete_string_io(Vcpu& vcpu, const LoadedVm
 	const PortIo io = vcpu.io;
 	if (io.in) {
 		StringMemory memory = VREGCACHE_TRY(StringMemory::begin(vcpu, vmcs, io));
-		u32 count;
-		{
-			MemoryGuard guard(vcpu.vm->host);
-			count = memory.copy(io, backwards, true);
-		}
+		u32 count = memory.copy(io, backwards, true);
 		// Another vCPU or userspace may have removed the memory since the check.  The elements copied so far count.
 		if (memory.outcome() != StringMemory::Outcome::kDone) {
 			advance_registers(vcpu, io, count, backwards);

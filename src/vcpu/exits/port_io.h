@@ -21,7 +21,7 @@ struct IoQualification {
 
 inline Gpr index_register(const PortIo& io) { return io.in ? Gpr::kRdi : Gpr::kRsi; }
 
-Result<Next> handle_io(Vcpu& vcpu, const LoadedVmcs& vmcs, bool may_sleep);
+Result<Next> handle_io(Vcpu& vcpu, const LoadedVmcs& vmcs);
 
 // Userspace is about to set segments: from now on RIP alone does not locate an unfinished instruction.
 inline Result<void> remember_linear_rip(Vcpu& vcpu, const LoadedVmcs& vmcs);

@@ -39,7 +39,7 @@ class StringMemory {
 	static Result<StringMemory> begin(Vcpu& vcpu, const LoadedVmcs& vmcs, const PortIo& io);
 
 	// Copies the elements of @io to or from the data page; returns how many were copied.  Without @transfer it only
-	// checks whether they could be.  The memory lock is held.
+	// checks whether they could be.  Interrupts off.
 	u32 copy(const PortIo& io, bool backwards, bool transfer);
 
 	// Why copy() stopped.

@@ -12,3 +12,5 @@
 // struct tracepoint of host.h is its key alone, a counter.
 #define VRC_TRACEPOINT_KEY 0
 #define VRC_STATIC_KEY_ENABLED 0
+// run_begin() and run_end() are called in pairs.
+#define VRC_FPU_IN_WINDOW_ONLY 1
