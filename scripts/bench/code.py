@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Finds the VMX instructions in a module's file."""
+"""Finds the instructions in a module's file that are counted by kind."""
 
 import dataclasses
 import lzma
@@ -11,7 +11,7 @@ import tempfile
 
 @dataclasses.dataclass
 class Module:
-    """Sections with code: name -> size.  Marks: (section, offset) -> "exit", "entry", "vmread" or "vmwrite"."""
+    """Sections with code: name -> size.  Marks: (section, offset) -> "exit", "entry", or the kind of an instruction."""
 
     sections: dict
     marks: dict
@@ -19,7 +19,7 @@ class Module:
 
 _SECTION = re.compile(r"^\s*\d+ (\S+)\s+([0-9a-f]+)\s")
 _DISASSEMBLY_OF = re.compile(r"^Disassembly of section (\S+):")
-_INSTRUCTION = re.compile(r"^\s*([0-9a-f]+):\t(?:\S+ )*\s*(vmread|vmwrite|vmresume|vmlaunch)\b")
+_INSTRUCTION = re.compile(r"^\s*([0-9a-f]+):\t(?:\S+ )*\s*(vmread|vmwrite|vmresume|vmlaunch|vmptrld|vmptrst|vmclear|invept|rdmsr|wrmsr|xsave|xrstor)(?:s|c|opt)?(?:64)?\b")
 _EXITS = ("vrc_vmx_exit", "vmx_vmexit")
 _SYMBOL = re.compile(r"^([0-9a-f]+) .* (\S+)\t[0-9a-f]+ (?:\.hidden )?(\S+)$")
 
@@ -46,8 +46,7 @@ def parse(headers, symbols, disassembly):
         if found := _DISASSEMBLY_OF.match(line):
             section = found[1]
         elif found := _INSTRUCTION.match(line):
-            what = found[2] if found[2] in ("vmread", "vmwrite") else "entry"
-            marks[section, int(found[1], 16)] = what
+            marks[section, int(found[1], 16)] = "entry" if found[2] in ("vmresume", "vmlaunch") else found[2]
     return Module(sections, marks)
 
 

@@ -22,6 +22,8 @@ _GUEST_DIGITS = frozenset(b"2367abef")
 _FIRST_KERNEL_ADDRESS = 1 << 63
 
 USER, KERNEL, MODULE = "userspace", "kernel", "module"
+# What brings another VMCS, or other registers, into the CPU, or reads or keeps what was there.
+SWITCHES = ("vmptrld", "vmptrst", "vmclear", "invept", "rdmsr", "wrmsr", "xsave", "xrstor")
 # What the monitor does: the operation that root software's instruction, or the guest's, brings about.
 MONITOR = ("vmread", "vmwrite", "entry", "exit")
 
@@ -31,7 +33,8 @@ class Places:
 
     def __init__(self):
         self._ranges = []
-        # PC -> "exit", "entry", "vmread" or "vmwrite"; "interrupt" begins the handling of an interrupt, "handled" ends it.
+        # PC -> "exit", "entry", or the kind of an instruction; "interrupt" begins the handling of an interrupt, "handled" ends
+        # it.
         self.marks = {}
         # The start addresses of functions, sorted, and their names; empty unless requested.
         self.functions = []
@@ -72,6 +75,8 @@ class Crossing:
     repetitions: int = 0
     vmreads: int = 0
     vmwrites: int = 0
+    # By kind: SWITCHES.
+    switches: dict = dataclasses.field(default_factory=collections.Counter)
     # By function, if those are known.
     functions: dict = dataclasses.field(default_factory=collections.Counter)
 
@@ -154,6 +159,8 @@ class Counter:
             mark = self._marks.get(pc)
             crossing.vmreads += mark == "vmread"
             crossing.vmwrites += mark == "vmwrite"
+            if mark in SWITCHES:
+                crossing.switches[mark] += 1
             handling = handling or mark == "interrupt"
             crossing.handler += handling
             handling = handling and mark != "handled"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Instructions between VM-exit and VM-entry, of vregcache and of KVM, in one virtual machine."""
+"""Instructions between VM-exit and VM-entry, of vregcache alone, of KVM, and of vregcache beside KVM, in one virtual machine."""
 
 import os
 import re
@@ -14,7 +14,7 @@ _TICKS = re.compile(r"ticks (\S+) (\S+) (.*)")
 # With a random kernel stack offset at each system call, RSP differs at most VM-entries and has to be written to the
 # VMCS by either hypervisor, so it is off for both.
 KERNEL_ARGUMENTS = "mitigations=off randomize_kstack_offset=off"
-DEVICES = {"/dev/vregcache": "vregcache", "/dev/kvm": "kvm"}
+DEVICES = {"/dev/vregcache": "vregcache", "/dev/kvm": "kvm", "beside": "beside"}
 
 
 def _module_files(kernel):
@@ -31,6 +31,7 @@ def row(crossings):
     columns = {name: [getattr(crossing, name) for crossing in crossings]
                for name in ("total", "module", "kernel", "userspace", "handler", "repetitions", "vmreads", "vmwrites")}
     found = {"exits": len(crossings)} | {name: exec_log.summary(values) for name, values in columns.items()}
+    found["switches"] = {name: exec_log.summary([crossing.switches[name] for crossing in crossings]) for name in exec_log.SWITCHES}
     middle = sorted(crossings, key=lambda crossing: crossing.total)[(len(crossings) - 1) // 2]
     if middle.functions:
         found["functions"] = [{"in": owner, "function": name, "instructions": count}

@@ -13,17 +13,19 @@ class ExitKind:
     vmwrites: int | None = None
     # Instructions between VM-exit and VM-entry: half of KVM's (Linux 6.12, -O2).
     instructions: int | None = None
+    # The most instructions beside KVM, as a multiple of those alone.
+    beside: float | None = None
 
 
 KINDS = (
-    ExitKind("cpuid", "CPUID", 5, 1, 470),
-    ExitKind("rdmsr", "RDMSR", 5, 1),
-    ExitKind("wrmsr", "WRMSR", 5, 1, 550),
-    ExitKind("hlt", "HLT to userspace and back", 5, 1),
-    ExitKind("out", "OUT to userspace and back", 6, 1),
+    ExitKind("cpuid", "CPUID", 5, 1, 470, beside=1.15),
+    ExitKind("rdmsr", "RDMSR", 5, 1, beside=1.15),
+    ExitKind("wrmsr", "WRMSR", 5, 1, 550, beside=1.15),
+    ExitKind("hlt", "HLT to userspace and back", 5, 1, beside=1.2),
+    ExitKind("out", "OUT to userspace and back", 6, 1, beside=1.2),
     ExitKind("in", "IN from userspace", 6, 1),
-    ExitKind("vmcall", "VMCALL", 5, 1),
-    ExitKind("mov_cr0", "MOV to CR0, same paging mode", 6, 3),
+    ExitKind("vmcall", "VMCALL", 5, 1, beside=1.15),
+    ExitKind("mov_cr0", "MOV to CR0, same paging mode", 6, 3, beside=1.15),
     ExitKind("wbinvd", "WBINVD"),
     ExitKind("ept", "EPT violation", 4, 0),
     ExitKind("interrupt", "external interrupt", 1, 0),

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Formats the measurements for people."""
 
-from bench import limits
+from bench import exec_log, limits
 
-_NAMES = {"vregcache": "vregcache", "kvm": "KVM"}
+_NAMES = {"vregcache": "vregcache", "beside": "... beside KVM", "kvm": "KVM"}
 WHAT = {"vmreads": "VMREADs", "vmwrites": "VMWRITEs", "instructions": "instructions"}
 
 
@@ -44,6 +44,27 @@ def instructions(rows):
         "in vregcache.ko, or in kvm.ko and kvm-intel.ko; handler: in the host's interrupt handlers; REP: further iterations",
         "of repeated instructions, not counted as instructions.",
     ]
+
+
+def beside(rows):
+    """What it costs to be beside KVM, one of whose guests has run on this CPU last."""
+    heading = ["exit", "", "alone", "beside KVM", "ratio", "at most", ""]
+    lines = []
+    for kind in limits.KINDS:
+        ours, other = (rows.get(who, {}).get(kind.name) for who in ("vregcache", "beside"))
+        if not (ours and other):
+            continue
+        alone, found = limits.own(ours), limits.own(other)
+        verdict = "" if kind.beside is None else "met" if found <= kind.beside * alone else "NOT MET"
+        lines.append([kind.title, "", alone, found, f"{found / alone:.2f}", "-" if kind.beside is None else kind.beside, verdict])
+    return table(heading, lines) + ["", "Instructions, without the host's interrupt handler."]
+
+
+def switches(rows):
+    heading = ["exit", "by", *(name.upper() for name in exec_log.SWITCHES)]
+    lines = [[kind.title, name, *(_spread(rows[who][kind.name]["switches"][what]) for what in exec_log.SWITCHES)]
+             for kind in limits.KINDS for who, name in _NAMES.items() if kind.name in rows.get(who, {})]
+    return table(heading, lines)
 
 
 def profiles(rows):

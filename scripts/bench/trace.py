@@ -17,6 +17,14 @@ from bench import exec_log
 _SINGLE_STEP = ("one-insn-per-tb", "singlestep")  # its name since QEMU 8.1, and before
 
 
+# The kernel's functions with a meaning of their own; the others handle interrupts.  Each but the first has one instruction of
+# its kind.
+_SYMBOLS = {
+    "native_irq_return_iret": "handled", "save_fpregs_to_fpstate": "xsave", "restore_fpregs_from_fpstate": "xrstor",
+    "native_read_msr": "rdmsr", "native_read_msr_safe": "rdmsr", "native_write_msr": "wrmsr", "native_write_msr_safe": "wrmsr",
+}
+
+
 class Tracer:
     """Serves the guest's second serial port, in a thread of its own, until the machine ends."""
 
@@ -98,7 +106,7 @@ class Tracer:
                 if section == name:
                     places.marks[address + offset] = mark
         for name, address in self._symbols.items():
-            places.marks[address] = "handled" if name == "native_irq_return_iret" else "interrupt"
+            places.marks[address] = _SYMBOLS.get(name, "interrupt")
         places.functions = sorted(self._functions)
         return places
 

@@ -156,7 +156,7 @@ def _row(total, handler=0, vmreads=5, vmwrites=1):
 
     return {"exits": 3, "total": same(total), "module": same(total - handler), "kernel": same(handler),
             "userspace": same(0), "handler": same(handler), "repetitions": same(0), "vmreads": same(vmreads),
-            "vmwrites": same(vmwrites)}
+            "vmwrites": same(vmwrites), "switches": {name: same(0) for name in exec_log.SWITCHES}}
 
 
 class Limits(unittest.TestCase):
@@ -180,6 +180,19 @@ class Limits(unittest.TestCase):
         rows = {who: {kind.name: _row(500) for kind in limits.KINDS} for who in ("vregcache", "kvm")}
         self.assertTrue(any("NOT MET" in line for line in report.targets(rows)))
         self.assertEqual(sum("KVM" in line for line in report.instructions(rows)), len(limits.KINDS))
+        self.assertEqual(len(report.switches(rows)), 2 + 2 * len(limits.KINDS))
+
+    def test_beside_kvm(self):
+        rows = {"vregcache": {"cpuid": _row(100), "hlt": _row(100)}, "beside": {"cpuid": _row(116), "hlt": _row(120)}}
+        verdicts = {line.split()[0]: line.rsplit(None, 1)[1] for line in report.beside(rows)[2:4]}
+        self.assertEqual((verdicts["CPUID"], verdicts["HLT"]), ("MET", "met"))
+
+    def test_switches_are_counted(self):
+        places = exec_log.Places()
+        places.marks = {_EXIT: "exit", _VMREAD: "wrmsr", _VMRESUME: "entry"}
+        counter = exec_log.Counter(places, 0)
+        counter.feed(log(_GUEST, _EXIT, _VMREAD, _KERNEL, _VMREAD, _VMRESUME))
+        self.assertEqual(dict(counter.crossings[0].switches), {"wrmsr": 2})
 
 
 class Parts(unittest.TestCase):

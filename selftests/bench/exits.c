@@ -3,14 +3,18 @@
  * Guests that exit in one way many times, to measure the cost of an exit.
  * Each records the TSC ticks around the instruction that exits.
  *
- *   exits [-n ROUNDS] [-r ROW] [-c TTY] [-f]
+ *   exits [-n ROUNDS] [-r ROW] [-c TTY] [-f] [-a NAME]
+ *   exits -w                        runs a guest once, and waits forever, so
+ *                                   that its VMCS stays on the CPU
  *
  * On TTY, if there is one, a reader is notified before the rounds of a row
  * begin and after they have ended, and must answer:
  *
- *   device PATH                     the device that KVM_RUN is used on
+ *   device NAME                     -a; without it the device that KVM_RUN is
+ *                                   used on
  *   section MODULE NAME ADDRESS     where the kernel's modules are
- *   symbol NAME ADDRESS             where the kernel handles interrupts
+ *   symbol NAME ADDRESS             where the kernel handles interrupts, and
+ *                                   its functions for FPU registers and MSRs
  *   function NAME ADDRESS           with -f: where each function begins
  *   row NAME CPU ADDRESS...         of the guest's instruction that exits; or
  *                                   0 if none does, then those of the
@@ -203,11 +207,12 @@ static void tell_sections(const char *module)
 	closedir(directory);
 }
 
-/* Where the kernel's interrupt handlers begin and end. */
+/* Where the kernel's interrupt handlers begin and end, and its functions with XSAVE, XRSTOR, RDMSR and WRMSR. */
 static void tell_symbols(bool functions)
 {
 	static const char * const names[] = {
 		"asm_common_interrupt", "asm_sysvec_", "asm_exc_nmi", "native_irq_return_iret",
+		"save_fpregs_to_fpstate", "restore_fpregs_from_fpstate", "native_read_msr", "native_write_msr",
 	};
 	char line[256], address[32], type, name[128];
 	FILE *file = fopen("/proc/kallsyms", "r");
@@ -297,6 +302,9 @@ static void tell_row(const struct row *row, int cpu)
 	tell("row %s %d %s", row->name, cpu, addresses);
 }
 
+/* For the reader and the results. */
+static const char *name_of_device;
+
 static void measure(const struct row *row, int cpu, int timer)
 {
 	uint8_t *pages = host_alloc(PAGES * PAGE_BYTES);
@@ -328,7 +336,7 @@ static void measure(const struct row *row, int cpu, int timer)
 
 	ticks = vm_at(&vm, RESULTS);
 	qsort(ticks, rounds, sizeof(*ticks), compare);
-	printf("ticks %s %s median=%u min=%u max=%u rounds=%u own=%u\n", device_path(), row->name,
+	printf("ticks %s %s median=%u min=%u max=%u rounds=%u own=%u\n", name_of_device, row->name,
 	       ticks[(rounds - 1) / 2], ticks[0], ticks[rounds - 1], rounds, row->own);
 	fflush(stdout);
 	vcpu_destroy(&vcpu);
@@ -336,14 +344,33 @@ static void measure(const struct row *row, int cpu, int timer)
 	munmap(pages, PAGES * PAGE_BYTES);
 }
 
+static void stay_on_cpu(void)
+{
+	struct kvm_regs regs = { .rip = GUEST_CODE, .rflags = RFLAGS_FIXED };
+	struct vcpu vcpu;
+	struct vm vm;
+
+	vm_create(&vm, GUEST_MEM_SIZE);
+	vcpu_create(&vcpu, &vm, 0);
+	vcpu_enter_long(&vcpu);
+	*(uint8_t *)vm_at(&vm, GUEST_CODE) = 0xf4; /* HLT */
+	vcpu_set_regs(&vcpu, &regs);
+	if (vcpu_run_to_hlt(&vcpu))
+		die("exit reason %u", vcpu.run->exit_reason);
+	puts("waiting");
+	fflush(stdout);
+	for (;;)
+		pause();
+}
+
 int main(int argc, char **argv)
 {
 	const char *only = NULL;
-	bool functions = false;
+	bool functions = false, stay = false;
 	int option, timer;
 	size_t i;
 
-	while ((option = getopt(argc, argv, "n:c:r:f")) != -1) {
+	while ((option = getopt(argc, argv, "n:c:r:fa:w")) != -1) {
 		if (option == 'n')
 			rounds = atoi(optarg);
 		else if (option == 'c')
@@ -352,6 +379,10 @@ int main(int argc, char **argv)
 			only = optarg;
 		else if (option == 'f')
 			functions = true;
+		else if (option == 'a')
+			name_of_device = optarg;
+		else if (option == 'w')
+			stay = true;
 		else
 			return 2;
 	}
@@ -359,11 +390,15 @@ int main(int argc, char **argv)
 		die("-n %u", rounds);
 	if (pin_to_cpu(0))
 		die("CPU 0");
+	if (!name_of_device)
+		name_of_device = device_path();
+	if (stay)
+		stay_on_cpu();
 	timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
 	if (timer < 0)
 		die("a timer");
 	close(device_open());
-	tell("device %s", device_path());
+	tell("device %s", name_of_device);
 	tell_sections("vregcache");
 	tell_sections("kvm");
 	tell_sections("kvm_intel");
