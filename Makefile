@@ -10,17 +10,18 @@ KVM_UNIT_TESTS ?=
 TESTS ?=
 BENCH ?=
 VERIFY ?=
+BESIDE_KVM ?=
 MUTANTS ?=
 
 # Defaults.  If not set, check runs all of them, and other targets use these.
 ONE_KERNEL := $(or $(KERNEL),debian)
-VM_RUN := scripts/vm-run --kernel '$(ONE_KERNEL)' --machine '$(MACHINE)' --cpus '$(or $(CPUS),1)' $(if $(filter-out 0,$(VERIFY)),--verify)
+VM_RUN := scripts/vm-run --kernel '$(ONE_KERNEL)' --machine '$(MACHINE)' --cpus '$(or $(CPUS),1)' $(if $(filter-out 0,$(VERIFY)),--verify) $(if $(filter-out 0,$(BESIDE_KVM)),--beside-kvm)
 
 MODULE_DIRS := . $(patsubst %/Kbuild,%,$(wildcard selftests/*/Kbuild))
 
 export BOCHS KVM_UNIT_TESTS
 # Kbuild and lib.mk read these too: ours are for the top level only.
-unexport KERNEL MACHINE CPUS TESTS VERIFY MODULE_DIRS ONE_KERNEL VM_RUN
+unexport KERNEL MACHINE CPUS TESTS VERIFY BESIDE_KVM MODULE_DIRS ONE_KERNEL VM_RUN
 
 .DEFAULT_GOAL := module
 # One target at a time; Kbuild and the others run their own jobs in parallel.
@@ -80,7 +81,7 @@ bench: ## measures what an exit costs in instructions, compared with KVM, and mo
 vmx-rom: ## builds build/vmx.rom, which gives QEMU's software CPU VMX; scripts/qemu-vmx runs QEMU with it
 	@rom=$$(scripts/build-rom) && echo "built: $$rom; use: scripts/qemu-vmx, or qemu-system-x86_64 -accel tcg -cpu max -option-rom $$rom"
 
-vm: modules selftests ## runs the tests in one virtual machine: TESTS="..." CPUS=1 VERIFY=1 MACHINE=auto|tcg|kvm|bochs
+vm: modules selftests ## runs the tests in one virtual machine: TESTS="..." CPUS=1 VERIFY=1 BESIDE_KVM=1 MACHINE=auto|tcg|kvm|bochs
 	@$(VM_RUN) $(TESTS)
 
 vmx-expected: modules selftests ## records what the VMX client observes on a VMX-enabled Bochs (BOCHS=), as the reference for other machines
@@ -104,5 +105,5 @@ distclean: clean ## also removes the downloads
 help: ## prints this list
 	@echo 'Targets:'
 	@sed -n 's/^\([a-z_-]*\):[^#]*## /\1\t/p' Makefile | expand -t 20 | sed 's/^/  /'
-	@echo 'Variables: KDIR= KERNEL=debian|6.12 MACHINE=auto|tcg|kvm|bochs CPUS= BOCHS=/path/to/a/VMX-enabled/bochs KVM_UNIT_TESTS=/path/to/its/built/tree TESTS= VERIFY=1 BENCH= MUTANTS='
+	@echo 'Variables: KDIR= KERNEL=debian|6.12|7.3 MACHINE=auto|tcg|kvm|bochs CPUS= BESIDE_KVM=1 BOCHS=/path/to/a/VMX-enabled/bochs KVM_UNIT_TESTS=/path/to/its/built/tree TESTS= VERIFY=1 BENCH= MUTANTS='
 	@echo 'Downloads: $(shell scripts/cache-dir) (VRC_CACHE=)'

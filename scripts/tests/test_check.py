@@ -16,21 +16,34 @@ _loader.exec_module(check)
 
 
 class Plan(unittest.TestCase):
-    def test_each_kernel_once_with_verification_on_the_lockdep_kernel(self):
-        self.assertEqual(check.plan(["debian", "6.12"], "auto", [1, 2], "/b", False),
-                         [("6.12", "auto", 2, True), ("debian", "auto", 2, False)])
+    def test_each_kernel_once_and_each_setting(self):
+        machines = check.plan(["debian", "6.12", "7.3"], "auto", [1, 2], "/b", False)
+        self.assertEqual([one.kernel for one in machines], ["7.3", "6.12", "debian"])
+        for setting in ("cpus", "beside", "verify"):
+            self.assertEqual(len({getattr(one, setting) for one in machines}), 2, setting)
+        self.assertEqual({one.kind for one in machines}, {"auto"})
 
-    def test_both_kernels_with_one_and_two_cpus(self):
-        self.assertEqual(sorted(check.plan(["debian", "6.12"], "auto", [1, 2], None, True)),
-                         [(kernel, "auto", count, verify) for kernel in ("6.12", "debian")
-                          for count, verify in ((1, False), (2, False), (2, True))])
+    def test_one_kernel_with_verification(self):
+        self.assertEqual(check.plan(["6.12"], "auto", [1, 2], None, False), [check.Run("6.12", "auto", 2, False, True)])
+        self.assertEqual(check.plan(["7.3"], "auto", [1], None, False), [check.Run("7.3", "auto", 1, True, True)])
+
+    def test_all_settings_of_all_kernels(self):
+        self.assertEqual(sorted(check.plan(["debian", "7.3"], "auto", [1, 2], None, True)),
+                         sorted(check.Run(kernel, "auto", count, beside, verify)
+                                for kernel, beside in (("7.3", True), ("debian", False), ("debian", True))
+                                for count, verify in ((1, False), (2, False), (2, True))))
 
     def test_bochs_runs_first(self):
-        machines = check.plan(["debian"], "auto", [1, 2], "/b", True)
-        self.assertEqual([kind for _, kind, *_ in machines], 3 * ["bochs"] + 3 * ["auto"])
+        machines = check.plan(["7.3"], "auto", [1, 2], "/b", True)
+        self.assertEqual([one.kind for one in machines], 3 * ["bochs"] + 3 * ["auto"])
 
     def test_bochs_alone(self):
-        self.assertEqual(check.plan(["debian"], "bochs", [1], "/b", True), [("debian", "bochs", 1, True), ("debian", "bochs", 1, False)])
+        self.assertEqual([(one.kind, one.verify) for one in check.plan(["7.3"], "bochs", [1], "/b", True)],
+                         [("bochs", True), ("bochs", False)])
+
+    def test_kernels_that_let_only_kvm_own_vmx(self):
+        for kernel, only_kvm in (("debian", False), ("6.12", False), ("6.18", False), ("6.19", True), ("7.3", True), ("/a/7.3", False)):
+            self.assertEqual(check.only_kvm_may_own_vmx(kernel), only_kvm, kernel)
 
     def test_bochs_without_a_path_is_an_error(self):
         done = subprocess.run([SCRIPTS / "check", "--machine", "bochs"], env={"PATH": "/usr/bin:/bin"},
