@@ -23,7 +23,8 @@
 #include "lib/vm.h"
 #include "vregcache_test/vregcache_test.h"
 
-#define PERIOD_US	47
+/* A software CPU needs some time for each. */
+#define PERIOD_US	211
 #define CPU1_ONLINE	"/sys/devices/system/cpu/cpu1/online"
 
 struct program {
@@ -43,10 +44,11 @@ static void start(struct program *program, const char *device, int cpu)
 		die("fork");
 	if (program->pid)
 		return;
-	if (device) {
+	if (device)
 		setenv("VRC_DEVICE", device, 1);
+	/* One of them makes enough noise for several CPUs, and the other one enough for one. */
+	if (device || sysconf(_SC_NPROCESSORS_CONF) == 1)
 		setenv("VRC_QUIET", "1", 1);
-	}
 	if (cpu >= 0)
 		pin_to_cpu(cpu);
 	dup2(fileno(program->output), STDOUT_FILENO);
@@ -97,13 +99,15 @@ FIXTURE_TEARDOWN(beside_kvm)
 	if (self->skipped)
 		return;
 	EXPECT_EQ(0, test_module_ioctl(VRC_TEST_POINTERS_END, &self->pointers));
+	test_module_close();
 	EXPECT_EQ(0U, self->pointers.wrong);
+	if (_metadata->skip)
+		return;
 	EXPECT_LT(100U, self->pointers.compared);
 	/* Otherwise the guests have not met. */
 	EXPECT_LT(10U, self->pointers.kvms);
 	TH_LOG("%llu comparisons, %llu of them where KVM has a VMCS; %llu with ours", self->pointers.compared,
 	       self->pointers.kvms, self->pointers.others);
-	test_module_close();
 }
 
 /* Both programs, until both have ended; @meanwhile is called again and again. */
