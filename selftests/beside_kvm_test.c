@@ -46,6 +46,7 @@ static void start(struct program *program, const char *device, int cpu)
 		return;
 	if (device)
 		setenv("VRC_DEVICE", device, 1);
+	setenv("VRC_ONE_OF_TWO", "1", 1);
 	/* One of them makes enough noise for several CPUs, and the other one enough for one. */
 	if (device || sysconf(_SC_NPROCESSORS_CONF) == 1)
 		setenv("VRC_QUIET", "1", 1);

@@ -29,8 +29,11 @@
 
 /* How long the test runs, and the least number of turns of each vCPU by then; more time is given if needed. */
 #define SECONDS		rounds(12)
-#define SECONDS_MOST	90.0
-#define LEAST_TURNS	rounds(20)
+#define SECONDS_MOST	100.0
+/* beside_kvm_test runs two of this program at once, perhaps on one CPU. */
+#define IS_ONE_OF_TWO	(getenv("VRC_ONE_OF_TWO") != NULL)
+#define LEAST_TURNS	rounds(IS_ONE_OF_TWO ? 5 : 20)
+#define LEAST_MOVES	rounds(IS_ONE_OF_TWO ? 5 : 20)
 
 /* Each vCPU's own memory: its window, and page tables. */
 #define PRIVATE(id)	(0x100000UL + 0x20000 * (id))
@@ -645,12 +648,12 @@ FIXTURE_TEARDOWN(migration)
 		vm_destroy(&self->vm[i]);
 }
 
-TEST_F_TIMEOUT(migration, each_vcpu_keeps_its_registers, 110)
+TEST_F_TIMEOUT(migration, each_vcpu_keeps_its_registers, 140)
 {
 	struct juggler *juggler = self->juggler;
 	int cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	unsigned int turns = 0, moves = 0, interruptions = 0;
-	/* beside_kvm_test runs two of this program, and one makes enough noise. */
+	/* One of two makes enough noise. */
 	const long noises = getenv("VRC_QUIET") ? 0 : 2;
 	pthread_t noise[2];
 	double begin;
@@ -680,7 +683,7 @@ TEST_F_TIMEOUT(migration, each_vcpu_keeps_its_registers, 110)
 	TH_LOG("%u turns, %u of them on another CPU than the one before, %u interrupted", turns, moves, interruptions);
 	EXPECT_GE(interruptions, rounds(10));
 	if (cpus > 1)
-		EXPECT_GE(moves, rounds(20));
+		EXPECT_GE(moves, LEAST_MOVES);
 }
 
 TEST_HARNESS_MAIN

@@ -7,6 +7,7 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 #include <linux/anon_inodes.h>
+#include <linux/cdev.h>
 #include <linux/dcache.h>
 #include <linux/fdtable.h>
 #include <linux/file.h>
@@ -86,6 +87,9 @@ static struct file *open_kvm(void)
 	}
 	error = file->f_op->open(inode, file);
 	if (error) {
+		/* The failed open has put the device, and the end of a file that looks open puts it again. */
+		if (inode->i_cdev)
+			kobject_get(&inode->i_cdev->kobj);
 		fput(file);
 		return ERR_PTR(error);
 	}

@@ -16,6 +16,7 @@ inline ExitEnd exit_end(Result<Next> next)
 		return ExitEnd::kVmcsError;
 	switch (next.value()) {
 	case Next::kResume:
+	case Next::kLetInterruptsIn:
 	case Next::kSplitLock:
 		return ExitEnd::kGuest;
 	case Next::kUserspace:
@@ -109,7 +110,7 @@ inline Result<Next> do_with_interrupts_on(Vcpu& vcpu, WindowHandle window, VmExi
 	Next next = Next::kResume;
 	if (what == Next::kReschedule)
 		vrc_host_reschedule();
-	else if (vrc_host_do_task_work(vcpu.host))
+	else if (what == Next::kTaskWork && vrc_host_do_task_work(vcpu.host))
 		next = Next::kInterrupted;
 	window.reopen();
 	return next;

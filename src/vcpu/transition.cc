@@ -44,17 +44,17 @@ inline Result<void> GuestRun::prepare(const PinnedVmcs& vmcs)
 	// Only an NMI could change it before the window closes, and an NMI leaves it as it was.
 	if (vcpu.entry_switch.read_host_debugctl()) [[unlikely]]
 		VREGCACHE_TRY(follow_host_debugctl(vcpu, vmcs));
-	if (g_vmx.beside_kvm && vcpu.vmcs.displaces_kvms()) [[unlikely]]
-		vcpu.ran_beside_kvms = true;
+	if (g_vmx.beside_kvm) [[unlikely]]
+		vcpu.ran_beside_kvm = true;
 	return {};
 }
 
 [[gnu::always_inline]] inline void bring_host(Vcpu& vcpu)
 {
 	vcpu.load_switch.to_host(vcpu.msrs);
-	// KVM executes no barrier before it enters the guest whose VMCS it believes to be current.
-	if (vcpu.ran_beside_kvms) [[unlikely]] {
-		vcpu.ran_beside_kvms = false;
+	// KVM executes no barrier before it enters the vCPU that was its last one on this CPU, wherever that has run since.
+	if (vcpu.ran_beside_kvm) [[unlikely]] {
+		vcpu.ran_beside_kvm = false;
 		vrc_host_prediction_barrier();
 	}
 }

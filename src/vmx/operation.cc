@@ -60,7 +60,7 @@ inline HostMsrs HostMsrs::read()
 inline void remember_host_constants(PerCpu& cpu)
 {
 	// Beside KVM they may be those of a guest of KVM's (host_state.h).
-	cpu.msrs_known = !g_vmx.beside_kvm;
+	cpu.msrs_known = !g_vmx.beside_kvm || !vrc_host_kvm_msrs_in_cpu();
 	if (cpu.msrs_known)
 		cpu.msrs = HostMsrs::read();
 	// Not the current limits: an earlier user of VMX may have left those that VM-exit sets.

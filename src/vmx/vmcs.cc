@@ -80,7 +80,7 @@ inline Result<Vmcs::Begun> Vmcs::begin(bool others_ran)
 VREGCACHE_OUT_OF_LINE void Vmcs::end_beside_kvm()
 {
 	set_current_vmcs(kNoCurrentVmcs);
-	if (!displaces_kvms())
+	if (host_->kvms == VmcsId::kNone)
 		return;
 	// It fails only if a crash has ended VMX operation.
 	(void)vmptrld(static_cast<u64>(host_->kvms));

@@ -54,8 +54,6 @@ class Vmcs {
 		if (g_vmx.beside_kvm) [[unlikely]]
 			end_beside_kvm();
 	}
-	// Between them: KVM has a VMCS on this CPU, and so may run its guest without an indirect branch prediction barrier.
-	bool displaces_kvms() const { return host_->kvms != VmcsId::kNone; }
 
 	// Clears it on the CPU where it is loaded, if any.  Interrupts on.
 	void clear();

@@ -216,8 +216,9 @@ TEST_F(BesideKvm, GuestRunsAfterABarrierIfKvmsHasRun)
 {
 	machine_.run_to_hlt();
 	u32 before = host_.prediction_barriers;
+	guest_.at_each_entry = [&] { EXPECT_EQ(host_.prediction_barriers, before); };
 	machine_.run_to_hlt();
-	EXPECT_EQ(host_.prediction_barriers, before);
+	before = host_.prediction_barriers;
 	Kvm::run_guest();
 	guest_.at_each_entry = [&] { EXPECT_EQ(host_.prediction_barriers, before + 1); };
 	guest_.then(cpuid_exit());
@@ -237,6 +238,16 @@ TEST_F(BesideKvm, KvmsGuestRunsAfterABarrier)
 	// No guest of ours runs.
 	machine_.regs();
 	EXPECT_EQ(host_.prediction_barriers, before + 3);
+}
+
+// KVM's vCPU has left this CPU and may come back: KVM remembers which one ran last, not which VMCS was current.
+TEST_F(BesideKvm, GuestOfAnotherCpuRunsAfterABarrierToo)
+{
+	machine_.run_to_hlt();
+	u32 at_entry = 0;
+	guest_.at_each_entry = [&] { at_entry = host_.prediction_barriers; };
+	machine_.run_to_hlt();
+	EXPECT_EQ(host_.prediction_barriers, at_entry + 1);
 }
 
 // KVM's guests run while the module is loaded.

@@ -289,6 +289,7 @@ void vrc_host_irq_enable()
 {
 	if (--host().interrupts_off)
 		host().complain("interrupts are turned on in the wrong place");
+	host().interrupts_were_on++;
 }
 
 void vrc_host_synchronize_rcu() { host().check_may_sleep("waiting for other CPUs"); }

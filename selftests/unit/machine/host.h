@@ -94,6 +94,7 @@ class Host {
 	std::map<u64, void*> pages;  // by physical address, which is never reused
 
 	// The state that the checks need.
+	u32 interrupts_were_on = 0;  // how often they were turned on
 	u32 interrupts_off = 0;
 	bool globally_locked = false;
 	vrc_host_vcpu* fpu_owner = nullptr;

@@ -112,6 +112,28 @@ TEST_F(Rules, DebugExceptionThatIsDeliveredAgainLeavesASingleStepPending)
 	EXPECT_EQ(entered_with(kGuestPendingDebugExceptions), kPendingSingleStep);
 }
 
+// The delivery of each may cause the next one, and no interrupt of the host's ends the guest's run in between.
+TEST_F(Rules, InterruptsAreOnBeforeAnExceptionIsDelivered)
+{
+	for (u32 event : {exception_event(1), exception_event(17) | kEventHasErrorCode, exception_event(18)}) {
+		Step step = exit_for(reason::kExceptionOrNmi, 0, [](GuestState& guest) {
+			guest.set(kExitInterruptionErrorCode, 0);
+			guest.set(kIdtVectoringErrorCode, 0);
+		});
+		step.interruption = event;
+		guest_.then(step);
+		guest_.then(cpuid_exit());
+		std::vector<u32> at_entry;
+		guest_.at_each_entry = [&] { at_entry.push_back(host_.interrupts_were_on); };
+		machine_.run_to_hlt();
+		guest_.at_each_entry = nullptr;
+		ASSERT_GE(at_entry.size(), 3u);
+		EXPECT_EQ(at_entry[1], at_entry[0] + 1);
+		// Other exits are handled in the same window.
+		EXPECT_EQ(at_entry[2], at_entry[1]);
+	}
+}
+
 TEST_F(Rules, NmiThatAnExceptionOvertakesWaits)
 {
 	constexpr u32 kAlignmentCheck = exception_event(17) | kEventHasErrorCode;

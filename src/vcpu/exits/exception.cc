@@ -26,6 +26,8 @@ VREGCACHE_COLD Result<Next> report_split_lock(Vcpu& vcpu, const LoadedVmcs& vmcs
 	return Next::kUserspace;
 }
 
+// A guest's #DB or #AC may arise again and again while it is delivered.  Then no instruction of the guest completes, and a
+// pending interrupt of the host's never ends the guest's run; so the host takes it before each delivery.
 VRC_TRACEABLE Result<Next> handle_exception_or_nmi(Vcpu& vcpu, const LoadedVmcs& vmcs)
 {
 	InterruptionInformation what{VREGCACHE_TRY(vcpu.cache.read<Reg::kExitInterruptionInformation>(vmcs))};
@@ -33,8 +35,9 @@ VRC_TRACEABLE Result<Next> handle_exception_or_nmi(Vcpu& vcpu, const LoadedVmcs&
 		return Next::kResume;
 	InterruptionInformation vectoring{VREGCACHE_TRY(vcpu.cache.read<Reg::kIdtVectoringInformation>(vmcs))};
 	VREGCACHE_TRY(requeue_interrupted_event(vcpu, vmcs, vectoring));
+	// The host's handler may have left work for this task.
 	if (what.vector() == vector::kMachineCheck)
-		return Next::kResume;
+		return Next::kLetInterruptsIn;
 	if ((what.word & InterruptionInformation::kNmiUnblockedByIret) && !vcpu.injected.valid() &&
 	    what.vector() != vector::kDoubleFault)
 		VREGCACHE_TRY(restore_nmi_blocking(vcpu, vmcs));
@@ -48,7 +51,7 @@ VRC_TRACEABLE Result<Next> handle_exception_or_nmi(Vcpu& vcpu, const LoadedVmcs&
 			VREGCACHE_TRY(advance_rip(vcpu, vmcs));
 		VREGCACHE_TRY(raise_debug(vcpu, vmcs,
 					  causes & (dr6::kBreakpoints | dr6::kAccessDetected | dr6::kSingleStep)));
-		return Next::kResume;
+		return Next::kLetInterruptsIn;
 	}
 	Event event;
 	event.information.word = what.word & ~InterruptionInformation::kNmiUnblockedByIret;
@@ -57,7 +60,7 @@ VRC_TRACEABLE Result<Next> handle_exception_or_nmi(Vcpu& vcpu, const LoadedVmcs&
 	if (what.is_software())
 		event.instruction_length = VREGCACHE_TRY(vcpu.cache.read<Reg::kExitInstructionLength>(vmcs));
 	raise(vcpu, event);
-	return Next::kResume;
+	return Next::kLetInterruptsIn;
 }
 
 }  // namespace

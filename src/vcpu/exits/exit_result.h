@@ -14,8 +14,9 @@ enum class Next : u8 {
 	kNotNow,       // kvm_run's immediate_exit: KVM_RUN fails with EINTR before the guest runs
 	kOutOfMemory,  // KVM_RUN fails with ENOMEM; the next run tries again
 
-	// What needs interrupts on; all but the first may sleep.
+	// What needs interrupts on; all but the first two may sleep.
 	kHostInterrupt,  // the host takes the interrupt that has ended the guest's run
+	kLetInterruptsIn,  // enter the guest again, but not in the same window
 	kReschedule,     // the scheduler wants the CPU
 	kTaskWork,       // the task has other work to do first
 	kMapMemory,      // an EPT violation: map_memory() and memory_mapped() follow
