@@ -23,7 +23,7 @@
 
 /* How many of each kind. */
 #define COUNT_VARIABLE	"VRC_INTERRUPTIONS"
-#define COUNT		rounds(10000)
+#define COUNT		rounds(5000)
 /* The harness ends a test that takes longer; a run takes some 30 seconds. */
 #define TIMEOUT		240
 
