@@ -72,7 +72,7 @@ struct Vcpu {
 	MsrFields msr_fields;
 	HostFields host_fields;
 	int window_error = kWindowClosed;  // zero: a window is open (vmcs_window.h)
-	bool others_ran = true;  // on this CPU, since the last window: another task, or another ioctl of this one
+	bool others_ran = true;       // on this CPU, since the last window: another task, or another ioctl of this one
 	bool ran_beside_kvm = false;  // the guest, since the last indirect branch prediction barrier
 	bool breakpoints_armed = false;     // the guest's DR7 enables one
 	u32 hosts_debugctl = 0;             // host bits that are set in the guest's IA32_DEBUGCTL

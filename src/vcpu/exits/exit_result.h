@@ -15,12 +15,12 @@ enum class Next : u8 {
 	kOutOfMemory,  // KVM_RUN fails with ENOMEM; the next run tries again
 
 	// What needs interrupts on; all but the first two may sleep.
-	kHostInterrupt,  // the host takes the interrupt that has ended the guest's run
+	kHostInterrupt,    // the host takes the interrupt that has ended the guest's run
 	kLetInterruptsIn,  // enter the guest again, but not in the same window
-	kReschedule,     // the scheduler wants the CPU
-	kTaskWork,       // the task has other work to do first
-	kMapMemory,      // an EPT violation: map_memory() and memory_mapped() follow
-	kSplitLock,      // the kernel decides about a split lock
+	kReschedule,       // the scheduler wants the CPU
+	kTaskWork,         // the task has other work to do first
+	kMapMemory,        // an EPT violation: map_memory() and memory_mapped() follow
+	kSplitLock,        // the kernel decides about a split lock
 };
 
 // The instruction was emulated: skips it and resumes the guest.
