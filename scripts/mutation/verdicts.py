@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The mutants that were caught, kept between runs and checkouts.  A verdict is valid while the mutant, the code of the files
-that it changes and the code of the tests that it names do not change; comments and white space may change."""
+"""The mutants that were caught: kept on this machine between runs and checkouts, and recorded in the tree for other machines.
+A verdict is valid while the mutant, the code of the files that it changes and the code of the tests that it names do not
+change; comments and white space may change."""
 
 import contextlib
 import fcntl
@@ -36,23 +37,54 @@ def key(mutant, tree):
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-class Verdicts:
-    """Kept in one file, which concurrent runs may use."""
+def recorded_digest(digest):
+    """Short, so that a line of the record is."""
+    return digest[:16]
+
+
+class Record:
+    """In the tree: one line for each mutant, with its name and the digest at which it was caught."""
 
     def __init__(self, path):
         self._path = pathlib.Path(path)
 
-    def has(self, mutant, tree):
-        return self._read().get(mutant.name) == key(mutant, tree)
+    def has(self, name, digest):
+        return self._read().get(name) == recorded_digest(digest)
 
-    def add(self, mutant, digest):
-        """It was caught, with this key()."""
-        with self._changed() as caught:
-            caught[mutant.name] = digest
+    def write(self, digests):
+        """@digests: by the names of the mutants that were caught."""
+        width = max(len(name) for name in digests)
+        self._path.write_text("".join(f"{name:<{width}}  {recorded_digest(digest)}\n" for name, digest in sorted(digests.items())))
 
-    def drop(self, mutant):
-        with self._changed() as caught:
-            caught.pop(mutant.name, None)
+    def _read(self):
+        try:
+            return dict(line.split() for line in self._path.read_text().splitlines())
+        except OSError:
+            return {}
+
+
+class Verdicts:
+    """Of this machine, in one file, which concurrent runs may use."""
+
+    # Instead of a digest's first character: not caught, although the record may say otherwise.
+    _MISSED = "-"
+
+    def __init__(self, path):
+        self._path = pathlib.Path(path)
+
+    def has(self, name, digest):
+        return self._read().get(name) == digest
+
+    def missed(self, name, digest):
+        return self._read().get(name) == self._MISSED + digest
+
+    def caught(self, name, digest):
+        with self._changed() as verdicts:
+            verdicts[name] = digest
+
+    def not_caught(self, name, digest):
+        with self._changed() as verdicts:
+            verdicts[name] = self._MISSED + digest
 
     def _read(self):
         try:
@@ -65,8 +97,8 @@ class Verdicts:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with open(self._path.with_suffix(".lock"), "w", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            caught = self._read()
-            yield caught
+            verdicts = self._read()
+            yield verdicts
             new = self._path.with_suffix(".new")
-            new.write_text(json.dumps(caught, indent=0, sort_keys=True))
+            new.write_text(json.dumps(verdicts, indent=0, sort_keys=True))
             new.rename(self._path)

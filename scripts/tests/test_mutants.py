@@ -99,13 +99,19 @@ class Kept(unittest.TestCase):
             (self.tree / name).write_text(text)
         self.path = self.tree / "kept/mutants.json"
         self.mutants = mutant.parse(LIST)
-        kept = verdicts.Verdicts(self.path)
-        for one in self.mutants:
-            kept.add(one, verdicts.key(one, self.tree))
+        self.kept, self.record = verdicts.Verdicts(self.path), verdicts.Record(self.tree / "caught")
+        for name, digest in self.digests().items():
+            self.kept.caught(name, digest)
+        self.record.write(self.digests())
+
+    def digests(self):
+        return {one.name: verdicts.key(one, self.tree) for one in self.mutants}
 
     def known(self):
-        kept = verdicts.Verdicts(self.path)
-        return [kept.has(one, self.tree) for one in self.mutants]
+        known = [verdicts.Verdicts(self.path).has(name, digest) for name, digest in self.digests().items()]
+        # The record agrees, as long as this machine has not seen otherwise.
+        self.assertEqual([self.record.has(name, digest) for name, digest in self.digests().items()], known)
+        return known
 
     def test_verdict_is_valid_without_changes(self):
         (self.tree / "other").write_text("changed")
@@ -124,10 +130,22 @@ class Kept(unittest.TestCase):
         self.mutants[1].cpus = "1"
         self.assertEqual(self.known(), [True, False])
 
-    def test_dropped_verdict_is_invalid(self):
-        kept = verdicts.Verdicts(self.path)
-        kept.drop(self.mutants[0])
-        self.assertEqual(self.known(), [False, True])
+    def test_missed_mutant_is_not_caught(self):
+        digests = self.digests()
+        self.kept.not_caught("one", digests["one"])
+        self.assertEqual([(self.kept.has(name, digest), self.kept.missed(name, digest)) for name, digest in digests.items()],
+                         [(False, True), (True, False)])
+        # Nothing is known of it in a changed tree.
+        (self.tree / "b.h").write_text("gone; too")
+        self.assertFalse(self.kept.missed("one", self.digests()["one"]))
+
+    def test_record_has_a_line_for_each_mutant(self):
+        self.record.write({"long_name": "a" * 64, "b": "c" * 64})
+        self.assertEqual((self.tree / "caught").read_text(), f"b          {'c' * 16}\nlong_name  {'a' * 16}\n")
+
+    def test_machine_without_record_knows_nothing(self):
+        (self.tree / "caught").unlink()
+        self.assertEqual([self.record.has(name, digest) for name, digest in self.digests().items()], [False, False])
 
 
 class Verdicts(unittest.TestCase):
